@@ -1,0 +1,52 @@
+# The door to dsmoe. `make help` lists what it opens.
+BUILD := build
+TRAIN ?= ON
+CTEST := ctest --output-on-failure --no-tests=error
+# Only the door may install packages; SETUP=: skips that for people who manage their own machine.
+SETUP ?= tools/setup
+
+.PHONY: all setup configure test test-fast test-deep demo bench format lint floors install clean help
+
+all: configure ## build Release; programs land in build/bin/
+	cmake --build $(BUILD)
+
+setup: ## install missing Debian packages (packages.txt)
+	@$(SETUP) base $(if $(filter ON,$(TRAIN)),train)
+
+configure: setup
+	@cmake --preset release -DDSMOE_TRAIN=$(TRAIN) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }; mkdir -p $(BUILD); mv $(BUILD).log $(BUILD)/configure.log
+
+test: all ## set up, build and pass all tests, the running half under sanitizers and without LibTorch too
+	tools/run_tests
+
+test-fast: all ## the tests of a minute
+	cd $(BUILD) && $(CTEST) -L fast
+
+test-deep: all ## longer: outside oracles, long fuzzing
+	tools/run_tests deep
+
+demo: all ## from raw text to a trained, talking model and a report (DEMO_MINUTES=5 each)
+	tools/demo
+
+bench: all ## figures; see docs/benchmarks
+	cd $(BUILD) && for b in bench/*_bench; do ./$$b; done
+
+format: ## clang-format over the tree
+	@$(SETUP) develop
+	git ls-files 'src/*.h' 'src/*.cpp' 'tests/*.cpp' 'bench/*.cpp' | xargs clang-format-14 -i
+
+lint: all ## formatting, floors, clang-tidy over the running half
+	@$(SETUP) develop
+	tools/lint
+
+floors: ## who may include whom
+	tools/check_floors
+
+install: all ## PREFIX=/usr/local
+	cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)
+
+clean: ## remove the build
+	rm -rf $(BUILD)
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20

@@ -1,0 +1,14 @@
+// Every subcommand of `dsmoe`, one line each, in the order that --help shows them.
+#pragma once
+
+#include "apps/command.h"
+
+namespace dsmoe::apps {
+
+void add_version(CLI::App& program);
+
+inline const std::vector<AddCommand> kCommands = {
+    add_version,
+};
+
+}  // namespace dsmoe::apps

@@ -1,0 +1,7 @@
+// dsmoe: everything about DeepSeekMoE models but training them.
+#include "apps/commands.h"
+
+int main(int argc, char** argv) {
+  CLI::App program("dsmoe trains, dissects and runs DeepSeekMoE language models", "dsmoe");
+  return dsmoe::apps::run_program(program, dsmoe::apps::kCommands, argc, argv);
+}

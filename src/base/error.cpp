@@ -1,0 +1,82 @@
+#include "base/error.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+namespace dsmoe::base {
+
+void fail(ErrorKind kind, std::string_view part, std::string_view rule, std::string_view found, std::string_view hint) {
+  std::string line = "[" + std::string(part) + "] " + std::string(rule);
+  if (!found.empty()) line.append(": ").append(found);
+  if (!hint.empty()) line.append("; ").append(hint);
+  throw Error(kind, line);
+}
+
+void fail_invalid(std::string_view part, std::string_view rule, std::string_view found, std::string_view hint) {
+  fail(ErrorKind::kInvalid, part, rule, found, hint);
+}
+
+void fail_io(std::string_view part, std::string_view rule, std::string_view path, int error_number,
+             std::string_view hint) {
+  const std::string found = std::string(path) + " (" + std::strerror(error_number) + ")";
+  fail(ErrorKind::kIo, part, rule, found, hint);
+}
+
+void broken_promise(const char* file, int line, const char* condition, std::string_view message) {
+  throw BrokenPromise(std::string(file) + ":" + std::to_string(line) + ": " + condition +
+                      " does not hold: " + std::string(message));
+}
+
+std::string in_quotes(std::string_view text, size_t longest) {
+  std::string out = "\"";
+  for (const char c : text.substr(0, longest)) {
+    const auto byte = static_cast<unsigned char>(c);
+    char escape[8];
+    if (c == '"' || c == '\\') {
+      out.append(1, '\\').append(1, c);
+    } else if (byte < 0x20 || byte >= 0x7f) {
+      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
+      out += escape;
+    } else {
+      out += c;
+    }
+  }
+  out += text.size() > longest ? "\"..." : "\"";
+  return out;
+}
+
+namespace {
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    const size_t distance = edit_distance(word, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace dsmoe::base

@@ -1,0 +1,221 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/error.h"
+
+namespace dsmoe::base {
+namespace {
+
+constexpr size_t kBuffer = 1 << 20;
+
+// An open descriptor that closes itself: for reading, where close cannot lose anything.
+struct ReadOnly {
+  explicit ReadOnly(const fs::path& path) : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (fd < 0) fail_io("file", "cannot open", path.string(), errno);
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) fail_io("file", "cannot stat", path.string(), errno);
+    if (!S_ISREG(status.st_mode)) {
+      ::close(fd);
+      fail(ErrorKind::kIo, "file", "not a regular file", path.string());
+    }
+    size = static_cast<uint64_t>(status.st_size);
+  }
+  ~ReadOnly() { ::close(fd); }
+  int fd;
+  uint64_t size = 0;
+};
+
+fs::path parent_of(const fs::path& path) {
+  const fs::path parent = path.parent_path();
+  return parent.empty() ? fs::path(".") : parent;
+}
+
+fs::path working_name(const fs::path& path) {
+  return parent_of(path) / ("." + path.filename().string() + ".tmp-" + std::to_string(::getpid()));
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path, uint64_t longest) {
+  const ReadOnly file(path);
+  if (file.size > longest) {
+    fail_invalid("file", "longer than " + std::to_string(longest) + " bytes",
+                 path.string() + " has " + std::to_string(file.size));
+  }
+  std::string text(file.size, '\0');
+  for (size_t at = 0; at < text.size();) {
+    const ssize_t got = ::read(file.fd, text.data() + at, text.size() - at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_io("file", "cannot read", path.string(), errno);
+    if (got == 0) fail(ErrorKind::kIo, "file", "became shorter while it was read", path.string());
+    at += static_cast<size_t>(got);
+  }
+  return text;
+}
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+  const ReadOnly file(path);
+  size_ = file.size;
+  if (size_ == 0) return;
+  void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (map == MAP_FAILED) fail_io("file", "cannot map", path.string(), errno);
+  data_ = static_cast<const std::byte*>(map);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+int FileSystem::create(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) fail_io("file", "cannot create", path.string(), errno);
+  return fd;
+}
+
+void FileSystem::write(int fd, const fs::path& path, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(fd, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_io("file", "cannot write", path.string(), errno);
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+}
+
+void FileSystem::sync(int fd, const fs::path& path) {
+  if (::fsync(fd) != 0) fail_io("file", "cannot fsync", path.string(), errno);
+}
+
+void FileSystem::close(int fd, const fs::path& path) {
+  if (::close(fd) != 0) fail_io("file", "cannot close", path.string(), errno);
+}
+
+void FileSystem::rename(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) fail_io("file", "cannot rename to", to.string(), errno);
+}
+
+void FileSystem::remove_all(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) fail_io("file", "cannot remove", path.string(), error.value());
+}
+
+void FileSystem::create_directory(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) fail_io("file", "cannot create the folder", path.string(), error.value());
+}
+
+void FileSystem::sync_directory(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail_io("file", "cannot open the folder", path.string(), errno);
+  const int result = ::fsync(fd);
+  const int number = errno;
+  ::close(fd);
+  if (result != 0) fail_io("file", "cannot fsync the folder", path.string(), number);
+}
+
+FileSystem& real_files() {
+  static FileSystem files;
+  return files;
+}
+
+FileWriter::FileWriter(const fs::path& path, FileSystem& files) : path_(path), files_(files), fd_(files.create(path)) {}
+
+FileWriter::~FileWriter() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void FileWriter::write(std::span<const std::byte> bytes) {
+  size_ += bytes.size();
+  if (buffer_.size() + bytes.size() > kBuffer) flush();
+  if (bytes.size() >= kBuffer) return files_.write(fd_, path_, bytes);
+  buffer_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+void FileWriter::flush() {
+  if (!buffer_.empty()) files_.write(fd_, path_, std::as_bytes(std::span(buffer_)));
+  buffer_.clear();
+}
+
+void FileWriter::finish() {
+  flush();
+  files_.sync(fd_, path_);
+  files_.close(std::exchange(fd_, -1), path_);
+}
+
+void write_file(const fs::path& path, std::string_view text, FileSystem& files) {
+  const fs::path working = working_name(path);
+  try {
+    FileWriter writer(working, files);
+    writer.write(text);
+    writer.finish();
+    files.rename(working, path);
+    files.sync_directory(parent_of(path));
+  } catch (...) {
+    ::unlink(working.c_str());
+    throw;
+  }
+}
+
+FolderWriter::FolderWriter(const fs::path& final_path, FileSystem& files)
+    : final_(final_path.has_filename() ? final_path : final_path.parent_path()),
+      working_(working_name(final_)),
+      files_(files) {
+  std::error_code ignored;
+  if (fs::exists(final_) && !(fs::is_directory(final_) && fs::is_empty(final_, ignored))) {
+    fail(ErrorKind::kIo, "file", "the output folder is there already and not empty", final_.string(),
+         "name another or remove it");
+  }
+  files_.remove_all(working_);
+  files_.create_directory(working_);
+}
+
+FolderWriter::~FolderWriter() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(working_, ignored);
+}
+
+void FolderWriter::write_file(const std::string& name, std::string_view text) {
+  FileWriter writer(working_ / name, files_);
+  writer.write(text);
+  writer.finish();
+}
+
+void FolderWriter::commit() {
+  files_.sync_directory(working_);
+  files_.rename(working_, final_);  // replaces an empty folder, refuses any other
+  committed_ = true;
+  files_.sync_directory(parent_of(final_));
+}
+
+void require_free_space(const fs::path& path, uint64_t bytes, std::string_view part) {
+  fs::path existing = fs::absolute(path);
+  while (!fs::exists(existing) && existing.has_relative_path()) existing = existing.parent_path();
+  std::error_code error;
+  const fs::space_info space = fs::space(existing, error);
+  if (error) fail_io(part, "cannot ask for free space at", existing.string(), error.value());
+  if (space.available < bytes) {
+    fail(ErrorKind::kIo, part, "not enough free space",
+         std::to_string(bytes) + " bytes needed, " + std::to_string(space.available) + " free at " + existing.string());
+  }
+}
+
+}  // namespace dsmoe::base

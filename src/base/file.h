@@ -1,0 +1,102 @@
+// Files: reading whole or mapped, and writing so that nothing is ever half there.
+//
+// All writing goes through `FileSystem`, a narrow seam of the calls that can fail, so that tests can make the k-th call
+// fail for every k. What a reader may see under its final name is complete and has been fsynced, folder included:
+// `write_file` for one file, `FolderWriter` for a folder of files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace dsmoe::base {
+
+namespace fs = std::filesystem;
+
+/// A whole file in memory. Throws Error(kIo) when it cannot be read, Error(kInvalid) when longer than `longest` bytes.
+std::string read_file(const fs::path& path, uint64_t longest = uint64_t{1} << 31);
+
+/// A file mapped for reading. Empty files map to an empty view.
+class MappedFile {
+ public:
+  explicit MappedFile(const fs::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+/// The calls that change a disk. The base class is the real thing; every failure is an Error(kIo) naming the path.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  virtual int create(const fs::path& path);  ///< a new or truncated file, open for writing
+  virtual void write(int fd, const fs::path& path, std::span<const std::byte> bytes);  ///< all of it, or throws
+  virtual void sync(int fd, const fs::path& path);
+  virtual void close(int fd, const fs::path& path);
+  virtual void rename(const fs::path& from, const fs::path& to);
+  virtual void remove_all(const fs::path& path);
+  virtual void create_directory(const fs::path& path);
+  virtual void sync_directory(const fs::path& path);
+};
+FileSystem& real_files();
+
+/// A file being written in pieces. Without finish() the destructor closes it and leaves what is there to the caller.
+class FileWriter {
+ public:
+  FileWriter(const fs::path& path, FileSystem& files = real_files());
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  /// Flush, fsync, close.
+  void finish();
+  uint64_t size() const { return size_; }
+
+ private:
+  void flush();
+  fs::path path_;
+  FileSystem& files_;
+  int fd_;
+  std::string buffer_;
+  uint64_t size_ = 0;
+};
+
+/// The file appears whole under its name, or not at all.
+void write_file(const fs::path& path, std::string_view text, FileSystem& files = real_files());
+
+/// A folder that appears whole under its name, or not at all: files are made in a hidden sibling, which commit()
+/// fsyncs and renames. A folder already there is replaced only if it is empty. Destroyed uncommitted, it removes what
+/// it made.
+class FolderWriter {
+ public:
+  explicit FolderWriter(const fs::path& final_path, FileSystem& files = real_files());
+  ~FolderWriter();
+  FolderWriter(const FolderWriter&) = delete;
+  FolderWriter& operator=(const FolderWriter&) = delete;
+  /// Where to make the files.
+  const fs::path& path() const { return working_; }
+  void write_file(const std::string& name, std::string_view text);
+  void commit();
+
+ private:
+  fs::path final_, working_;
+  FileSystem& files_;
+  bool committed_ = false;
+};
+
+/// Throws Error(kIo) with both figures unless `bytes` fit on the disk that holds `path` (or will hold it).
+void require_free_space(const fs::path& path, uint64_t bytes, std::string_view part);
+
+}  // namespace dsmoe::base
