@@ -42,7 +42,7 @@ function(dsmoe_room name)
       set_source_files_properties(${units} PROPERTIES COMPILE_OPTIONS "${DSMOE_ISA_${isa}}")
     endif()
   endforeach()
-  if(ROOM_TORCH)
+  if(ROOM_TORCH AND sources)
     dsmoe_use_torch(${target})
   endif()
 

@@ -5,13 +5,13 @@ endif()
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 # -O2 and no fast-math: sums keep the order that the source gives them. -ffp-contract=off keeps a*b+c from
 # becoming one rounding on one machine and two on another; kernels that want FMA say so by intrinsics.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
-add_compile_options(-Wall -Wextra -ffp-contract=off -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+# -fPIC for everything alike (CMake's own property would give programs -fPIE, which a shared precompiled header refuses).
+add_compile_options(-fPIC -Wall -Wextra -ffp-contract=off -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 if(DSMOE_WARNINGS_AS_ERRORS)
   add_compile_options(-Werror)
 endif()
