@@ -1,0 +1,108 @@
+// The language model of the training half: token ids in, loss or logits out, with what happened on the way.
+//
+// Not here: optimiser, schedule, data, ranks (train/), generation (engine/). One Transformer is used by one thread.
+// Weights are kept as few large float32 masters (all experts of a layer in one tensor, query/key/value in one), which
+// is what an optimiser wants; files see them through views under the names of spec/tensors.h.
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "moe/routing.h"
+#include "moe/training_options.h"
+#include "spec/model_config.h"
+#include "spec/tensors.h"
+
+namespace dsmoe::data {
+class ModelFolder;
+class ModelFolderWriter;
+}  // namespace dsmoe::data
+
+namespace dsmoe::model {
+
+using torch::Tensor;
+
+/// Targets with this value have no loss.
+inline constexpr int64_t kIgnore = -100;
+
+struct TransformerOptions {
+  torch::ScalarType compute = torch::kFloat32;  ///< kBFloat16 or kFloat32; router, norms and loss stay float32
+  torch::ScalarType master = torch::kFloat32;   ///< kFloat64 (with compute) for gradient tests
+  bool recompute = false;                       ///< keep block inputs only, run each block again in the backward pass
+};
+
+/// One micro-batch.
+struct Batch {
+  Tensor ids_BS;      ///< int64
+  Tensor targets_BS;  ///< int64, the successor of each id; kIgnore where there is no loss
+  Tensor mask_BS;     ///< bool, true for real tokens; undefined: all are. Padding stays out of balance and capacity
+  uint64_t random_key = 0;  ///< draws of this micro-batch (random second experts): same key, same draws
+};
+
+/// What the whole optimiser step holds over all its micro-batches and ranks; losses are shares of it, so that the
+/// gradients of micro-batches simply add up.
+struct BatchTotals {
+  double targets = 0;  ///< positions with a loss
+  double tokens = 0;   ///< real tokens (mask)
+};
+
+struct StepOutput {
+  Tensor loss;          ///< scalar: sum of cross entropies / totals.targets
+  Tensor balance_loss;  ///< scalar: balance terms of all layers, weighted by this micro-batch's share of totals.tokens
+  std::vector<moe::Routing> routings;  ///< one per MoE layer in ascending order, without graph
+  /// What backward() is called on.
+  Tensor total() const { return loss + balance_loss; }
+};
+
+struct Evaluation {
+  Tensor losses_BS;  ///< float32 nats per target, 0 where ignored
+  std::vector<moe::Routing> routings;
+};
+
+/// A float32 master tensor with requires_grad: what the optimiser moves, in a fixed order. Gradients are in
+/// value.grad(), float32. Changed in place under torch::NoGradGuard.
+struct Parameter {
+  std::string name;  ///< a Hugging Face name without the expert's number, or of the fused group
+  Tensor value;
+  spec::TensorRole role;  ///< kNorm is not decayed
+};
+
+/// A tensor under its checkpoint name: a view of a Parameter's or a buffer's memory.
+struct NamedTensor {
+  spec::TensorSpec spec;
+  Tensor value;  ///< float32, or int32 for hash tables; router biases and hash tables are no parameters
+};
+
+class Transformer {
+ public:
+  /// Weights start at zero (norms at one): call initialise() or load().
+  Transformer(const spec::ModelConfig& config, const moe::TrainingOptions& training, const TransformerOptions& options);
+  ~Transformer();
+  Transformer(Transformer&&) noexcept;
+
+  const spec::ModelConfig& config() const;
+  const std::vector<Parameter>& parameters() const;
+  /// Every tensor of spec::for_each_tensor, in its order.
+  const std::vector<NamedTensor>& tensors() const;
+  /// One float32 [E] per MoE layer, or empty where the model has no router bias. moe/bias_balancer.h moves them.
+  const std::vector<Tensor>& router_biases() const;
+
+  /// Forward in training mode. Call .total().backward() to accumulate gradients.
+  StepOutput forward_loss(const Batch& batch, const BatchTotals& totals) const;
+  /// Evaluation mode, without graph: dropless, no random second expert, no balance loss.
+  Evaluation evaluate(const Tensor& ids_BS, const Tensor& targets_BS) const;
+  Tensor logits(const Tensor& ids_BS) const;  ///< float32 [B, S, V]
+
+  void initialise(uint64_t seed);  ///< by spec role; the same values as `dsmoe init`
+  void load(const data::ModelFolder& folder);
+  void save(data::ModelFolderWriter& writer) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dsmoe::model
