@@ -5,10 +5,10 @@
 // dense FFN of n times the width, and are kept in that form.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
-
-#include "base/json.h"
+#include <string_view>
 
 namespace dsmoe::spec {
 
@@ -19,6 +19,13 @@ enum class ScoringFunc { kSoftmax, kSigmoid };
 /// How the K experts are picked from affinities: the best K; the best K inside the best groups (DeepSeek-V2);
 /// the best K after adding the balance bias, inside the best groups where there are several (DeepSeek-V3).
 enum class TopkMethod { kGreedy, kGroupLimitedGreedy, kNoauxTc };
+
+// The names in files, in the order of the values (enum_names.h).
+constexpr std::array<std::string_view, 4> enum_names(RouterType) { return {"topk", "hash", "hash_balanced", "gshard"}; }
+constexpr std::array<std::string_view, 2> enum_names(ScoringFunc) { return {"softmax", "sigmoid"}; }
+constexpr std::array<std::string_view, 3> enum_names(TopkMethod) {
+  return {"greedy", "group_limited_greedy", "noaux_tc"};
+}
 
 struct ModelConfig {
   int64_t vocab_size = 8192;
