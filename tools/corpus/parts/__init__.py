@@ -1,0 +1,1 @@
+"""The corpus scripts' parts; see ../README.md for the reading order."""
