@@ -196,6 +196,49 @@ TEST(File, EveryFailingCallLeavesOldOrNew) {
   fs::remove_all(folder);
 }
 
+// A disk that is full for a while: every write fails after half of its bytes.
+class FullDisk : public FileSystem {
+ public:
+  bool full = false;
+  void write(int fd, const fs::path& path, std::span<const std::byte> bytes) override {
+    if (!full) return FileSystem::write(fd, path, bytes);
+    FileSystem::write(fd, path, bytes.first(bytes.size() / 2));
+    fail_io("test", "injected", path.string(), ENOSPC);
+  }
+};
+
+TEST(File, AppendLogHoldsWholeEntriesAndLosesNone) {
+  const fs::path path = fs::temp_directory_path() / ("dsmoe_log_test_" + std::to_string(::getpid()));
+  write_file(path, "one\n");
+  FullDisk disk;
+  AppendLog log(path, disk);
+  EXPECT_TRUE(log.append("two\n"));
+  disk.full = true;
+  EXPECT_FALSE(log.append("three\n"));
+  EXPECT_FALSE(log.append("four\n"));
+  EXPECT_NE(log.error().find("injected"), std::string::npos);
+  EXPECT_THROW(log.sync(), Error);
+  EXPECT_EQ(read_file(path), "one\ntwo\n") << "no half entry";
+  disk.full = false;
+  EXPECT_TRUE(log.append("five\n"));
+  log.sync();
+  EXPECT_EQ(read_file(path), "one\ntwo\nthree\nfour\nfive\n");
+  fs::remove(path);
+}
+
+TEST(File, SymlinkIsReplaced) {
+  const fs::path folder = fs::temp_directory_path() / ("dsmoe_link_test_" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  for (const char* target : {"a", "b"}) {
+    replace_symlink(target, folder / "latest");
+    EXPECT_EQ(fs::read_symlink(folder / "latest"), target);
+  }
+  fs::create_directory(folder / "taken");
+  EXPECT_THROW(replace_symlink("a", folder / "taken"), Error);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2) << "temporary names are cleaned up";
+  fs::remove_all(folder);
+}
+
 TEST(Hash, PiecesEqualWhole) {
   Hasher hasher;
   hasher.update("hello ");

@@ -90,6 +90,12 @@ int FileSystem::create(const fs::path& path) {
   return fd;
 }
 
+int FileSystem::append(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) fail_io("file", "cannot open for appending", path.string(), errno);
+  return fd;
+}
+
 void FileSystem::write(int fd, const fs::path& path, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t put = ::write(fd, bytes.data(), bytes.size());
@@ -132,6 +138,14 @@ void FileSystem::sync_directory(const fs::path& path) {
   if (result != 0) fail_io("file", "cannot fsync the folder", path.string(), number);
 }
 
+void FileSystem::truncate(int fd, const fs::path& path, uint64_t size) {
+  if (::ftruncate(fd, static_cast<off_t>(size)) != 0) fail_io("file", "cannot truncate", path.string(), errno);
+}
+
+void FileSystem::create_symlink(const fs::path& target, const fs::path& link) {
+  if (::symlink(target.c_str(), link.c_str()) != 0) fail_io("file", "cannot create the link", link.string(), errno);
+}
+
 FileSystem& real_files() {
   static FileSystem files;
   return files;
@@ -169,6 +183,61 @@ void write_file(const fs::path& path, std::string_view text, FileSystem& files) 
     writer.finish();
     files.rename(working, path);
     files.sync_directory(parent_of(path));
+  } catch (...) {
+    ::unlink(working.c_str());
+    throw;
+  }
+}
+
+AppendLog::AppendLog(const fs::path& path, FileSystem& files) : path_(path), files_(files), fd_(files.append(path)) {
+  struct stat status {};
+  if (::fstat(fd_, &status) != 0) {
+    const int number = errno;
+    ::close(fd_);
+    fail_io("file", "cannot stat", path_.string(), number);
+  }
+  size_ = static_cast<uint64_t>(status.st_size);
+}
+
+AppendLog::~AppendLog() { ::close(fd_); }
+
+void AppendLog::write_waiting() {
+  if (waiting_.empty()) return;
+  try {
+    files_.write(fd_, path_, std::as_bytes(std::span(waiting_)));
+  } catch (const Error&) {
+    files_.truncate(fd_, path_, size_);  // the part that did fit
+    throw;
+  }
+  size_ += waiting_.size();
+  waiting_.clear();
+}
+
+bool AppendLog::append(std::string_view entry) {
+  constexpr size_t kMostWaiting = size_t{64} << 20;
+  if (waiting_.size() + entry.size() > kMostWaiting) waiting_.clear();
+  waiting_ += entry;
+  try {
+    write_waiting();
+    return true;
+  } catch (const Error& error) {
+    error_ = error.what();
+    return false;
+  }
+}
+
+void AppendLog::sync() {
+  write_waiting();
+  files_.sync(fd_, path_);
+}
+
+void replace_symlink(const fs::path& target, const fs::path& link, FileSystem& files) {
+  const fs::path working = working_name(link);
+  files.remove_all(working);
+  try {
+    files.create_symlink(target, working);
+    files.rename(working, link);
+    files.sync_directory(parent_of(link));
   } catch (...) {
     ::unlink(working.c_str());
     throw;

@@ -41,6 +41,7 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
   virtual int create(const fs::path& path);  ///< a new or truncated file, open for writing
+  virtual int append(const fs::path& path);  ///< a new or existing file, open for writing at its end
   virtual void write(int fd, const fs::path& path, std::span<const std::byte> bytes);  ///< all of it, or throws
   virtual void sync(int fd, const fs::path& path);
   virtual void close(int fd, const fs::path& path);
@@ -48,6 +49,8 @@ class FileSystem {
   virtual void remove_all(const fs::path& path);
   virtual void create_directory(const fs::path& path);
   virtual void sync_directory(const fs::path& path);
+  virtual void truncate(int fd, const fs::path& path, uint64_t size);
+  virtual void create_symlink(const fs::path& target, const fs::path& link);
 };
 FileSystem& real_files();
 
@@ -75,6 +78,32 @@ class FileWriter {
 
 /// The file appears whole under its name, or not at all.
 void write_file(const fs::path& path, std::string_view text, FileSystem& files = real_files());
+
+/// A file of whole entries, added at its end: metrics, events. When an entry cannot be written, nothing of it stays in
+/// the file; it waits in memory and goes out before the next one, so a disk that is full for a while costs no entry.
+class AppendLog {
+ public:
+  explicit AppendLog(const fs::path& path, FileSystem& files = real_files());
+  ~AppendLog();
+  AppendLog(const AppendLog&) = delete;
+  AppendLog& operator=(const AppendLog&) = delete;
+  /// False when entries are waiting; error() says why. The oldest are given up beyond 64 MB.
+  bool append(std::string_view entry);
+  /// What waits goes out and all is fsynced; throws Error(kIo) if that fails.
+  void sync();
+  const std::string& error() const { return error_; }
+
+ private:
+  void write_waiting();
+  fs::path path_;
+  FileSystem& files_;
+  int fd_;
+  uint64_t size_ = 0;  // of the whole entries in the file
+  std::string waiting_, error_;
+};
+
+/// Points `link` at `target` (as it is written there), atomically where a link was before.
+void replace_symlink(const fs::path& target, const fs::path& link, FileSystem& files = real_files());
 
 /// A folder that appears whole under its name, or not at all: files are made in a hidden sibling, which commit()
 /// fsyncs and renames. A folder already there is replaced only if it is empty. Destroyed uncommitted, it removes what
