@@ -40,6 +40,8 @@ TEST(Json, RefusesWhatLenientParsersTake) {
   EXPECT_NE(message_of([] { parse_json(R"({"a":1,"a":2})", "f"); }).find("key twice"), std::string::npos);
   EXPECT_NE(message_of([] { parse_json("{\"a\":\"\xe4\xb8\"}", "f"); }).find("not valid JSON"), std::string::npos);
   EXPECT_NE(message_of([] { parse_json("1e999", "f"); }).find("range"), std::string::npos);
+  EXPECT_NE(message_of([] { parse_json(std::string_view("{}\0x", 4), "f"); }).find("NUL"), std::string::npos);
+  EXPECT_NE(message_of([] { parse_json("\xef\xbb\xbf{}", "f"); }).find("order mark"), std::string::npos);
   EXPECT_NE(message_of([] { parse_json("{} x", "f"); }).find("not valid JSON"), std::string::npos);
   EXPECT_NE(message_of([] { parse_json(std::string(100000, '['), "f"); }).find("deeper"), std::string::npos);
   EXPECT_NE(message_of([] { require_int(parse_json(R"({"n":-1})", "f"), "n", 0, 9, "f"); }).find("from 0 to 9"),

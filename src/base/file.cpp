@@ -105,6 +105,16 @@ void FileSystem::write(int fd, const fs::path& path, std::span<const std::byte> 
   }
 }
 
+void FileSystem::write_at(int fd, const fs::path& path, uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_io("file", "cannot write", path.string(), errno);
+    bytes = bytes.subspan(static_cast<size_t>(put));
+    offset += static_cast<uint64_t>(put);
+  }
+}
+
 void FileSystem::sync(int fd, const fs::path& path) {
   if (::fsync(fd) != 0) fail_io("file", "cannot fsync", path.string(), errno);
 }
@@ -167,6 +177,12 @@ void FileWriter::write(std::span<const std::byte> bytes) {
 void FileWriter::flush() {
   if (!buffer_.empty()) files_.write(fd_, path_, std::as_bytes(std::span(buffer_)));
   buffer_.clear();
+}
+
+void FileWriter::overwrite(uint64_t offset, std::string_view text) {
+  DSMOE_CHECK(text.size() <= size_ && offset <= size_ - text.size(), "overwrite stays inside what is written");
+  flush();
+  files_.write_at(fd_, path_, offset, std::as_bytes(std::span(text)));
 }
 
 void FileWriter::finish() {

@@ -43,6 +43,7 @@ class FileSystem {
   virtual int create(const fs::path& path);  ///< a new or truncated file, open for writing
   virtual int append(const fs::path& path);  ///< a new or existing file, open for writing at its end
   virtual void write(int fd, const fs::path& path, std::span<const std::byte> bytes);  ///< all of it, or throws
+  virtual void write_at(int fd, const fs::path& path, uint64_t offset, std::span<const std::byte> bytes);
   virtual void sync(int fd, const fs::path& path);
   virtual void close(int fd, const fs::path& path);
   virtual void rename(const fs::path& from, const fs::path& to);
@@ -63,6 +64,8 @@ class FileWriter {
   FileWriter& operator=(const FileWriter&) = delete;
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  /// Replaces bytes written before: what a header learns only at the end.
+  void overwrite(uint64_t offset, std::string_view text);
   /// Flush, fsync, close.
   void finish();
   uint64_t size() const { return size_; }
