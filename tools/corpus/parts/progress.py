@@ -61,7 +61,7 @@ class Progress:
         parts.append(f"{rate:.1f} MB/s")
         if self.total_ > done and rate > 0:
             parts.append(f"{duration((self.total_ - done) / rate)} left")
-        return " ".join(parts + [detail])
+        return " ".join(parts + [detail]).rstrip()
 
     def finish(self, text):
         """Replaces the bar by a closing line."""

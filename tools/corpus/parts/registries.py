@@ -190,6 +190,7 @@ class Apt(Registry):
 
 class Npm(Registry):
     NAME = r"(.+)-[^-]+\.tgz$"
+    OPTIONS = ("--loglevel=error", "--ignore-scripts", "--prefer-offline", "--fetch-retries=0", "--fetch-timeout=30000")
 
     def absent(self):
         return "" if shutil.which("npm") else "npm not found"
@@ -212,9 +213,8 @@ class Npm(Registry):
                 group = [p for p in group if p not in paths]
                 if group:
                     self.prepare()
-                    command = ["npm", "pack", "--silent", "--ignore-scripts", "--fetch-retries=1", "--fetch-timeout=30000"]
-                    command += [f"{p.name}@{p.npm}" for p in group]
-                    done, output = run(command, self.incoming, self.incoming)
+                    specs = [f"{p.name}@{p.npm}" for p in group]
+                    done, output = run(["npm", "pack", *self.OPTIONS, *specs], self.incoming, self.incoming)
                     why |= {p: last_error(output) for p in group}
                     if done:
                         paths |= {p: self.store(self.file_name(p)) for p in group}

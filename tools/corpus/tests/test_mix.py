@@ -194,13 +194,21 @@ class Fetch(Folder):
         self.fill_cache("man", "code")
         first = self.fetch("--offline")
         self.assertEqual(first.returncode, 0, first.stderr)
-        self.assertIn("skipped libeigen3-dev: not in the cache", first.stderr)
+        self.assertRegex(first.stderr, "skipped .*, libeigen3-dev, .*: not in the cache, and --offline was given")
         with open(self.path("out", "manifest.json"), encoding="utf-8") as file:
             manifest = json.load(file)
         self.assertEqual(set(manifest["domains"]), {"en_tech", "zh", "de", "fr", "ja", "ru", "code_py", "code_c"})
         self.assertEqual(manifest["packages"]["manpages-fr"]["version"], "1:2~3")
         self.assertEqual(sorted(os.listdir(self.path("out", "text"))), sorted(d + ".jsonl" for d in manifest["domains"]))
         self.assertIn("nothing to do", self.fetch("--offline").stderr)
+
+        self.break_cached("manpages-fr")
+        os.unlink(self.path("out", "manifest.json"))
+        damaged = self.fetch("--offline")
+        self.assertIn("skipped manpages-fr: damaged, removed from the cache", damaged.stderr)
+        self.assertFalse(os.path.exists(self.cached("manpages-fr")))
+        self.assertFalse(os.path.exists(self.path("out", "text", "fr.jsonl")))
+        self.fill_cache("man")
 
         self.fill_cache("eigen")  # a source more is there now
         self.assertIn("9 domains", self.fetch("--offline").stderr)
@@ -227,7 +235,14 @@ class Fetch(Folder):
             made["libeigen3-dev"] = ("usr/include/eigen3/a.h", b"struct A;\n" * 30)
         os.makedirs(self.path("out", "cache", "apt"), exist_ok=True)
         for name, (member, data) in made.items():
-            deb(self.path(name), name, member, data, self.path("out", "cache", "apt", f"{name}_1%3a2~3_all.deb"))
+            shutil.rmtree(self.path(name), ignore_errors=True)
+            deb(self.path(name), name, member, data, self.cached(name))
+
+    def cached(self, name):
+        return self.path("out", "cache", "apt", f"{name}_1%3a2~3_all.deb")
+
+    def break_cached(self, name):
+        os.truncate(self.cached(name), 100)
 
 
 if __name__ == "__main__":
