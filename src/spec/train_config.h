@@ -110,7 +110,7 @@ void visit_train_fields(Config& c, Visit&& visit) {
   visit("random_second_expert", c.random_second_expert, "visit the second expert with probability 2 g2 (GShard)");
   visit("bias_update_rate", c.bias_update_rate, "speed of the balance bias (loss-free balancing); 0: it stays");
   visit("bias_update_rule", c.bias_update_rule, "sign or proportional");
-  visit("log_every", c.log_every, "steps between records in metrics.jsonl");
+  visit("log_every", c.log_every, "steps between TensorBoard points and printed lines; metrics.jsonl has every step");
   visit("validate_every", c.validate_every, "steps between validations; 0: only at the end");
   visit("validate_tokens", c.validate_tokens, "tokens of one validation; 0: the whole split");
   visit("checkpoint_every", c.checkpoint_every, "steps between checkpoints; 0: only at the end");
