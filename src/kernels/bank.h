@@ -1,0 +1,60 @@
+// Many SwiGLU FFNs over rows picked by index: the routed experts, the shared bank and dense FFNs alike.
+//
+// Tokens find experts in three steps: `rows_by_expert` groups token slots by expert (counting sort), `ffn_bank` runs
+// every FFN on its rows as one flat list of tiles, so that an uneven load leaves no idle tail, and `combine` adds each
+// token's results, weighted, in ascending order of experts. T tokens, K slots a token, E experts, D model, F width.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/parallel.h"
+#include "kernels/matrix.h"
+
+namespace dsmoe::kernels {
+
+/// down(silu(gate(x)) * up(x)).
+struct Ffn {
+  Matrix gate, up;  ///< [F, D]
+  Matrix down;      ///< [D, F]
+};
+
+/// Token slots grouped by expert. A slot is t * K + k; one with a negative expert id is empty and appears nowhere.
+struct ExpertRows {
+  std::vector<int32_t> offsets;  ///< [E + 1] group e is offsets[e] .. offsets[e + 1] of `tokens`
+  std::vector<int32_t> tokens;   ///< token of each grouped row, ascending inside a group
+  std::vector<int32_t> place;    ///< [T * K] where a slot went, or -1
+  std::span<const int32_t> group(int64_t expert) const;
+};
+void rows_by_expert(std::span<const int32_t> ids_TK, int64_t slots, int64_t experts, ExpertRows& rows);
+void rows_by_expert_ref(std::span<const int32_t> ids_TK, int64_t slots, int64_t experts, ExpertRows& rows);
+
+/// One FFN and the rows of x that it works on; results go to rows out_row, out_row + 1, ... of the output.
+struct FfnJob {
+  const Ffn* ffn = nullptr;
+  std::span<const int32_t> rows;
+  int64_t out_row = 0;
+};
+
+/// Memory that a bank needs between its two halves, kept from call to call.
+struct BankScratch {
+  struct Tile {
+    int32_t job;
+    int64_t begin, end;
+  };
+  std::vector<float> gate, up;
+  std::vector<int64_t> offsets;
+  std::vector<Tile> tiles;
+};
+void ffn_bank(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const float* x_TD, float* out_RD,
+              BankScratch& scratch);
+void ffn_bank_ref(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const float* x_TD, float* out_RD,
+                  BankScratch& scratch);
+
+/// out[t] = sum over its slots of weight * rows[place], ascending in place and so in expert; zero without slots.
+void combine(const base::ParallelFor& parallel_for, std::span<const int32_t> place_TK,
+             std::span<const float> weights_TK, int64_t slots, const float* rows_RD, std::span<float> out_TD);
+void combine_ref(const base::ParallelFor& parallel_for, std::span<const int32_t> place_TK,
+                 std::span<const float> weights_TK, int64_t slots, const float* rows_RD, std::span<float> out_TD);
+
+}  // namespace dsmoe::kernels

@@ -1,0 +1,180 @@
+// Tokens to experts and back: grouping is a stable sort, the bank is its definition, combining is a weighted sum.
+#include "kernels/bank.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <numeric>
+
+#include "kernels/product.h"
+#include "kernels/rows.h"
+#include "kernels/testing.h"
+#include "kernels/topk.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+using testing::kRound;
+using testing::normal_values;
+
+RC_GTEST_PROP(ExpertRows, AreAStableSortOfSlots, ()) {
+  const auto experts = *rc::gen::inRange<int32_t>(1, 20);
+  const auto slots = *rc::gen::inRange<int64_t>(1, 5), tokens = *rc::gen::inRange<int64_t>(0, 40);
+  const auto ids = *rc::gen::container<std::vector<int32_t>>(static_cast<size_t>(slots * tokens),
+                                                             rc::gen::inRange<int32_t>(-1, experts));
+  ExpertRows got, want;
+  rows_by_expert(ids, slots, experts, got);
+  rows_by_expert_ref(ids, slots, experts, want);
+  RC_ASSERT(got.offsets == want.offsets);
+  RC_ASSERT(got.tokens == want.tokens);
+  RC_ASSERT(got.place == want.place);
+}
+
+RC_GTEST_PROP(TopK, IsAStableSortByValue, ()) {
+  // Few distinct values make ties frequent.
+  const auto small = *rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(-3, 4)));
+  std::vector<float> values(small.begin(), small.end());
+  if (values.size() > 3) values[2] = std::nanf("");
+  std::vector<int32_t> got(*rc::gen::inRange<size_t>(0, values.size() + 1)), want(got.size());
+  top_k(values, got);
+  top_k_ref(values, want);
+  RC_ASSERT(got == want);
+}
+
+TEST(TopK, EqualValuesGoToTheLowerIndex) {
+  std::vector<int32_t> ids(3);
+  top_k(std::vector<float>{1, 5, 5, 0, 5, 5}, ids);
+  EXPECT_EQ(ids, (std::vector<int32_t>{1, 2, 4}));
+}
+
+/// FFNs of given widths over random rows.
+struct Bank {
+  Bank(base::Rng& rng, int64_t D, int64_t tokens, const std::vector<int64_t>& widths,
+       const std::vector<std::vector<int32_t>>& rows_of)
+      : D(D), x(normal_values(rng, tokens * D)), rows(rows_of) {
+    for (const int64_t F : widths) {
+      for (const int64_t size : {F * D, F * D, D * F}) weights.push_back(normal_values(rng, size, 0.3));
+      const auto* w = &weights[weights.size() - 3];
+      ffns.push_back({{WeightType::kF32, w[0].data(), F, D},
+                      {WeightType::kF32, w[1].data(), F, D},
+                      {WeightType::kF32, w[2].data(), D, F}});
+    }
+    for (size_t i = 0; i < ffns.size(); ++i) {
+      jobs.push_back({&ffns[i], rows[i], out_rows});
+      out_rows += static_cast<int64_t>(rows[i].size());
+    }
+  }
+  template <class Kernel>
+  std::vector<float> run(Kernel kernel, const base::ParallelFor& parallel_for) {
+    std::vector<float> out(static_cast<size_t>(out_rows * D), -7);
+    kernel(parallel_for, jobs, x.data(), out.data(), scratch);
+    return out;
+  }
+
+  int64_t D, out_rows = 0;
+  std::vector<float> x;
+  std::vector<std::vector<int32_t>> rows;
+  std::vector<std::vector<float>> weights;
+  std::vector<Ffn> ffns;
+  std::vector<FfnJob> jobs;
+  BankScratch scratch;
+};
+
+class ExpertBank : public testing::EveryIsa {
+ protected:
+  base::Rng rng_{11};
+};
+DSMOE_ON_EVERY_ISA(ExpertBank);
+
+// dh, the error of one hidden value: gate and up are off by a dot product's bound g and u; silu's slope is below 1.1;
+// silu_mul rounds 10 times. Then down adds its own dot product's bound to what dh becomes through |weights|.
+double hidden_error(const Ffn& ffn, const float* x, int64_t f, double& hidden) {
+  double gate = 0, up = 0, gate_sizes = 0, up_sizes = 0;
+  for (int64_t k = 0; k < ffn.gate.cols; ++k) {
+    const double g = double{weight_at(ffn.gate, f, k)} * x[k], u = double{weight_at(ffn.up, f, k)} * x[k];
+    gate += g, up += u, gate_sizes += std::abs(g), up_sizes += std::abs(u);
+  }
+  const double silu = gate / (1 + std::exp(-gate)), dot = testing::dot_bound(ffn.gate.cols);
+  hidden = silu * up;
+  return 1.1 * dot * gate_sizes * std::abs(up) + std::abs(silu) * dot * up_sizes + 10 * kRound * std::abs(hidden);
+}
+
+TEST_P(ExpertBank, MatchesItsDefinition) {
+  for (const int64_t D : {1, 5, 24, 33}) {
+    Bank bank(rng_, D, 9, {7, 16, 1, 40}, {{0, 1, 2, 8}, {}, {3}, {0, 1, 2, 3, 4, 5, 6, 7, 8}});
+    const auto got = bank.run(ffn_bank, base::serial_for), want = bank.run(ffn_bank_ref, base::serial_for);
+    std::vector<double> allowed;
+    for (size_t j = 0; j < bank.jobs.size(); ++j) {
+      for (const int32_t row : bank.rows[j]) {
+        const int64_t F = bank.ffns[j].gate.rows;
+        std::vector<double> error(static_cast<size_t>(F)), hidden(error.size());
+        for (int64_t f = 0; f < F; ++f) {
+          const auto i = static_cast<size_t>(f);
+          error[i] = hidden_error(bank.ffns[j], bank.x.data() + row * D, f, hidden[i]);
+        }
+        for (int64_t d = 0; d < D; ++d) {
+          double total = 0;
+          for (int64_t f = 0; f < F; ++f) {
+            const auto i = static_cast<size_t>(f);
+            total += std::abs(weight_at(bank.ffns[j].down, d, f)) *
+                     (error[i] + (testing::dot_bound(F) + kRound) * std::abs(hidden[i]));
+          }
+          allowed.push_back(total);
+        }
+      }
+    }
+    testing::expect_within(
+        got, want, [&](size_t i) { return allowed[i]; }, "bank of D " + std::to_string(D));
+  }
+}
+
+TEST_P(ExpertBank, ThreadsAndCompanyDoNotShowInTheBits) {
+  std::vector<int32_t> everyone(60);
+  std::iota(everyone.begin(), everyone.end(), 0);
+  Bank bank(rng_, 64, 60, {48, 96, 96}, {{5, 9, 30}, everyone, {59}});
+  const auto alone = bank.run(ffn_bank, base::serial_for);
+  for (const int threads : {2, 3, 5}) {
+    base::ThreadPool pool(threads);
+    EXPECT_EQ(bank.run(ffn_bank, pool.parallel_for()), alone) << threads;
+  }
+  Bank one = bank;
+  for (size_t i = 0; i < one.ffns.size(); ++i) one.jobs[i] = {&bank.ffns[i], {}, 0};
+  one.jobs[1].rows = std::span<const int32_t>(everyone).subspan(17, 1);
+  one.out_rows = 1;
+  const auto single = one.run(ffn_bank, base::serial_for);
+  EXPECT_TRUE(std::equal(single.begin(), single.end(), alone.begin() + (3 + 17) * 64));
+}
+
+TEST_P(ExpertBank, CombineIsTheWeightedSum) {
+  const int64_t slots = 3, D = 19, tokens = 21;
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < tokens * slots; ++i) ids.push_back(static_cast<int32_t>(rng_.below(6)) - 1);
+  ExpertRows rows;
+  rows_by_expert(ids, slots, 5, rows);
+  const auto outputs = normal_values(rng_, static_cast<int64_t>(rows.tokens.size()) * D);
+  const auto weights = normal_values(rng_, tokens * slots);
+  std::vector<float> got(static_cast<size_t>(tokens * D), -7), want(got.size());
+  combine(base::serial_for, rows.place, weights, slots, outputs.data(), got);
+  combine_ref(base::serial_for, rows.place, weights, slots, outputs.data(), want);
+  // Three products and sums of values around 1: six roundings of at most their sizes' sum, taken as 12.
+  testing::expect_within(
+      got, want, [](size_t) { return 6 * 12 * kRound; }, "combine");
+}
+
+// Dispatch and combine undo each other: FFNs aside, each token meets its own row, whatever the ids.
+TEST_P(ExpertBank, CombineAfterDispatchIsTheIdentity) {
+  const auto x = normal_values(rng_, 30 * 8);
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 30; ++i) ids.push_back(static_cast<int32_t>(rng_.below(4)));
+  ExpertRows rows;
+  rows_by_expert(ids, 1, 4, rows);
+  std::vector<float> moved(x.size()), back(x.size());
+  for (size_t place = 0; place < 30; ++place) {
+    std::copy_n(x.begin() + rows.tokens[place] * 8, 8, moved.begin() + static_cast<int64_t>(place) * 8);
+  }
+  combine(base::serial_for, rows.place, std::vector<float>(30, 1.0f), 1, moved.data(), back);
+  EXPECT_EQ(back, x);
+}
+
+}  // namespace
+}  // namespace dsmoe::kernels

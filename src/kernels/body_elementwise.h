@@ -1,0 +1,104 @@
+// Kernels along one row, over the Vec of the including unit. Definitions and contracts: kernels/rows.h.
+#pragma once
+
+#include "kernels/table.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+/// e^x, within 3 ulp for x from -87.3 to 88; below it stays at e^-87.3 = 1e-38, above at e^88. NaN stays NaN.
+/// x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its Taylor series, whose rest after r^7/7! is under 6e-9 of it.
+inline Vec exponential(Vec x) {
+  x = max(Vec::all(-87.3f), x);  // the operand that may be NaN comes second
+  x = min(Vec::all(88.0f), x);
+  const Vec n = round(x * Vec::all(1.44269504f));
+  // ln 2 in two parts; the first has 9 bits, so n times it is exact.
+  Vec r = fma(n, Vec::all(-0.693359375f), x);
+  r = fma(n, Vec::all(2.12194440e-4f), r);
+  Vec p = Vec::all(1.0f / 5040);
+  p = fma(p, r, Vec::all(1.0f / 720));
+  p = fma(p, r, Vec::all(1.0f / 120));
+  p = fma(p, r, Vec::all(1.0f / 24));
+  p = fma(p, r, Vec::all(1.0f / 6));
+  p = fma(p, r, Vec::all(0.5f));
+  p = fma(p, r * r, r);
+  return scale_by_power_of_two(p + Vec::all(1.0f), n);
+}
+
+/// Calls step(i, lanes) for i = 0, 16, ...; lanes is 16 but at the end.
+template <class Step>
+inline void each_vec(int64_t n, Step step) {
+  for (int64_t i = 0; i < n; i += kLanes) step(i, n - i < kLanes ? n - i : kLanes);
+}
+
+void exponential_row(const float* x, int64_t n, float* out) {
+  each_vec(n, [&](int64_t i, int64_t lanes) { exponential(Vec::load(x + i, lanes)).store(out + i, lanes); });
+}
+
+void rms_norm(const float* x, const float* weight, int64_t n, double eps, float* out) {
+  Vec squares = Vec::zero();
+  each_vec(n, [&](int64_t i, int64_t lanes) {
+    const Vec v = Vec::load(x + i, lanes);
+    squares = fma(v, v, squares);
+  });
+  const double mean = static_cast<double>(sum(squares)) / static_cast<double>(n);
+  const Vec inverse = Vec::all(static_cast<float>(1.0 / __builtin_sqrt(mean + eps)));
+  each_vec(n, [&](int64_t i, int64_t lanes) {
+    (Vec::load(x + i, lanes) * inverse * Vec::load(weight + i, lanes)).store(out + i, lanes);
+  });
+}
+
+void rope(float* head, const float* cosines, const float* sines, int64_t half) {
+  each_vec(half, [&](int64_t i, int64_t lanes) {
+    const Vec a = Vec::load(head + i, lanes), b = Vec::load(head + half + i, lanes);
+    const Vec c = Vec::load(cosines + i, lanes), s = Vec::load(sines + i, lanes);
+    (a * c - b * s).store(head + i, lanes);
+    (b * c + a * s).store(head + half + i, lanes);
+  });
+}
+
+/// The largest of a row of n >= 1.
+inline float largest_of(const float* x, int64_t n) {
+  Vec top = Vec::all(x[0]);
+  each_vec(n, [&](int64_t i, int64_t lanes) {
+    if (lanes == kLanes) {
+      top = max(top, Vec::load(x + i));
+    } else {
+      for (int64_t j = i; j < n; ++j) top = max(top, Vec::all(x[j]));
+    }
+  });
+  return largest(top);
+}
+
+/// out = e^(x - top) and the sum of it, lane by lane and then folded. Lanes past the end count nothing.
+inline float exponentials_below(const float* x, float top, int64_t n, float* out) {
+  Vec total = Vec::zero();
+  each_vec(n, [&](int64_t i, int64_t lanes) {
+    exponential(Vec::load(x + i, lanes) - Vec::all(top)).store(out + i, lanes);
+    total = total + Vec::load(out + i, lanes);
+  });
+  return sum(total);
+}
+
+void softmax(const float* x, int64_t n, float* out) {
+  const Vec total = Vec::all(exponentials_below(x, largest_of(x, n), n, out));
+  each_vec(n, [&](int64_t i, int64_t lanes) { (Vec::load(out + i, lanes) / total).store(out + i, lanes); });
+}
+
+void silu_mul(const float* gate, const float* up, int64_t n, float* out) {
+  each_vec(n, [&](int64_t i, int64_t lanes) {
+    const Vec g = Vec::load(gate + i, lanes);
+    const Vec one = Vec::all(1.0f);
+    (g / (one + exponential(Vec::zero() - g)) * Vec::load(up + i, lanes)).store(out + i, lanes);
+  });
+}
+
+void add_scaled(float scale, const float* x, int64_t n, float* y) {
+  const Vec s = Vec::all(scale);
+  each_vec(n, [&](int64_t i, int64_t lanes) {
+    fma(s, Vec::load(x + i, lanes), Vec::load(y + i, lanes)).store(y + i, lanes);
+  });
+}
+
+}  // namespace
+}  // namespace dsmoe::kernels

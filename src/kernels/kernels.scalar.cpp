@@ -1,0 +1,17 @@
+// The kernels for any machine. The same bodies as the other units, and the same rules of inclusion.
+#include "kernels/vec_scalar.h"
+//
+#include "kernels/body_attention.h"
+#include "kernels/body_elementwise.h"
+#include "kernels/body_matmul.h"
+
+namespace dsmoe::kernels {
+
+const KernelTable& scalar_table() {
+  static constexpr KernelTable kTable = {
+      kRegisterBits,  {matmul<float>, matmul<uint16_t>}, attention, rms_norm, rope, softmax, silu_mul, add_scaled,
+      exponential_row};
+  return kTable;
+}
+
+}  // namespace dsmoe::kernels

@@ -1,0 +1,130 @@
+// The product against its definition, and the promise that blocking never shows in the bits.
+#include "kernels/product.h"
+
+#include <cstring>
+
+#include "kernels/testing.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+using testing::normal_values;
+
+/// A random matrix of either type, and its values.
+struct Stored {
+  std::vector<float> f32;
+  std::vector<uint16_t> bf16;
+  Matrix matrix;
+};
+
+Stored stored(base::Rng& rng, WeightType type, int64_t rows, int64_t cols) {
+  Stored s;
+  s.f32 = normal_values(rng, rows * cols);
+  s.matrix = {type, s.f32.data(), rows, cols};
+  if (type == WeightType::kBf16) {
+    for (float& value : s.f32) {
+      s.bf16.push_back(to_bf16(value));
+      value = from_bf16(s.bf16.back());
+    }
+    s.matrix.data = s.bf16.data();
+  }
+  return s;
+}
+
+class Products : public testing::EveryIsa {
+ protected:
+  base::Rng rng_{1};
+};
+DSMOE_ON_EVERY_ISA(Products);
+
+TEST_P(Products, MatchTheDefinitionOverOddShapes) {
+  const int64_t shapes[][3] = {{1, 1, 1},  {1, 3, 5},   {2, 8, 16},  {3, 9, 17},   {4, 4, 31},
+                               {5, 7, 33}, {9, 13, 48}, {17, 5, 63}, {6, 33, 100}, {3, 21, 257}};
+  for (const auto type : {WeightType::kF32, WeightType::kBf16}) {
+    for (const auto& [tokens, rows, cols] : shapes) {
+      const Stored w = stored(rng_, type, rows, cols);
+      const auto x = normal_values(rng_, tokens * cols);
+      std::vector<float> got(static_cast<size_t>(tokens * rows)), want(got.size());
+      const Product product{w.matrix, 0, rows, x.data(), cols, nullptr, tokens, got.data(), rows};
+      matmul(product);
+      Product definition = product;
+      definition.out = want.data();
+      matmul_ref(definition);
+      testing::expect_within(
+          got, want,
+          [&](size_t i) {
+            double sizes = 0;  // sum |w x|, what the bound of a dot product is relative to
+            const int64_t t = static_cast<int64_t>(i) / rows, n = static_cast<int64_t>(i) % rows;
+            for (int64_t k = 0; k < cols; ++k) {
+              sizes +=
+                  std::abs(double{w.f32[static_cast<size_t>(n * cols + k)]} * x[static_cast<size_t>(t * cols + k)]);
+            }
+            return (testing::dot_bound(cols) + testing::kRound) * sizes;
+          },
+          "matmul " + std::to_string(tokens) + "x" + std::to_string(rows) + "x" + std::to_string(cols));
+    }
+  }
+}
+
+TEST_P(Products, ATokensBitsDoNotDependOnItsCompanyOrOnBlocks) {
+  const int64_t tokens = 11, rows = 37, cols = 83;
+  const Stored w = stored(rng_, WeightType::kF32, rows, cols);
+  const auto x = normal_values(rng_, tokens * cols);
+  std::vector<float> all(static_cast<size_t>(tokens * rows)), one(static_cast<size_t>(rows));
+  matmul({w.matrix, 0, rows, x.data(), cols, nullptr, tokens, all.data(), rows});
+  for (int32_t t = 0; t < tokens; ++t) {
+    for (const int64_t cut : {int64_t{1}, int64_t{5}, int64_t{16}, rows - 1}) {  // rows in two pieces
+      matmul({w.matrix, 0, cut, x.data(), cols, &t, 1, one.data(), rows});
+      matmul({w.matrix, cut, rows, x.data(), cols, &t, 1, one.data(), rows});
+      ASSERT_EQ(std::memcmp(one.data(), all.data() + t * rows, one.size() * sizeof(float)), 0) << t << " cut " << cut;
+    }
+  }
+}
+
+TEST_P(Products, RowsArePickedByIndexAndThreadsDoNotShow) {
+  const int64_t rows = 301, cols = 130;
+  const Stored w = stored(rng_, WeightType::kBf16, rows, cols);
+  const auto x = normal_values(rng_, 9 * cols);
+  const std::vector<int32_t> index = {8, 0, 3, 3, 7};
+  std::vector<float> picked(index.size() * static_cast<size_t>(rows)), whole(9 * static_cast<size_t>(rows));
+  matmul({w.matrix, 0, rows, x.data(), cols, index.data(), 5, picked.data(), rows});
+  matmul(base::serial_for, w.matrix, x, 9, whole);
+  for (size_t i = 0; i < index.size(); ++i) {
+    EXPECT_EQ(std::memcmp(picked.data() + i * rows, whole.data() + index[i] * rows, sizeof(float) * rows), 0);
+  }
+  for (const int threads : {2, 3, 5}) {
+    base::ThreadPool pool(threads);
+    std::vector<float> again(whole.size());
+    matmul(pool.parallel_for(), w.matrix, x, 9, again);
+    EXPECT_EQ(again, whole) << threads;
+  }
+}
+
+// One order of sums everywhere: where both fuse, AVX2 and AVX-512 agree to the bit.
+TEST(ProductOrder, TheFusedSetsAgreeToTheBit) {
+  if (available_isas().back() != Isa::kAvx512) GTEST_SKIP() << "this machine has no AVX-512 to compare with AVX2";
+  base::Rng rng(3);
+  const Stored w = stored(rng, WeightType::kF32, 29, 1003);
+  const auto x = normal_values(rng, 7 * 1003);
+  std::vector<std::vector<float>> results;
+  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
+    use_isa(isa);
+    results.emplace_back(7 * 29);
+    matmul(base::serial_for, w.matrix, x, 7, results.back());
+  }
+  use_isa(isa_from(""));
+  EXPECT_EQ(results[0], results[1]);
+}
+
+TEST(Bf16, RoundsToNearestEvenAndKeepsSpecials) {
+  EXPECT_EQ(to_bf16(1.0f), 0x3f80);
+  EXPECT_EQ(to_bf16(1.0f + 0x1p-8f), 0x3f80);             // halfway, to even
+  EXPECT_EQ(to_bf16(1.0f + 0x1p-7f + 0x1p-8f), 0x3f82);   // halfway, to even
+  EXPECT_EQ(to_bf16(1.0f + 0x1p-8f + 0x1p-20f), 0x3f81);  // above halfway
+  EXPECT_TRUE(std::isinf(from_bf16(to_bf16(3.4e38f))));
+  EXPECT_TRUE(std::isnan(from_bf16(to_bf16(std::nanf("")))));
+  for (uint32_t bits = 0; bits < 0x7f80; ++bits) ASSERT_EQ(to_bf16(from_bf16(static_cast<uint16_t>(bits))), bits);
+}
+
+}  // namespace
+}  // namespace dsmoe::kernels

@@ -1,0 +1,28 @@
+// What one instruction set offers: a row of function pointers. The room's public functions check their arguments and
+// call through the active row; nobody else needs this header. It is seen by the units built for an instruction set,
+// so it includes no more than they may.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/matrix.h"
+
+namespace dsmoe::kernels {
+
+struct KernelTable {
+  int register_bits;  ///< as compiled into the unit, so that a test sees which one runs
+  void (*matmul[kWeightTypes])(const Product& product);
+  void (*attention)(const Attention& attention);
+  void (*rms_norm)(const float* x, const float* weight, int64_t n, double eps, float* out);
+  void (*rope)(float* head, const float* cosines, const float* sines, int64_t half);
+  void (*softmax)(const float* x, int64_t n, float* out);
+  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
+  void (*add_scaled)(float scale, const float* x, int64_t n, float* y);
+  void (*exponential)(const float* x, int64_t n, float* out);
+};
+
+const KernelTable& scalar_table();
+const KernelTable& avx2_table();
+const KernelTable& avx512_table();
+
+}  // namespace dsmoe::kernels

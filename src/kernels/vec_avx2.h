@@ -1,0 +1,96 @@
+// Sixteen floats as two AVX2 registers; the contract is in vec_scalar.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace dsmoe::kernels {
+namespace {
+
+constexpr int kLanes = 16;
+constexpr int kRegisterBits = 256;
+constexpr int kTileRows = 2, kTileTokens = 2, kMatvecRows = 4;  // 8 of the 16 registers hold sums
+
+/// Lanes below n on; n from 0 to 8.
+inline __m256i first_lanes(int64_t n) {
+  alignas(32) static const int32_t kWindow[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kWindow + 8 - n));
+}
+inline int64_t below_eight(int64_t n) { return n < 0 ? 0 : n > 8 ? 8 : n; }
+
+struct Vec {
+  __m256 low, high;
+
+  static Vec all(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+  static Vec zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+  static Vec load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+  static Vec load(const float* p, int64_t n) {
+    if (n <= 8) return {_mm256_maskload_ps(p, first_lanes(below_eight(n))), _mm256_setzero_ps()};
+    return {_mm256_loadu_ps(p), _mm256_maskload_ps(p + 8, first_lanes(below_eight(n - 8)))};
+  }
+  static __m256 widen(__m128i bf16) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16)); }
+  static Vec load(const uint16_t* bf16) {
+    return {widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bf16))),
+            widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bf16 + 8)))};
+  }
+  static Vec load(const uint16_t* bf16, int64_t n) {
+    uint16_t padded[kLanes] = {};
+    for (int64_t i = 0; i < n && i < kLanes; ++i) padded[i] = bf16[i];
+    return load(padded);
+  }
+  void store(float* p) const {
+    _mm256_storeu_ps(p, low);
+    _mm256_storeu_ps(p + 8, high);
+  }
+  void store(float* p, int64_t n) const {
+    _mm256_maskstore_ps(p, first_lanes(below_eight(n)), low);
+    if (n > 8) _mm256_maskstore_ps(p + 8, first_lanes(below_eight(n - 8)), high);
+  }
+
+  friend Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
+  friend Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
+  friend Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+  friend Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
+};
+
+inline Vec fma(Vec a, Vec b, Vec c) {
+  return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
+inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
+inline Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)}; }
+inline Vec round(Vec a) {
+  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  return {_mm256_round_ps(a.low, kNearest), _mm256_round_ps(a.high, kNearest)};
+}
+inline __m256 power_of_two(__m256 n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+inline Vec scale_by_power_of_two(Vec a, Vec n) {
+  return {_mm256_mul_ps(a.low, power_of_two(n.low)), _mm256_mul_ps(a.high, power_of_two(n.high))};
+}
+/// Lanes i, i + 8 and then i, i + 4 added: four partial sums.
+inline __m128 fold_to_four(Vec a) {
+  const __m256 eight = _mm256_add_ps(a.low, a.high);
+  return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+}
+inline void sum_four(Vec a, Vec b, Vec c, Vec d, float* out) {
+  const __m128 w = fold_to_four(a), x = fold_to_four(b), y = fold_to_four(c), z = fold_to_four(d);
+  const __m128 wx = _mm_add_ps(_mm_movelh_ps(w, x), _mm_movehl_ps(x, w));  // w0+w2 w1+w3 x0+x2 x1+x3
+  const __m128 yz = _mm_add_ps(_mm_movelh_ps(y, z), _mm_movehl_ps(z, y));
+  _mm_storeu_ps(out, _mm_add_ps(_mm_shuffle_ps(wx, yz, 0x88), _mm_shuffle_ps(wx, yz, 0xdd)));
+}
+inline float sum(Vec a) {
+  const __m128 four = fold_to_four(a);
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+inline float largest(Vec a) {
+  const __m256 eight = _mm256_max_ps(a.low, a.high);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+}  // namespace
+}  // namespace dsmoe::kernels

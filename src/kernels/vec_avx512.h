@@ -1,0 +1,71 @@
+// Sixteen floats as one AVX-512 register; the contract is in vec_scalar.h.
+#pragma once
+
+#ifndef __clang__
+// g++ 12 takes the deliberately undefined registers inside its own AVX-512 header for mistakes.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace dsmoe::kernels {
+namespace {
+
+constexpr int kLanes = 16;
+constexpr int kRegisterBits = 512;
+constexpr int kTileRows = 4, kTileTokens = 4, kMatvecRows = 8;  // 16 of the 32 registers hold sums
+
+inline __mmask16 first_lanes(int64_t n) {
+  return static_cast<__mmask16>(n >= kLanes ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
+}
+
+struct Vec {
+  __m512 x;
+
+  static Vec all(float value) { return {_mm512_set1_ps(value)}; }
+  static Vec zero() { return {_mm512_setzero_ps()}; }
+  static Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static Vec load(const float* p, int64_t n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
+  static Vec widen(__m256i bf16) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16))}; }
+  static Vec load(const uint16_t* bf16) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bf16))); }
+  static Vec load(const uint16_t* bf16, int64_t n) { return widen(_mm256_maskz_loadu_epi16(first_lanes(n), bf16)); }
+  void store(float* p) const { _mm512_storeu_ps(p, x); }
+  void store(float* p, int64_t n) const { _mm512_mask_storeu_ps(p, first_lanes(n), x); }
+
+  friend Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.x, b.x)}; }
+  friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.x, b.x)}; }
+  friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.x, b.x)}; }
+  friend Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.x, b.x)}; }
+};
+
+inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.x, b.x, c.x)}; }
+inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.x, b.x)}; }
+inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.x, b.x)}; }
+inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+inline Vec scale_by_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.x, n.x)}; }
+
+/// Quarters 0+2 and 1+3 of a, then of b: lanes i and i + 8 added, two vectors in one register.
+inline __m512 fold_pair(__m512 a, __m512 b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+inline void sum_four(Vec a, Vec b, Vec c, Vec d, float* out) {
+  const __m512 ab = fold_pair(a.x, b.x), cd = fold_pair(c.x, d.x);
+  // Each quarter becomes one vector's four partial sums (lanes i and i + 4 added).
+  __m512 four = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+  four = _mm512_add_ps(four, _mm512_shuffle_ps(four, four, 0x4e));
+  four = _mm512_add_ps(four, _mm512_shuffle_ps(four, four, 0xb1));
+  _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, four)));
+}
+inline float sum(Vec a) {
+  __m512 x = _mm512_add_ps(a.x, _mm512_shuffle_f32x4(a.x, a.x, 0x4e));
+  x = _mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0xb1));
+  x = _mm512_add_ps(x, _mm512_shuffle_ps(x, x, 0x4e));
+  x = _mm512_add_ps(x, _mm512_shuffle_ps(x, x, 0xb1));
+  return _mm512_cvtss_f32(x);
+}
+inline float largest(Vec a) { return _mm512_reduce_max_ps(a.x); }
+
+}  // namespace
+}  // namespace dsmoe::kernels

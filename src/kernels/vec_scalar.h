@@ -1,0 +1,120 @@
+// Sixteen floats in plain C++, and the contract of Vec for all instruction sets.
+//
+// All three instruction sets offer the same `Vec` of 16 floats (an AVX2 one is a pair of registers), so a kernel body
+// is written once and the order of its sums is one and the same: lane i takes elements i, i + 16, ..., and lanes fold
+// by halves (i with i + 8, then 4, 2, 1). Only rounding differs: here a product and a sum round twice, elsewhere once.
+//
+// Everything is in an anonymous namespace and nothing but <cstdint> is included: a function of the standard library
+// inlined under -mavx512f could be the copy that the linker keeps for everyone.
+#pragma once
+
+#include <cstdint>
+
+namespace dsmoe::kernels {
+namespace {
+
+constexpr int kLanes = 16;
+constexpr int kRegisterBits = 32;  ///< of this unit's widest arithmetic, for tests
+// Register blocking of the product: weight rows by tokens.
+constexpr int kTileRows = 4, kTileTokens = 1, kMatvecRows = 4;
+
+struct Vec {
+  float lane[kLanes];
+
+  static Vec all(float x) {
+    Vec v;
+    for (float& lane : v.lane) lane = x;
+    return v;
+  }
+  static Vec zero() { return all(0.0f); }
+  static Vec load(const float* p) {
+    Vec v;
+    for (int i = 0; i < kLanes; ++i) v.lane[i] = p[i];
+    return v;
+  }
+  /// The first n of 16, zeros after; memory past them is not touched.
+  static Vec load(const float* p, int64_t n) {
+    Vec v = zero();
+    for (int i = 0; i < kLanes && i < n; ++i) v.lane[i] = p[i];
+    return v;
+  }
+  static float widen(uint16_t bf16) { return __builtin_bit_cast(float, static_cast<uint32_t>(bf16) << 16); }
+  static Vec load(const uint16_t* bf16) {
+    Vec v;
+    for (int i = 0; i < kLanes; ++i) v.lane[i] = widen(bf16[i]);
+    return v;
+  }
+  static Vec load(const uint16_t* bf16, int64_t n) {
+    Vec v = zero();
+    for (int i = 0; i < kLanes && i < n; ++i) v.lane[i] = widen(bf16[i]);
+    return v;
+  }
+  void store(float* p) const {
+    for (int i = 0; i < kLanes; ++i) p[i] = lane[i];
+  }
+  void store(float* p, int64_t n) const {
+    for (int i = 0; i < kLanes && i < n; ++i) p[i] = lane[i];
+  }
+
+  template <class F>
+  static Vec map(F f) {
+    Vec v;
+    for (int i = 0; i < kLanes; ++i) v.lane[i] = f(i);
+    return v;
+  }
+  friend Vec operator+(const Vec& a, const Vec& b) {
+    return map([&](int i) { return a.lane[i] + b.lane[i]; });
+  }
+  friend Vec operator-(const Vec& a, const Vec& b) {
+    return map([&](int i) { return a.lane[i] - b.lane[i]; });
+  }
+  friend Vec operator*(const Vec& a, const Vec& b) {
+    return map([&](int i) { return a.lane[i] * b.lane[i]; });
+  }
+  friend Vec operator/(const Vec& a, const Vec& b) {
+    return map([&](int i) { return a.lane[i] / b.lane[i]; });
+  }
+};
+
+/// a * b + c.
+inline Vec fma(const Vec& a, const Vec& b, const Vec& c) {
+  return Vec::map([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+}
+/// As the machine's: the second operand where either is not a number.
+inline Vec max(const Vec& a, const Vec& b) {
+  return Vec::map([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline Vec min(const Vec& a, const Vec& b) {
+  return Vec::map([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+/// To the nearest integer, for |x| < 2^22: the sum with 1.5 * 2^23 has no room for a fraction.
+inline Vec round(const Vec& a) {
+  return Vec::map([&](int i) { return (a.lane[i] + 12582912.0f) - 12582912.0f; });
+}
+/// a * 2^n for integers n from -126 to 127.
+inline Vec scale_by_power_of_two(const Vec& a, const Vec& n) {
+  return Vec::map([&](int i) {
+    const auto exponent = static_cast<uint32_t>(static_cast<int32_t>(n.lane[i]) + 127);
+    return a.lane[i] * __builtin_bit_cast(float, exponent << 23);
+  });
+}
+/// The fold described above.
+inline float sum(const Vec& a) {
+  float x[kLanes];
+  a.store(x);
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) x[i] += x[i + half];
+  }
+  return x[0];
+}
+inline void sum_four(const Vec& a, const Vec& b, const Vec& c, const Vec& d, float* out) {
+  out[0] = sum(a), out[1] = sum(b), out[2] = sum(c), out[3] = sum(d);
+}
+inline float largest(const Vec& a) {
+  float x = a.lane[0];
+  for (int i = 1; i < kLanes; ++i) x = a.lane[i] > x ? a.lane[i] : x;
+  return x;
+}
+
+}  // namespace
+}  // namespace dsmoe::kernels
