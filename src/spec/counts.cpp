@@ -1,0 +1,184 @@
+#include "spec/counts.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "spec/rules.h"
+#include "spec/tensors.h"
+
+namespace dsmoe::spec {
+namespace {
+
+// SwiGLU has three matrices.
+int64_t ffn_size(const ModelConfig& c, int64_t width) { return 3 * c.hidden_size * width; }
+
+int64_t kv_width(const ModelConfig& c) { return c.num_key_value_heads * c.head_dim(); }
+
+ParameterCount count(const ModelConfig& c, int64_t experts) {
+  const int64_t layers = c.num_hidden_layers, mixture = c.moe_layers();
+  ParameterCount out;
+  out.embedding = out.head = c.vocab_size * c.hidden_size;
+  out.attention = layers * 2 * c.hidden_size * (c.hidden_size + kv_width(c));
+  out.dense_ffn = (layers - mixture) * ffn_size(c, c.intermediate_size);
+  out.routed_experts = mixture * experts * ffn_size(c, c.moe_intermediate_size);
+  out.shared_experts = mixture * ffn_size(c, c.shared_intermediate_size());
+  out.router = c.has_router_weight() ? mixture * c.n_routed_experts * c.hidden_size : 0;
+  out.norms = (2 * layers + 1) * c.hidden_size;
+  return out;
+}
+
+}  // namespace
+
+ParameterCount count_parameters(const ModelConfig& config) { return count(config, config.n_routed_experts); }
+
+ParameterCount count_activated(const ModelConfig& config) { return count(config, config.num_experts_per_tok); }
+
+ParameterCount walk_parameters(const ModelConfig& config) {
+  ParameterCount out;
+  for_each_tensor(config, [&](const TensorSpec& tensor) {
+    const int64_t size = tensor.numel();
+    const auto is_part = [&](const char* part) { return tensor.name.find(part) != std::string::npos; };
+    switch (tensor.role) {
+      case TensorRole::kEmbedding:
+        out.embedding += size;
+        break;
+      case TensorRole::kHead:
+        out.head += size;
+        break;
+      case TensorRole::kAttention:
+        out.attention += size;
+        break;
+      case TensorRole::kRouter:
+        out.router += size;
+        break;
+      case TensorRole::kNorm:
+        out.norms += size;
+        break;
+      case TensorRole::kFfn:
+        (is_part(".experts.")          ? out.routed_experts
+         : is_part(".shared_experts.") ? out.shared_experts
+                                       : out.dense_ffn) += size;
+        break;
+      case TensorRole::kRouterBias:
+      case TensorRole::kHashTable:
+        break;
+    }
+  });
+  return out;
+}
+
+namespace {
+
+// In double: each term is an integer below 2^53 for every model of the paper, so the sum is exact there.
+double flops(const ModelConfig& c, int64_t sequence_length, double matrices) {
+  const auto s = static_cast<double>(sequence_length);
+  const auto width = static_cast<double>(c.hidden_size);
+  const double attention = 12.0 * static_cast<double>(c.num_hidden_layers) * width * s;
+  return s * (6.0 * matrices + attention + 6.0 * static_cast<double>(c.vocab_size) * width);
+}
+
+}  // namespace
+
+double flops_per_sequence(const ModelConfig& config, int64_t sequence_length) {
+  return flops(config, sequence_length, static_cast<double>(count_activated(config).block_matrices()));
+}
+
+double nominal_flops_per_sequence(const ModelConfig& config, int64_t sequence_length, double nominal_ffn) {
+  const auto layers = static_cast<double>(config.num_hidden_layers);
+  const auto square = static_cast<double>(config.hidden_size) * static_cast<double>(config.hidden_size);
+  // a fraction of u (2.4, say) has no exact double: what it stands for is a whole number of FLOPs
+  return std::round(flops(config, sequence_length, layers * square * (4.0 + 8.0 * nominal_ffn)));
+}
+
+int64_t bytes_of(Precision precision) { return precision == Precision::kBf16 ? 2 : 4; }
+
+int64_t weight_bytes(const ModelConfig& config, Precision precision) {
+  int64_t state = 0;
+  if (config.is_moe() && config.has_router_bias()) state += config.n_routed_experts;
+  if (config.is_moe() && !config.has_router_weight()) state += config.vocab_size * config.num_experts_per_tok;
+  return count_parameters(config).total() * bytes_of(precision) + config.moe_layers() * state * 4;
+}
+
+int64_t kv_bytes_per_token(const ModelConfig& config, Precision precision) {
+  return config.num_hidden_layers * 2 * kv_width(config) * bytes_of(precision);
+}
+
+namespace {
+
+/// Products of batch, length and width may leave 64 bits for a legal configuration, so they are formed in double
+/// (exact below 2^53) and come back through here.
+int64_t whole_bytes(double bytes) {
+  require(bytes < 0x1p62, "plan", "the bytes of this configuration cannot be counted in 64 bits", number_text(bytes),
+          "lower train.micro_batch or train.sequence_length");
+  return static_cast<int64_t>(std::llround(bytes));
+}
+
+/// Bytes that one block keeps for one token, beside its input.
+/// Attention: normed input, q, k, v, a row of probabilities a head, the heads' output. FFN: its input (the sum after
+/// attention), normed input, and gate, up and product of each width a token visits; a mixture also logits and
+/// affinities in float32, the rows it sent to experts and the rows that came back.
+double block_bytes(const ModelConfig& c, const TrainConfig& t, bool mixture) {
+  const auto size = static_cast<double>(bytes_of(t.precision));
+  const int64_t attention = 3 * c.hidden_size + 2 * kv_width(c) + c.num_attention_heads * t.sequence_length;
+  const int64_t ffn_input = 2 * c.hidden_size;
+  if (!mixture) return size * static_cast<double>(attention + ffn_input + 3 * c.intermediate_size);
+  const int64_t widths = c.num_experts_per_tok * c.moe_intermediate_size + c.shared_intermediate_size();
+  const int64_t rows = 2 * c.num_experts_per_tok * c.hidden_size;
+  return size * static_cast<double>(attention + ffn_input + 3 * widths + rows) +
+         4.0 * 2.0 * static_cast<double>(c.n_routed_experts);
+}
+
+}  // namespace
+
+TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train) {
+  const int64_t parameters = count_parameters(config).total();
+  const auto tokens = static_cast<double>(train.micro_batch * train.sequence_length);
+  const auto size = static_cast<double>(bytes_of(train.precision));
+  const auto layers = static_cast<double>(config.num_hidden_layers), mixture = static_cast<double>(config.moe_layers());
+  const double mixture_block = mixture > 0 ? block_bytes(config, train, true) : 0;
+  const double dense_block = mixture < layers ? block_bytes(config, train, false) : 0;
+  // recomputation keeps every block's input and, while it goes backward, the insides of one block
+  const double insides = train.recompute ? std::max(mixture_block, dense_block)
+                                         : mixture * mixture_block + (layers - mixture) * dense_block;
+  const double inputs = (layers + 1) * static_cast<double>(config.hidden_size) * size;
+  TrainingBytes out;
+  out.master_weights = 4 * parameters;
+  out.gradients = 4 * parameters;
+  out.moments = 8 * parameters;
+  out.compute_weights = train.precision == Precision::kBf16 ? 2 * parameters : 0;
+  out.activations = whole_bytes(tokens * (inputs + insides));
+  out.logits = whole_bytes(tokens * static_cast<double>(config.vocab_size) * (size + 4 + 4));
+  return out;
+}
+
+CommunicationBytes communication_bytes(const RunConfig& config) {
+  const ModelConfig& model = config.model;
+  const double ranks = static_cast<double>(config.plan.ranks), away = (ranks - 1) / ranks;
+  const ParameterCount parameters = count_parameters(model);
+  const auto gradients = [&](int64_t values) { return 2 * away * 4 * static_cast<double>(values); };
+  // each picked row goes out and comes back, and its gradient likewise
+  const double rows = static_cast<double>(config.train.tokens_per_step()) / ranks *
+                      static_cast<double>(model.num_experts_per_tok * model.moe_layers());
+  const double row_bytes = static_cast<double>(model.hidden_size * bytes_of(config.train.precision));
+  CommunicationBytes out;
+  out.data_parallel = whole_bytes(gradients(parameters.total()));
+  out.expert_parallel =
+      whole_bytes(gradients(parameters.total() - parameters.routed_experts) + 4 * away * rows * row_bytes);
+  return out;
+}
+
+double seconds_per_step(const RunConfig& config) {
+  const PlanConfig& plan = config.plan;
+  if (plan.flops_per_second <= 0) return 0;
+  const double passes = config.train.recompute ? 4.0 / 3.0 : 1.0;
+  const double work = passes * flops_per_sequence(config.model, config.train.sequence_length) *
+                      static_cast<double>(config.train.global_batch);
+  double seconds = work / (plan.flops_per_second * static_cast<double>(plan.ranks));
+  if (plan.link_bytes_per_second > 0) {
+    const CommunicationBytes bytes = communication_bytes(config);
+    seconds += static_cast<double>(std::min(bytes.data_parallel, bytes.expert_parallel)) / plan.link_bytes_per_second;
+  }
+  return seconds;
+}
+
+}  // namespace dsmoe::spec
