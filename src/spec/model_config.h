@@ -69,6 +69,20 @@ struct ModelConfig {
   /// True when selection adds a per-expert bias that is a tensor of the model (loss-free balancing).
   bool has_router_bias() const { return topk_method == TopkMethod::kNoauxTc; }
 
+  /// How picked gates are finished, one rule for both halves. The denominator has gate_epsilon() added. One expert is
+  /// never normalised: its gate would always be 1. Hash gates are 1 as they are.
+  bool normalizes_gates() const {
+    return router_type == RouterType::kGshard ||
+           (router_type == RouterType::kTopk && norm_topk_prob && num_experts_per_tok > 1);
+  }
+  double gate_epsilon() const { return router_type == RouterType::kGshard ? 1e-9 : 1e-20; }
+  /// DeepSeek-V2's code multiplies by routed_scaling_factor only where it does not normalise; DeepSeek-V3's (sigmoid
+  /// affinities, bias-corrected selection) normalises and then multiplies (paper sections 5.2 and 5.3).
+  bool scales_gates() const {
+    const bool as_v3 = scoring_func == ScoringFunc::kSigmoid || topk_method == TopkMethod::kNoauxTc;
+    return router_type == RouterType::kTopk && (as_v3 || !normalizes_gates());
+  }
+
   bool operator==(const ModelConfig&) const = default;
 };
 
