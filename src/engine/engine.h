@@ -1,0 +1,81 @@
+// Run a model: ids in, logits out, and what happened on the way.
+//
+// `Engine` holds a model and its working memory. `pass` moves any number of sequences forward together, each by any
+// number of tokens; a sequence is its KvCache. `Session` is one sequence with manners. The logits of a sequence are
+// the same bits alone, in any batch, with any chunking and on any number of threads.
+//
+// One engine serves one caller at a time. The pass is dropless and deterministic: capacity and random second experts
+// belong to training.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/intervention.h"
+#include "engine/kv_cache.h"
+#include "engine/weights.h"
+
+namespace dsmoe::engine {
+
+struct EngineOptions {
+  int threads = 0;      ///< 0: as many as the machine has
+  int64_t chunk = 256;  ///< tokens of one pass that are computed together; memory grows with it, results do not change
+};
+
+/// One sequence's part in a pass.
+struct BatchItem {
+  KvCache* cache = nullptr;
+  std::span<const int32_t> tokens;             ///< appended to the cache; at least one
+  std::span<float> logits;                     ///< [n, V] for the last n tokens, n >= 0
+  const Intervention* intervention = nullptr;  ///< null: none
+  RoutingProbe* probe = nullptr;               ///< null: none
+};
+
+class Engine {
+ public:
+  /// Throws Error when the folder is no model or cannot be read.
+  static Engine load(const base::fs::path& model_folder, const EngineOptions& options = {});
+  explicit Engine(Weights weights, const EngineOptions& options = {});
+  ~Engine();
+  Engine(Engine&&) noexcept;
+
+  const spec::ModelConfig& config() const;
+  const Weights& weights() const;
+  int threads() const;
+
+  /// Throws Error(kInvalid), before anything has changed, for ids outside the vocabulary, sequences longer than
+  /// max_position_embeddings, and interventions that the model cannot do.
+  void pass(std::span<const BatchItem> items);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// One sequence. The engine must outlive it.
+class Session {
+ public:
+  explicit Session(Engine& engine) : engine_(engine), cache_(engine.config()) {}
+
+  /// Appends tokens; returns the logits [V] after the last one, valid until the next call.
+  std::span<const float> append(std::span<const int32_t> tokens);
+  /// Appends tokens; returns the logits after each of them, [n, V], valid until the next call.
+  std::span<const float> append_all(std::span<const int32_t> tokens);
+  /// Tokens so far.
+  int64_t size() const { return cache_.size(); }
+  /// Goes back to the first `size` tokens.
+  void rewind(int64_t size) { cache_.truncate(size); }
+  KvCache& cache() { return cache_; }
+
+  Intervention intervention;      ///< holds for every call until changed
+  RoutingProbe* probe = nullptr;  ///< likewise
+
+ private:
+  std::span<const float> run(std::span<const int32_t> tokens, size_t rows);
+  Engine& engine_;
+  KvCache cache_;
+  std::vector<float> logits_;
+};
+
+}  // namespace dsmoe::engine
