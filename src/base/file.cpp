@@ -191,18 +191,24 @@ void FileWriter::finish() {
   files_.close(std::exchange(fd_, -1), path_);
 }
 
+WholeFile::WholeFile(const fs::path& path, FileSystem& files)
+    : final_(path), working_(working_name(path)), files_(files), writer_(working_, files) {}
+
+WholeFile::~WholeFile() {
+  if (!committed_) ::unlink(working_.c_str());
+}
+
+void WholeFile::commit() {
+  writer_.finish();
+  files_.rename(working_, final_);
+  committed_ = true;
+  files_.sync_directory(parent_of(final_));
+}
+
 void write_file(const fs::path& path, std::string_view text, FileSystem& files) {
-  const fs::path working = working_name(path);
-  try {
-    FileWriter writer(working, files);
-    writer.write(text);
-    writer.finish();
-    files.rename(working, path);
-    files.sync_directory(parent_of(path));
-  } catch (...) {
-    ::unlink(working.c_str());
-    throw;
-  }
+  WholeFile file(path, files);
+  file.write(text);
+  file.commit();
 }
 
 AppendLog::AppendLog(const fs::path& path, FileSystem& files) : path_(path), files_(files), fd_(files.append(path)) {

@@ -79,6 +79,22 @@ class FileWriter {
   uint64_t size_ = 0;
 };
 
+/// A file written in pieces that appears whole under its name at commit(), or not at all.
+class WholeFile {
+ public:
+  explicit WholeFile(const fs::path& path, FileSystem& files = real_files());
+  ~WholeFile();
+  void write(std::span<const std::byte> bytes) { writer_.write(bytes); }
+  void write(std::string_view text) { writer_.write(text); }
+  void commit();
+
+ private:
+  fs::path final_, working_;
+  FileSystem& files_;
+  FileWriter writer_;
+  bool committed_ = false;
+};
+
 /// The file appears whole under its name, or not at all.
 void write_file(const fs::path& path, std::string_view text, FileSystem& files = real_files());
 

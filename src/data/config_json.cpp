@@ -1,27 +1,13 @@
 #include "data/config_json.h"
 
-#include <array>
-#include <cmath>
-
 #include "base/error.h"
+#include "spec/enum_names.h"
 
 namespace dsmoe::data {
 namespace {
 
 using base::Json;
 using spec::ModelConfig;
-
-template <class Enum, size_t kCount>
-using Names = std::array<std::pair<std::string_view, Enum>, kCount>;
-constexpr Names<spec::RouterType, 4> kRouterTypes = {{{"topk", spec::RouterType::kTopk},
-                                                      {"hash", spec::RouterType::kHash},
-                                                      {"hash_balanced", spec::RouterType::kHashBalanced},
-                                                      {"gshard", spec::RouterType::kGshard}}};
-constexpr Names<spec::ScoringFunc, 2> kScoringFuncs = {
-    {{"softmax", spec::ScoringFunc::kSoftmax}, {"sigmoid", spec::ScoringFunc::kSigmoid}}};
-constexpr Names<spec::TopkMethod, 3> kTopkMethods = {{{"greedy", spec::TopkMethod::kGreedy},
-                                                      {"group_limited_greedy", spec::TopkMethod::kGroupLimitedGreedy},
-                                                      {"noaux_tc", spec::TopkMethod::kNoauxTc}}};
 
 // One config.json being read: a key that is absent leaves the default, one of the wrong type is refused.
 class Reader {
@@ -44,19 +30,9 @@ class Reader {
   void optional(const char* key, bool& out) const {
     if (find(key) != nullptr) out = base::require_bool(json_, key, where_);
   }
-  template <class Enum, size_t kCount>
-  void optional(const char* key, Enum& out, const Names<Enum, kCount>& names) const {
-    if (find(key) == nullptr) return;
-    const std::string found = base::require_string(json_, key, where_);
-    std::string known;
-    for (const auto& [name, value] : names) {
-      if (name == found) {
-        out = value;
-        return;
-      }
-      known += (known.empty() ? "" : ", ") + std::string(name);
-    }
-    refuse(std::string(key) + " must be one of " + known, base::in_quotes(found));
+  template <class Enum>
+  void choice(const char* key, Enum& out) const {
+    if (find(key) != nullptr) out = spec::parse_enum<Enum>(base::require_string(json_, key, where_), key, where_);
   }
   /// An id, or a list of ids of which the first counts.
   void token_id(const char* key, int64_t& out) const {
@@ -144,9 +120,9 @@ void read_experts(const Reader& reader, ModelConfig& config) {
   reader.optional("n_shared_experts", config.n_shared_experts);
   reader.optional("first_k_dense_replace", config.first_k_dense_replace);
   reader.optional("moe_layer_freq", config.moe_layer_freq);
-  reader.optional("router_type", config.router_type, kRouterTypes);
-  reader.optional("scoring_func", config.scoring_func, kScoringFuncs);
-  reader.optional("topk_method", config.topk_method, kTopkMethods);
+  reader.choice("router_type", config.router_type);
+  reader.choice("scoring_func", config.scoring_func);
+  reader.choice("topk_method", config.topk_method);
   reader.optional("n_group", config.n_group);
   reader.optional("topk_group", config.topk_group);
   reader.optional("norm_topk_prob", config.norm_topk_prob);
@@ -165,14 +141,6 @@ ModelConfig class_defaults(bool deepseek) {
   return config;
 }
 
-template <class Enum, size_t kCount>
-std::string name_in(const Names<Enum, kCount>& names, Enum wanted) {
-  for (const auto& [name, value] : names) {
-    if (value == wanted) return std::string(name);
-  }
-  return {};
-}
-
 void write_experts(const ModelConfig& c, Json& json) {
   json["moe_intermediate_size"] = c.moe_intermediate_size;
   json["n_routed_experts"] = c.n_routed_experts;
@@ -181,7 +149,7 @@ void write_experts(const ModelConfig& c, Json& json) {
   json["first_k_dense_replace"] = c.first_k_dense_replace;
   json["moe_layer_freq"] = c.moe_layer_freq;
   json["norm_topk_prob"] = c.norm_topk_prob;
-  json["scoring_func"] = name_in(kScoringFuncs, c.scoring_func);
+  json["scoring_func"] = spec::enum_text(c.scoring_func);
   const auto extra = [&](const char* key, const Json& value, bool plain) {
     if (plain) {
       json.erase(key);
@@ -190,8 +158,8 @@ void write_experts(const ModelConfig& c, Json& json) {
     }
   };
   const ModelConfig plain;
-  extra("router_type", name_in(kRouterTypes, c.router_type), c.router_type == plain.router_type);
-  extra("topk_method", name_in(kTopkMethods, c.topk_method), c.topk_method == plain.topk_method);
+  extra("router_type", spec::enum_text(c.router_type), c.router_type == plain.router_type);
+  extra("topk_method", spec::enum_text(c.topk_method), c.topk_method == plain.topk_method);
   extra("n_group", c.n_group, c.n_group == plain.n_group);
   extra("topk_group", c.topk_group, c.topk_group == plain.topk_group);
   extra("routed_scaling_factor", c.routed_scaling_factor, c.routed_scaling_factor == plain.routed_scaling_factor);

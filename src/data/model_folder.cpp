@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "data/config_json.h"
+#include "data/manifest.h"
 
 namespace dsmoe::data {
 namespace {
@@ -102,11 +103,6 @@ void judge_total_size(const base::Json& index, uint64_t bytes, const std::string
 }
 
 }  // namespace
-
-Dtype stored_dtype(const spec::TensorSpec& tensor, Dtype dtype) {
-  if (tensor.role == spec::TensorRole::kHashTable) return Dtype::kI32;
-  return tensor.role == spec::TensorRole::kRouterBias ? Dtype::kF32 : dtype;
-}
 
 ModelFolder ModelFolder::open(const fs::path& folder) {
   require_model_folder(folder);
@@ -240,6 +236,10 @@ std::vector<int32_t> ModelFolder::read_hash_table(std::string_view name) const {
 }
 
 bool ModelFolder::verify(const base::ParallelFor& parallel) const {
+  if (there(path_ / kManifestFile)) {
+    verify_manifest(path_, parallel);
+    return true;
+  }
   bool all = true;
   for (const SafetensorsFile& shard : shards_) all = shard.verify(parallel) && all;
   return all;

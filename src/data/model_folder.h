@@ -58,8 +58,4 @@ class ModelFolder {
   std::unordered_map<std::string, std::pair<size_t, const TensorEntry*>> tensors_;  // name -> shard, entry
 };
 
-/// What a tensor of the spec is stored as in a model whose weights are `dtype`: hash tables are I32, the balance bias
-/// stays F32 (its steps are finer than BF16), everything else is `dtype`.
-Dtype stored_dtype(const spec::TensorSpec& tensor, Dtype dtype);
-
 }  // namespace dsmoe::data

@@ -41,6 +41,11 @@ std::string card_of(const spec::ModelConfig& config) {
 
 }  // namespace
 
+Dtype stored_dtype(const spec::TensorSpec& tensor, Dtype dtype) {
+  if (tensor.role == spec::TensorRole::kHashTable) return Dtype::kI32;
+  return tensor.role == spec::TensorRole::kRouterBias ? Dtype::kF32 : dtype;
+}
+
 ModelFolderWriter::ModelFolderWriter(const base::fs::path& folder, const spec::ModelConfig& config,
                                      ModelFolderOptions options, base::FileSystem& files)
     : folder_(folder), config_(config), options_(std::move(options)), files_(files) {
@@ -49,7 +54,6 @@ ModelFolderWriter::ModelFolderWriter(const base::fs::path& folder, const spec::M
     base::fail_invalid("model", "weights are written as F32, BF16 or F16", name_of(options_.dtype));
   }
   plan();
-  advance();
 }
 
 ModelFolderWriter::~ModelFolderWriter() = default;
@@ -71,17 +75,13 @@ void ModelFolderWriter::plan() {
   for (size_t i = 0; i < shards_.size(); ++i) shards_[i].name = shard_name(i, shards_.size());
 }
 
-// Closes a shard that is full and opens the next.
-void ModelFolderWriter::advance() {
-  if (writer_ && writer_->current() != nullptr) return;
-  if (writer_) {
-    writer_->finish();
-    writer_.reset();
-    ++shard_;
+SafetensorsWriter& ModelFolderWriter::open_shard() {
+  DSMOE_CHECK(shard_ < shards_.size(), "no bytes after the last tensor of the model");
+  if (!writer_) {
+    writer_ = std::make_unique<SafetensorsWriter>(folder_ / shards_[shard_].name, shards_[shard_].tensors,
+                                                  SafetensorsOptions{}, files_);
   }
-  if (shard_ == shards_.size()) return;
-  writer_ = std::make_unique<SafetensorsWriter>(folder_ / shards_[shard_].name, shards_[shard_].tensors,
-                                                SafetensorsOptions{}, files_);
+  return *writer_;
 }
 
 uint64_t ModelFolderWriter::bytes_on_disk() const {
@@ -95,16 +95,18 @@ uint64_t ModelFolderWriter::bytes_on_disk() const {
 }
 
 void ModelFolderWriter::append(std::span<const std::byte> bytes) {
-  DSMOE_CHECK(writer_ != nullptr || bytes.empty(), "bytes after the last tensor of the model");
   if (bytes.empty()) return;
-  writer_->append(bytes);
-  advance();
+  SafetensorsWriter& shard = open_shard();
+  shard.append(bytes);
+  if (shard.current() != nullptr) return;
+  shard.finish();
+  writer_.reset();
+  ++shard_;
 }
 
 void ModelFolderWriter::append_f32(std::span<const float> values) {
   while (!values.empty()) {
-    DSMOE_CHECK(writer_ != nullptr, "values after the last tensor of the model");
-    const Dtype dtype = writer_->current()->dtype;
+    const Dtype dtype = open_shard().current()->dtype;
     DSMOE_CHECK(is_float(dtype), "float values for a tensor of floats");
     const std::span<const float> piece = values.first(std::min(values.size(), kConvertAtOnce));
     buffer_.resize(piece.size() * bits_of(dtype) / 8);

@@ -19,6 +19,10 @@
 
 namespace dsmoe::data {
 
+/// What a tensor of the spec is stored as in a model whose weights are `dtype`: hash tables are I32, the balance bias
+/// stays F32 (its steps are finer than BF16), everything else is `dtype`.
+Dtype stored_dtype(const spec::TensorSpec& tensor, Dtype dtype);
+
 struct ModelFolderOptions {
   Dtype dtype = Dtype::kBf16;            ///< of the weights: F32, BF16 or F16
   uint64_t shard_bytes = 5'000'000'000;  ///< at most, unless one tensor alone is larger; Hugging Face's default
@@ -29,6 +33,7 @@ struct ModelFolderOptions {
 
 class ModelFolderWriter {
  public:
+  /// Plans; nothing is written before the first bytes come. Throws Error(kInvalid) for an impossible model or dtype.
   ModelFolderWriter(const base::fs::path& folder, const spec::ModelConfig& config, ModelFolderOptions options = {},
                     base::FileSystem& files = base::real_files());
   ~ModelFolderWriter();
@@ -42,9 +47,11 @@ class ModelFolderWriter {
   /// Index, config.json, generation_config.json, tokenizer files, card. Files are fsynced; the folder is the caller's.
   void finish();
 
-  /// Bytes of all tensors, and what the safetensors files will have with headers: known before anything is written.
+  /// Bytes of all tensors, and what the safetensors files will have with headers: known beforehand (the second to
+  /// within 1 %).
   uint64_t total_size() const { return total_size_; }
   uint64_t bytes_on_disk() const;
+  Dtype dtype() const { return options_.dtype; }
   size_t shard_count() const { return shards_.size(); }
 
  private:
@@ -53,7 +60,7 @@ class ModelFolderWriter {
     std::vector<TensorDeclaration> tensors;
   };
   void plan();
-  void advance();
+  SafetensorsWriter& open_shard();
   void write_index();
   void write_file(const std::string& name, std::string_view text);
 

@@ -1,0 +1,92 @@
+#include <iostream>
+
+#include "apps/commands.h"
+#include "apps/progress.h"
+#include "apps/stop_signals.h"
+#include "base/error.h"
+#include "data/config_json.h"
+#include "data/initial_values.h"
+#include "spec/settings.h"
+
+namespace dsmoe::apps {
+namespace {
+
+struct Options {
+  std::string config, output, dtype = "bf16";
+  std::vector<std::string> overrides;
+  uint64_t seed = 0;
+  int threads = 0;
+  bool json = false;
+};
+
+// A preset, a configuration file, or a model folder whose config.json is taken.
+spec::ModelConfig model_of(const Options& options) {
+  const base::fs::path json = base::fs::path(options.config) / "config.json";
+  std::error_code ignored;
+  if (!base::fs::exists(json, ignored)) return spec::resolve(options.config, options.overrides).config.model;
+  if (!options.overrides.empty()) {
+    base::fail(base::ErrorKind::kUsage, "init", "a model folder takes no section.key=value", options.overrides.front());
+  }
+  return data::config_from_json(base::parse_json(base::read_file(json, 1 << 20), json.string()), json.string());
+}
+
+void report(const Options& options, const data::ModelFolderWriter& model, double seconds) {
+  if (options.json) {
+    const base::Json json = {{"path", options.output},        {"seed", options.seed},
+                             {"dtype", options.dtype},        {"total_size", model.total_size()},
+                             {"shards", model.shard_count()}, {"seconds", seconds}};
+    std::cout << base::dump_json(json) << "\n";
+  }
+  std::cerr << options.output << ": " << model.total_size() << " bytes of tensors in " << model.shard_count()
+            << (model.shard_count() == 1 ? " file" : " files")
+            << "; no tokenizer comes with it (--tokens takes ids, or copy a tokenizer.json into the folder)\n";
+}
+
+void act(const Options& options) {
+  const spec::ModelConfig config = model_of(options);
+  const data::Dtype dtype = options.dtype == "f32"   ? data::Dtype::kF32
+                            : options.dtype == "f16" ? data::Dtype::kF16
+                                                     : data::Dtype::kBf16;
+  base::FolderWriter folder(options.output);
+  data::ModelFolderWriter model(folder.path(), config, {.dtype = dtype});
+  base::require_free_space(options.output, model.bytes_on_disk(), "init");
+
+  base::ThreadPool pool(options.threads);
+  const StopSignals signals;
+  Progress progress("writing", model.total_size(), bytes_text);
+  data::write_initial_model(model, config, options.seed, pool.parallel_for(), [&](uint64_t written) {
+    if (signals.requested()) {
+      base::fail(base::ErrorKind::kFailure, "init", "stopped on request", "", "nothing is left behind");
+    }
+    progress.update(written);
+  });
+  model.finish();
+  folder.commit();
+  progress.finish();
+  report(options, model, progress.seconds());
+}
+
+}  // namespace
+
+void add_init(CLI::App& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = program.add_subcommand("init", "Write a randomly initialised model folder of any size");
+  command
+      ->add_option("CONFIG", options->config, "a preset, a configuration file, or a model folder to take the shape of")
+      ->required();
+  command->add_option("OVERRIDES", options->overrides, "model.key=value, over what CONFIG says");
+  command->add_option("-o,--output", options->output, "the folder to make; it must not be there or be empty")
+      ->required();
+  command->add_option("--seed", options->seed, "the same seed gives the same bytes, whatever the threads")
+      ->capture_default_str();
+  command->add_option("--dtype", options->dtype, "what the weights are stored as")
+      ->check(CLI::IsMember({"bf16", "f32", "f16"}))
+      ->capture_default_str();
+  command->add_option("--threads", options->threads, "0: as many as the machine has")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "one object about the result on standard output");
+  command->callback([options] { act(*options); });
+}
+
+}  // namespace dsmoe::apps

@@ -1,0 +1,56 @@
+// Progress for a person, on standard error: a bar with rate and time left on a terminal, a plain line every few seconds
+// elsewhere. NO_COLOR is obeyed. Results never go here.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <ostream>
+#include <string>
+
+namespace dsmoe::apps {
+
+/// "32.75 GB", "812 kB", "7 B": powers of 1000, as disks are sold.
+std::string bytes_text(double bytes);
+/// "1.6M", "512": powers of 1000.
+std::string count_text(double count);
+/// "2h05m", "4m10s", "3.2s".
+std::string duration_text(double seconds);
+
+class Progress {
+ public:
+  using Clock = std::function<double()>;  ///< seconds, never going back
+  struct Style {
+    bool bar = false;  ///< redraw one line instead of adding lines
+    bool color = false;
+    double every = 5.0;  ///< seconds between lines; a bar redraws ten times a second
+  };
+  /// `total` in bytes or items; 0 where it is not known, which leaves the time left out.
+  Progress(std::string label, uint64_t total, std::function<std::string(double)> unit);
+  /// For tests: where to, how, and by which clock.
+  Progress(std::string label, uint64_t total, std::function<std::string(double)> unit, std::ostream& out, Style style,
+           Clock clock);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void update(uint64_t done);
+  /// The last line, with the whole time. Without it the destructor only ends the bar's line.
+  void finish();
+  double seconds() const { return clock_() - start_; }
+
+ private:
+  std::string line(double now) const;
+  void show(double now, bool last);
+
+  std::string label_;
+  uint64_t total_, done_ = 0;
+  std::function<std::string(double)> unit_;
+  std::ostream& out_;
+  Style style_;
+  Clock clock_;
+  double start_, shown_;
+  bool drawn_ = false;
+};
+
+}  // namespace dsmoe::apps
