@@ -20,7 +20,7 @@ using base::Json;
 struct PlanOptions {
   std::string model;
   std::vector<std::string> overrides;
-  bool json = false, list = false, print_config = false;
+  bool json = false, list = false, settings = false, print_config = false;
 };
 
 /// All figures once, for both faces of the command.
@@ -218,6 +218,10 @@ void list_presets() {
 
 void run_plan(const PlanOptions& options) {
   if (options.list) return list_presets();
+  if (options.settings) {
+    std::cout << spec::settings_markdown();
+    return;
+  }
   if (options.model.empty()) {
     base::fail(base::ErrorKind::kUsage, "plan", "a preset or a configuration file is required", "",
                "dsmoe plan --list shows the presets");
@@ -242,6 +246,7 @@ void add_plan(CLI::App& program) {
                       "section.key=value, e.g. train.micro_batch=4 train.precision=f32");
   command->add_flag("--json", options->json, "one JSON object on standard output");
   command->add_flag("--list", options->list, "list the presets");
+  command->add_flag("--settings", options->settings, "list every section.key with its type, default and meaning");
   command->add_flag("--print-config", options->print_config, "the resolved configuration and where each value is from");
   command->callback([options] { run_plan(*options); });
 }

@@ -70,7 +70,7 @@ struct FieldReader {
     if (!value.is_object()) refuse("a table of numbers", value);
     std::map<std::string, double> all;
     for (const auto& [name, item] : value.items()) {
-      FieldReader{where, key + "." + name}.read(item, all[name]);
+      FieldReader{where, key + "." + base::in_quotes(name)}.read(item, all[name]);
     }
     out = std::move(all);
   }

@@ -96,7 +96,7 @@ void validate_data(const DataConfig& data) {
   double sum = 0;
   for (const auto& [domain, weight] : data.weights) {
     require(!domain.empty(), "data", "a domain in weights must have a name", "\"\"");
-    in_range("data", ("weights." + domain).c_str(), weight, 0.0, 1e9);
+    in_range("data", ("weights." + base::in_quotes(domain)).c_str(), weight, 0.0, 1e9);
     sum += weight;
   }
   require(data.weights.empty() || sum > 0, "data", "weights must not all be 0", "0");

@@ -40,6 +40,12 @@ std::string nearest_key(const std::string& section, const std::string& name) {
     names.push_back(key.name);
     whole.push_back(key.text());
   }
+  if (section.empty()) {  // at the top level of a file stand two more
+    for (const char* top : {"extends", "description"}) {
+      names.emplace_back(top);
+      whole.emplace_back(top);
+    }
+  }
   const std::string near_here = base::nearest(name, here);
   if (!near_here.empty()) return section + "." + near_here;
   const std::string near_name = base::nearest(name, names);
