@@ -9,20 +9,27 @@
 namespace dsmoe::base {
 namespace {
 
-std::string hex_of(XXH128_hash_t hash) {
-  char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
-                static_cast<unsigned long long>(hash.low64));
-  return text;
-}
+std::string hex_of(XXH128_hash_t hash) { return Hash128{hash.high64, hash.low64}.hex(); }
 
 }  // namespace
+
+std::string Hash128::hex() const {
+  char text[33];
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(high),
+                static_cast<unsigned long long>(low));
+  return text;
+}
 
 uint64_t xxh3_64(std::string_view bytes, uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
-std::string xxh3_128_hex(std::string_view bytes) { return hex_of(XXH3_128bits(bytes.data(), bytes.size())); }
+Hash128 xxh3_128(std::string_view bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return {hash.high64, hash.low64};
+}
+
+std::string xxh3_128_hex(std::string_view bytes) { return xxh3_128(bytes).hex(); }
 
 struct Hasher::State {
   XXH3_state_t* xxh = XXH3_createState();

@@ -1,6 +1,7 @@
 // Checksums: XXH3 of bytes in memory or arriving in pieces. For noticing damage and naming data, not for secrets.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,13 @@
 namespace dsmoe::base {
 
 uint64_t xxh3_64(std::string_view bytes, uint64_t seed = 0);
+/// 128 bits that name some bytes, as a value that can be compared and kept in sets.
+struct Hash128 {
+  uint64_t high = 0, low = 0;
+  auto operator<=>(const Hash128&) const = default;
+  std::string hex() const;  ///< 32 lower-case hex digits
+};
+Hash128 xxh3_128(std::string_view bytes);
 /// 32 lower-case hex digits.
 std::string xxh3_128_hex(std::string_view bytes);
 inline std::string_view as_text(std::span<const std::byte> bytes) {
