@@ -94,7 +94,7 @@ void TokenDataset::read_manifest() {
   vocab_size_ = base::require_int(tokenizer, "vocab_size", 1, kMostIds, where);
   bos_id_ = static_cast<int32_t>(base::require_int(tokenizer, "bos_id", -1, vocab_size_ - 1, where));
   eos_id_ = static_cast<int32_t>(base::require_int(tokenizer, "eos_id", -1, vocab_size_ - 1, where));
-  tokenizer_hash_ = base::require_string(tokenizer, "xxh3_128", where);
+  tokenizer_hash_ = base::require_string(tokenizer, "hash", where);
 
   base::Hasher hasher;
   const base::Json& outputs = base::require_member(manifest_, "outputs", where);
@@ -143,25 +143,32 @@ void TokenDataset::read_sidecar() {
 }
 
 void TokenDataset::check_counts() {
+  const base::fs::path path = folder_ / kCorpusManifest;
+  const std::string where = path.string();
+  const auto listed_in = [&](const base::Json& object) {
+    const base::Json& said = base::require_member(object, split_, where);
+    return DomainCounts{base::require_int(said, "documents", 0, kMost, where),
+                        base::require_int(said, "tokens", 0, kMost, where),
+                        base::require_int(said, "bytes", 0, kMost, where)};
+  };
+  DomainCounts total;
   counts_.resize(domain_names_.size());
   for (int64_t document = 0; document < documents(); ++document) {
     DomainCounts& counts = counts_[domains_[at(document)]];
     ++counts.documents;
     counts.tokens += tokens_in(document);
     counts.bytes += bytes_in(document);
+    total.bytes += bytes_in(document);
   }
-  const base::fs::path path = folder_ / kCorpusManifest;
-  const std::string where = path.string();
+  total.documents = documents();
+  total.tokens = total_tokens();
+  if (listed_in(manifest_) != total) refuse(path, "counts of the split differ from the files", split_);
   const base::Json& domains = base::require_member(manifest_, "domains", where);
   if (!domains.is_array() || domains.size() != domain_names_.size()) {
     refuse(path, "domains must be those of domains.json", std::to_string(domains.size()) + " of them");
   }
   for (size_t i = 0; i < counts_.size(); ++i) {
-    const base::Json& said = base::require_member(domains[i], split_, where);
-    const DomainCounts listed{base::require_int(said, "documents", 0, kMost, where),
-                              base::require_int(said, "tokens", 0, kMost, where),
-                              base::require_int(said, "bytes", 0, kMost, where)};
-    if (base::require_string(domains[i], "name", where) != domain_names_[i] || listed != counts_[i]) {
+    if (base::require_string(domains[i], "name", where) != domain_names_[i] || listed_in(domains[i]) != counts_[i]) {
       refuse(path, "counts of a domain differ from the files", base::in_quotes(domain_names_[i]) + " in " + split_);
     }
   }

@@ -118,7 +118,7 @@ void check_request(const std::vector<CorpusDomain>& domains, const CorpusEncoder
   if (domains.size() > std::numeric_limits<uint16_t>::max()) {
     base::fail_invalid("data", "more than 65535 domains", std::to_string(domains.size()));
   }
-  DSMOE_CHECK(encoder.encode && encoder.vocab_size > 0 && !encoder.files.empty(), "an encoder with its files");
+  DSMOE_CHECK(encoder.encode && encoder.vocab_size > 0, "an encoder");
   DSMOE_CHECK(encoder.bos_id < encoder.vocab_size && encoder.eos_id < encoder.vocab_size, "ids in the vocabulary");
 }
 
@@ -301,7 +301,7 @@ class Builder {
              {{"vocab_size", encoder_.vocab_size},
               {"bos_id", encoder_.bos_id},
               {"eos_id", encoder_.eos_id},
-              {"xxh3_128", base::xxh3_128_hex(encoder_.files.front().second)}}},
+              {"hash", encoder_.hash}}},
             {"train", to_json(totals[0])},
             {"valid", to_json(totals[1])},
             {"domains", std::move(domains)},

@@ -26,11 +26,12 @@ namespace dsmoe::data {
 
 /// What the builder needs of a tokenizer.
 struct CorpusEncoder {
-  /// Text to ids in [0, vocab_size), special tokens neither added nor recognised; called from several threads at once.
+  /// Text to ids in [0, vocab_size), nothing added before or after; called from several threads at once.
   std::function<std::vector<int32_t>(std::string_view text)> encode;
   int64_t vocab_size = 0;
   int32_t bos_id = -1, eos_id = -1;  ///< -1: the tokenizer has none
-  /// Files copied into the folder, name and content. The first is tokenizer.json, whose hash names the tokenizer.
+  std::string hash;                  ///< names the tokenizer
+  /// Files copied into the folder, name and content: tokenizer.json and what belongs to it.
   std::vector<std::pair<std::string, std::string>> files;
 };
 
