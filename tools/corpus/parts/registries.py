@@ -51,7 +51,7 @@ def collect(packages, cache, options, progress):
 def show(progress, registries):
     done = sum(files.size_under(r.incoming) + r.received for r in registries)
     total = sum(r.expected for r in registries)
-    progress.update(done / 1e6, total=max(total, done) / 1e6 if total else 0.0)
+    progress.update(done / 1e6, "" if total else "reading package lists", max(total, done) / 1e6 if total else 0.0)
 
 
 class Registry:
@@ -130,7 +130,8 @@ class Apt(Registry):
         lists = os.path.join(self.folder, "lists")
         os.makedirs(os.path.join(lists, "partial"), exist_ok=True)
         settings = {
-            "Dir::State::lists": lists, "Dir::Cache": self.folder, "Dir::Cache::archives": self.folder,
+            "Dir::State::lists": lists, "Dir::State::status": "/dev/null",  # whatever is installed here doesn't matter
+            "Dir::Cache": self.folder, "Dir::Cache::archives": self.folder,
             "Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": "", "Acquire::Languages": "none",
             "Acquire::http::Timeout": "20", "Acquire::https::Timeout": "20", "Acquire::Retries": "0",
         }  # fmt: skip
