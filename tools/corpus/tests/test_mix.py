@@ -91,9 +91,18 @@ class Mixing(Folder):
         tgz(self.path("large.tgz"), dict(reversed(self.texts.items())))  # members in another order
         self.assertEqual(self.build(0.02)["sha256"], first["sha256"])
 
-    def test_documents_are_shuffled(self):
-        self.build(1.0)
-        self.assertNotEqual(self.documents(), sorted(self.documents()))
+    def test_a_part_is_taken_from_all_over_a_package(self):
+        self.build(0.02)
+        numbers = sorted(int(d.split()[1]) for d in self.documents() if d.startswith("document"))
+        self.assertLess(len(numbers), 25)
+        self.assertGreater(max(numbers), 30)
+
+    def test_documents_of_all_sources_are_mixed(self):
+        order = [self.build(1.0)["sha256"]]
+        self.assertNotEqual([d for d in self.documents() if d[0] == "d"], sorted(d for d in self.documents() if d[0] == "d"))
+        swapped = sources.Domain("d", 1.0, (text_source("l", self.large), text_source("s", self.small)))
+        order.append(mix.build(swapped, self.paths, self.folder)["sha256"])
+        self.assertEqual(order[0], order[1])
 
     def test_damaged_archives_are_reported_not_fatal(self):
         with open(self.path("small.tgz"), "r+b") as file:
@@ -212,6 +221,8 @@ class Fetch(Folder):
 
         self.fill_cache("eigen")  # a source more is there now
         self.assertIn("9 domains", self.fetch("--offline").stderr)
+        self.change_manifest(recipe="that of other scripts")
+        self.assertNotIn("nothing to do", self.fetch("--offline").stderr)
         with open(self.path("out", "text", "fr.jsonl"), "r+b") as file:
             file.write(b"x")  # tampered with
         again = self.fetch("--offline", "--jobs", "1")
@@ -237,6 +248,13 @@ class Fetch(Folder):
         for name, (member, data) in made.items():
             shutil.rmtree(self.path(name), ignore_errors=True)
             deb(self.path(name), name, member, data, self.cached(name))
+
+    def change_manifest(self, **changes):
+        with open(self.path("out", "manifest.json"), "r+", encoding="utf-8") as file:
+            manifest = json.load(file) | changes
+            file.seek(0)
+            file.truncate()
+            json.dump(manifest, file)
 
     def cached(self, name):
         return self.path("out", "cache", "apt", f"{name}_1%3a2~3_all.deb")

@@ -104,6 +104,8 @@ class Sample(unittest.TestCase):
                 found += 1
             for a, b, c, x in re.findall(r"^(\d+) \* x \+ (\d+) = (\d+);.* x = (\d+)\.$", text, re.M):
                 self.assertEqual(int(a) * int(x) + int(b), int(c))
+            for steps, total in re.findall(r"^Add .*\n((?:\d.*\n)+)So .* = (\d+)\.", text, re.M):
+                self.assertEqual("".join(re.findall(r"write (\d)", steps))[::-1], total)
         self.assertGreater(found, 300)
 
     def test_proofs_chain(self):
