@@ -30,8 +30,7 @@ void run_tiles(const base::ParallelFor& parallel_for, std::span<const FfnJob> jo
     }
   }
   const auto count = static_cast<int64_t>(tiles.size());
-  const int64_t grain = work < (int64_t{1} << 18) ? std::max<int64_t>(1, count) : 1;
-  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(count, items_per_chunk(count, work), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) run(tiles[at(i)]);
   });
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <vector>
 
 #include "base/error.h"
 #include "kernels/isa.h"
@@ -24,18 +25,55 @@ void matmul_ref(const Product& p) {
   }
 }
 
+namespace {
+
+constexpr int64_t kWorthAThread = int64_t{1} << 17;  // multiply-adds
+
+struct Tile {
+  const Product* product;
+  int64_t begin, end;
+};
+
+}  // namespace
+
 int64_t rows_per_chunk(int64_t cols, int64_t tokens) {
-  const int64_t rows = (int64_t{1} << 17) / std::max<int64_t>(1, cols * std::max<int64_t>(1, tokens));
+  const int64_t rows = kWorthAThread / std::max<int64_t>(1, cols * tokens);
   return std::max<int64_t>(16, rows / 16 * 16);
+}
+
+int64_t items_per_chunk(int64_t count, int64_t work) {
+  const int64_t chunks = std::max<int64_t>(1, work / kWorthAThread);
+  return std::max<int64_t>(1, (count + chunks - 1) / chunks);
+}
+
+void matmul(const base::ParallelFor& parallel_for, std::span<const Product> products) {
+  std::vector<Tile> tiles;
+  int64_t work = 0;
+  for (const Product& product : products) {
+    const int64_t step = rows_per_chunk(product.weights.cols, product.tokens);
+    for (int64_t begin = product.row_begin; begin < product.row_end; begin += step) {
+      tiles.push_back({&product, begin, std::min(product.row_end, begin + step)});
+    }
+    work += (product.row_end - product.row_begin) * product.weights.cols * product.tokens;
+  }
+  const auto count = static_cast<int64_t>(tiles.size());
+  parallel_for(count, items_per_chunk(count, work), [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const Tile& tile = tiles[static_cast<size_t>(i)];
+      Product part = *tile.product;
+      part.row_begin = tile.begin;
+      part.row_end = tile.end;
+      matmul(part);
+    }
+  });
 }
 
 void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::span<const float> x_TK, int64_t tokens,
             std::span<float> out_TN) {
   DSMOE_CHECK(static_cast<int64_t>(x_TK.size()) == tokens * weights.cols, "x is [tokens, cols]");
   DSMOE_CHECK(static_cast<int64_t>(out_TN.size()) == tokens * weights.rows, "out is [tokens, rows]");
-  parallel_for(weights.rows, rows_per_chunk(weights.cols, tokens), [&](int64_t begin, int64_t end) {
-    matmul({weights, begin, end, x_TK.data(), weights.cols, nullptr, tokens, out_TN.data(), weights.rows});
-  });
+  const Product all{weights, 0, weights.rows, x_TK.data(), weights.cols, nullptr, tokens, out_TN.data(), weights.rows};
+  matmul(parallel_for, {&all, 1});
 }
 
 float from_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }

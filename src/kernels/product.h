@@ -15,12 +15,17 @@ void matmul(const Product& product);
 /// The definition: every dot product in double, in order.
 void matmul_ref(const Product& product);
 
-/// out_TN = x_TK weights^T for whole matrices, in blocks of weight rows.
+/// Several products as one list of tiles, blocks of their weight rows, in one parallel region.
+void matmul(const base::ParallelFor& parallel_for, std::span<const Product> products);
+/// out_TN = x_TK weights^T for whole matrices.
 void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::span<const float> x_TK, int64_t tokens,
             std::span<float> out_TN);
 
-/// Weight rows per chunk of work: about 2^17 multiply-adds, so that waking a thread is paid for.
+/// How work is cut, never into what: a tile of about 2^17 multiply-adds pays for waking a thread, and a region of less
+/// than two of them stays on the calling thread.
 int64_t rows_per_chunk(int64_t cols, int64_t tokens);
+/// Items per chunk for `count` items of `work` multiply-adds together.
+int64_t items_per_chunk(int64_t count, int64_t work);
 
 /// One weight as a float, whatever its type.
 float weight_at(const Matrix& weights, int64_t row, int64_t col);

@@ -38,11 +38,15 @@ void rms_norm_ref(std::span<const float> x_TD, std::span<const float> weight_D, 
 }
 
 RopeTable::RopeTable(int64_t head_dim, double theta, int64_t positions) : half_(head_dim / 2) {
-  cosines_.reserve(static_cast<size_t>(positions * half_));
-  sines_.reserve(static_cast<size_t>(positions * half_));
-  for (int64_t position = 0; position < positions; ++position) {
-    for (int64_t i = 0; i < half_; ++i) {
-      const double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+  for (int64_t i = 0; i < half_; ++i) {
+    frequencies_.push_back(std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim)));
+  }
+  reach(positions);
+}
+
+void RopeTable::reach(int64_t positions) {
+  for (int64_t position = length(cosines_) / std::max<int64_t>(1, half_); position < positions; ++position) {
+    for (const double frequency : frequencies_) {
       const double angle = static_cast<double>(position) * frequency;
       cosines_.push_back(static_cast<float>(std::cos(angle)));
       sines_.push_back(static_cast<float>(std::sin(angle)));

@@ -18,7 +18,9 @@ void rms_norm_ref(std::span<const float> x_TD, std::span<const float> weight_D, 
 /// double, so that far positions are as exact as near ones, and rounded to float32 once.
 class RopeTable {
  public:
-  RopeTable(int64_t head_dim, double theta, int64_t positions);
+  RopeTable(int64_t head_dim, double theta, int64_t positions = 0);
+  /// Makes rows for positions below `positions` where they are missing.
+  void reach(int64_t positions);
   std::span<const float> cosines(int64_t position) const { return row(cosines_, position); }
   std::span<const float> sines(int64_t position) const { return row(sines_, position); }
   int64_t half() const { return half_; }
@@ -28,6 +30,7 @@ class RopeTable {
     return {table.data() + position * half_, static_cast<size_t>(half_)};
   }
   int64_t half_;
+  std::vector<double> frequencies_;
   std::vector<float> cosines_, sines_;
 };
 

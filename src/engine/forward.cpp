@@ -1,0 +1,258 @@
+#include "engine/forward.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+namespace dsmoe::engine {
+namespace {
+
+size_t at(int64_t i) { return static_cast<size_t>(i); }
+
+// Working memory of at least n values, never smaller than before.
+template <class T>
+std::span<T> grown(std::vector<T>& buffer, int64_t n) {
+  if (buffer.size() < at(n)) buffer.resize(at(n));
+  return std::span(buffer).first(at(n));
+}
+
+}  // namespace
+
+Forward::Forward(const Weights& weights, base::ParallelFor parallel_for)
+    : weights_(weights),
+      config_(weights.config()),
+      parallel_for_(std::move(parallel_for)),
+      rope_(config_.head_dim(), config_.rope_theta) {}
+
+void Forward::run(std::span<Piece> pieces) {
+  list_rows(pieces);
+  embed();
+  for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
+    const LayerWeights& weights = weights_.layers()[at(layer)];
+    norm(weights.attention_norm);
+    attention(layer, pieces);
+    norm(weights.ffn_norm);
+    if (weights.is_moe) {
+      mixture(layer, pieces);
+    } else {
+      dense(weights);
+    }
+  }
+  head(pieces);
+}
+
+void Forward::list_rows(std::span<Piece> pieces) {
+  rows_.clear();
+  for (Piece& piece : pieces) {
+    piece.first_row = tokens();
+    const auto count = static_cast<int64_t>(piece.tokens.size());
+    for (int64_t i = 0; i < count; ++i) rows_.push_back({&piece, i});
+    rope_.reach(piece.first_position + count);
+  }
+  grown(all_rows_, tokens());
+  std::iota(all_rows_.begin(), all_rows_.end(), 0);
+}
+
+void Forward::per_row(int64_t work_per_row, const std::function<void(int64_t row)>& body) const {
+  parallel_for_(tokens(), kernels::items_per_chunk(tokens(), tokens() * work_per_row), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) body(t);
+  });
+}
+
+void Forward::embed() {
+  const int64_t D = config_.hidden_size;
+  grown(x_TD_, tokens() * D);
+  per_row(D, [&](int64_t t) {
+    const auto x = row(x_TD_, t, D);
+    for (int64_t d = 0; d < D; ++d) x[at(d)] = kernels::weight_at(weights_.embedding(), rows_[at(t)].token(), d);
+  });
+}
+
+void Forward::norm(const std::vector<float>& weight) {
+  const int64_t D = config_.hidden_size;
+  grown(h_TD_, tokens() * D);
+  per_row(4 * D,
+          [&](int64_t t) { kernels::rms_norm(row(x_TD_, t, D), weight, config_.rms_norm_eps, row(h_TD_, t, D)); });
+}
+
+void Forward::add_to_residual(std::span<const float> y_TD) {
+  const int64_t D = config_.hidden_size;
+  per_row(2 * D, [&](int64_t t) { kernels::add_scaled(1, y_TD.subspan(at(t * D), at(D)), row(x_TD_, t, D)); });
+}
+
+void Forward::attention(int64_t layer, std::span<const Piece> pieces) {
+  const int64_t D = config_.hidden_size;
+  project_and_store(layer);
+  attend(layer, pieces);  // leaves its result in h
+  const auto y_TD = grown(y_TD_, tokens() * D);
+  kernels::matmul(parallel_for_, weights_.layers()[at(layer)].o, std::span(h_TD_).first(y_TD.size()), tokens(), y_TD);
+  add_to_residual(y_TD);
+}
+
+// Queries, keys and values; rotation; keys and values into the caches, head by head.
+void Forward::project_and_store(int64_t layer) {
+  const LayerWeights& weights = weights_.layers()[at(layer)];
+  const int64_t D = config_.hidden_size, A = config_.head_dim(), kv_width = weights.k.rows;
+  grown(q_TD_, tokens() * D);
+  grown(k_, tokens() * kv_width);
+  grown(v_, tokens() * kv_width);
+  const auto product = [&](const kernels::Matrix& w, std::vector<float>& out) {
+    return kernels::Product{w, 0, w.rows, h_TD_.data(), D, nullptr, tokens(), out.data(), w.rows};
+  };
+  const kernels::Product products[] = {product(weights.q, q_TD_), product(weights.k, k_), product(weights.v, v_)};
+  kernels::matmul(parallel_for_, products);
+  per_row(4 * (D + kv_width), [&](int64_t t) {
+    const Row& where = rows_[at(t)];
+    const auto k = row(k_, t, kv_width), v = row(v_, t, kv_width);
+    kernels::rope(row(q_TD_, t, D), rope_, where.position());
+    kernels::rope(k, rope_, where.position());
+    for (int64_t head = 0; head < config_.num_key_value_heads; ++head) {
+      std::copy_n(k.begin() + head * A, A, where.piece->cache->key(layer, head, where.position()));
+      std::copy_n(v.begin() + head * A, A, where.piece->cache->value(layer, head, where.position()));
+    }
+  });
+}
+
+// One task is up to kAttentionRows queries of one piece that share a key/value head.
+void Forward::attend(int64_t layer, std::span<const Piece> pieces) {
+  struct Task {
+    const Piece* piece;
+    int64_t kv_head, begin, end;
+  };
+  std::vector<Task> tasks;
+  int64_t work = 0;
+  const int64_t group = config_.num_attention_heads / config_.num_key_value_heads;
+  for (const Piece& piece : pieces) {
+    const auto count = static_cast<int64_t>(piece.tokens.size());
+    for (int64_t kv_head = 0; kv_head < config_.num_key_value_heads; ++kv_head) {
+      for (int64_t begin = 0; begin < count * group; begin += kernels::kAttentionRows) {
+        tasks.push_back({&piece, kv_head, begin, std::min(count * group, begin + kernels::kAttentionRows)});
+      }
+    }
+    work += 2 * count * config_.hidden_size * (piece.first_position + count);
+  }
+  const auto count = static_cast<int64_t>(tasks.size());
+  parallel_for_(count, kernels::items_per_chunk(count, work), [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const Task& task = tasks[at(i)];
+      attend_tile(layer, *task.piece, task.kv_head, task.begin, task.end);
+    }
+  });
+}
+
+// Query r of a piece is token r / group, head r % group of the key/value head's group.
+void Forward::attend_tile(int64_t layer, const Piece& piece, int64_t kv_head, int64_t begin, int64_t end) {
+  const int64_t D = config_.hidden_size, A = config_.head_dim();
+  const int64_t group = config_.num_attention_heads / config_.num_key_value_heads;
+  const float* queries[kernels::kAttentionRows];
+  float* out[kernels::kAttentionRows];
+  int64_t visible[kernels::kAttentionRows];
+  for (int64_t r = begin; r < end; ++r) {
+    const int64_t token = r / group, head = kv_head * group + r % group;
+    const int64_t offset = (piece.first_row + token) * D + head * A;
+    queries[r - begin] = q_TD_.data() + offset;
+    out[r - begin] = h_TD_.data() + offset;
+    visible[r - begin] = piece.first_position + token + 1;
+  }
+  const float scale = 1 / std::sqrt(static_cast<float>(A));
+  kernels::attention({queries, visible, out, end - begin, A, scale, piece.cache->blocks(),
+                      piece.cache->keys_at(layer, kv_head), piece.cache->values_at(layer, kv_head)});
+}
+
+void Forward::dense(const LayerWeights& weights) {
+  const auto y_TD = grown(y_TD_, tokens() * config_.hidden_size);
+  const kernels::FfnJob job{&weights.dense, std::span<const int32_t>(all_rows_).first(rows_.size()), 0};
+  kernels::ffn_bank(parallel_for_, {&job, 1}, h_TD_.data(), y_TD.data(), bank_);
+  add_to_residual(y_TD);
+}
+
+// Routed experts and the shared bank run as one list of jobs; their sum is routed experts in ascending order, then the
+// shared bank (paper section 7.3).
+void Forward::mixture(int64_t layer, std::span<const Piece> pieces) {
+  const LayerWeights& weights = weights_.layers()[at(layer)];
+  const int64_t D = config_.hidden_size, slots = route(layer, pieces);
+  jobs_.clear();
+  for (int64_t e = 0; e < config_.n_routed_experts; ++e) {
+    const auto group = expert_rows_.group(e);
+    if (!group.empty()) jobs_.push_back({&weights.experts[at(e)], group, expert_rows_.offsets[at(e)]});
+  }
+  const auto routed_rows = static_cast<int64_t>(expert_rows_.tokens.size());
+  shared_rows_.clear();
+  for (int64_t t = 0; weights.has_shared() && t < tokens(); ++t) {
+    if (!rows_[at(t)].piece->intervention->drop_shared) shared_rows_.push_back(static_cast<int32_t>(t));
+  }
+  if (!shared_rows_.empty()) jobs_.push_back({&weights.shared, shared_rows_, routed_rows});
+  grown(bank_RD_, (routed_rows + static_cast<int64_t>(shared_rows_.size())) * D);
+  kernels::ffn_bank(parallel_for_, jobs_, h_TD_.data(), bank_RD_.data(), bank_);
+
+  const auto y_TD = grown(y_TD_, tokens() * D);
+  const auto gates = std::span<const float>(gates_TK_).first(at(tokens() * slots));
+  kernels::combine(parallel_for_, expert_rows_.place, gates, slots, bank_RD_.data(), y_TD);
+  for (size_t i = 0; i < shared_rows_.size(); ++i) {
+    kernels::add_scaled(1, row(bank_RD_, routed_rows + static_cast<int64_t>(i), D), row(y_TD_, shared_rows_[i], D));
+  }
+  add_to_residual(y_TD);
+}
+
+// Fills ids, gates and the grouping by expert; returns K, the widest row's slots.
+int64_t Forward::route(int64_t layer, std::span<const Piece> pieces) {
+  const LayerWeights& weights = weights_.layers()[at(layer)];
+  int64_t slots = 1;
+  for (const Piece& piece : pieces) slots = std::max(slots, piece.intervention->slots(config_, layer));
+  const int64_t E = weights.router.rows;  // 0 for a hash table
+  const auto affinities = grown(affinities_TE_, tokens() * E);
+  const auto hidden = std::span<const float>(h_TD_).first(at(tokens() * config_.hidden_size));
+  if (E > 0) kernels::matmul(parallel_for_, weights.router, hidden, tokens(), affinities);
+  const auto ids = grown(ids_TK_, tokens() * slots);
+  const auto gates = grown(gates_TK_, tokens() * slots);
+  const Gate gate{config_, layer, weights.router_bias, weights.hash_table};
+  parallel_for_(tokens(), 64, [&](int64_t begin, int64_t end) {
+    Gate::Scratch scratch;
+    for (int64_t t = begin; t < end; ++t) {
+      const auto K = [&](auto all) { return all.subspan(at(t * slots), at(slots)); };
+      gate.route(rows_[at(t)].token(), affinities.subspan(at(t * E), at(E)), *rows_[at(t)].piece->intervention, K(ids),
+                 K(gates), scratch);
+    }
+  });
+  probe(layer, slots, pieces);
+  kernels::rows_by_expert(ids, slots, config_.n_routed_experts, expert_rows_);
+  return slots;
+}
+
+void Forward::probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const {
+  for (const Piece& piece : pieces) {
+    if (!piece.probe) continue;
+    const size_t begin = at(piece.first_row), count = piece.tokens.size();
+    const size_t E = at(weights_.layers()[at(layer)].router.rows), K = at(slots);
+    RoutingView view;
+    view.tokens = piece.tokens;
+    view.first_position = piece.first_position;
+    view.slots = slots;
+    view.experts = config_.n_routed_experts;
+    view.ids_TK = std::span(ids_TK_).subspan(begin * K, count * K);
+    view.weights_TK = std::span(gates_TK_).subspan(begin * K, count * K);
+    view.affinities_TE = std::span(affinities_TE_).subspan(begin * E, count * E);
+    piece.probe->on_routing(layer, view);
+  }
+}
+
+// Final norm and head, for the rows whose logits are asked for.
+void Forward::head(std::span<const Piece> pieces) {
+  const kernels::Matrix& head = weights_.head();
+  const int64_t D = config_.hidden_size;
+  std::vector<kernels::Product> products;
+  for (const Piece& piece : pieces) {
+    const auto wanted = static_cast<int64_t>(piece.logits.size()) / head.rows;
+    if (wanted == 0) continue;
+    const int64_t first = piece.first_row + static_cast<int64_t>(piece.tokens.size()) - wanted;
+    for (int64_t t = first; t < first + wanted; ++t) {
+      kernels::rms_norm(row(x_TD_, t, D), weights_.final_norm(), config_.rms_norm_eps, row(h_TD_, t, D));
+    }
+    products.push_back(
+        {head, 0, head.rows, h_TD_.data() + first * D, D, nullptr, wanted, piece.logits.data(), head.rows});
+  }
+  kernels::matmul(parallel_for_, products);
+}
+
+}  // namespace dsmoe::engine

@@ -1,0 +1,80 @@
+// The forward pass over one chunk of rows, any mixture of sequences: embed; per layer norm, attention, residual, norm,
+// FFN or mixture, residual; norm, head. Inside the room only; engine.h is the door.
+//
+// All buffers are made once and grow to the largest chunk. T rows, D model, H query heads, A head size, V vocabulary,
+// E experts, K slots.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/parallel.h"
+#include "engine/gate.h"
+#include "engine/kv_cache.h"
+#include "engine/weights.h"
+#include "kernels/attend.h"
+#include "kernels/bank.h"
+#include "kernels/product.h"
+#include "kernels/rows.h"
+
+namespace dsmoe::engine {
+
+/// Consecutive tokens of one sequence, whose cache already counts them; rows of a chunk are those of its pieces, one
+/// piece after another.
+struct Piece {
+  KvCache* cache = nullptr;
+  std::span<const int32_t> tokens;
+  int64_t first_position = 0;
+  const Intervention* intervention = nullptr;  ///< never null here
+  RoutingProbe* probe = nullptr;
+  std::span<float> logits;  ///< [n, V] for the last n of its tokens
+  int64_t first_row = 0;    ///< set by run()
+};
+
+class Forward {
+ public:
+  Forward(const Weights& weights, base::ParallelFor parallel_for);
+  void run(std::span<Piece> pieces);
+
+ private:
+  struct Row {
+    const Piece* piece;
+    int64_t index;  // in the piece
+    int32_t token() const { return piece->tokens[static_cast<size_t>(index)]; }
+    int64_t position() const { return piece->first_position + index; }
+  };
+  void list_rows(std::span<Piece> pieces);
+  void embed();
+  void norm(const std::vector<float>& weight);
+  void attention(int64_t layer, std::span<const Piece> pieces);
+  void project_and_store(int64_t layer);
+  void attend(int64_t layer, std::span<const Piece> pieces);
+  void attend_tile(int64_t layer, const Piece& piece, int64_t kv_head, int64_t begin, int64_t end);
+  void dense(const LayerWeights& weights);
+  void mixture(int64_t layer, std::span<const Piece> pieces);
+  int64_t route(int64_t layer, std::span<const Piece> pieces);
+  void probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const;
+  void head(std::span<const Piece> pieces);
+  void add_to_residual(std::span<const float> y_TD);
+  void per_row(int64_t work_per_row, const std::function<void(int64_t row)>& body) const;
+
+  int64_t tokens() const { return static_cast<int64_t>(rows_.size()); }
+  std::span<float> row(std::vector<float>& matrix, int64_t t, int64_t width) const {
+    return std::span(matrix).subspan(static_cast<size_t>(t * width), static_cast<size_t>(width));
+  }
+
+  const Weights& weights_;
+  const spec::ModelConfig& config_;
+  base::ParallelFor parallel_for_;
+  kernels::RopeTable rope_;
+
+  std::vector<Row> rows_;
+  std::vector<float> x_TD_, h_TD_, q_TD_, k_, v_, y_TD_;
+  std::vector<float> affinities_TE_, gates_TK_, bank_RD_;
+  std::vector<int32_t> ids_TK_, all_rows_, shared_rows_;
+  kernels::ExpertRows expert_rows_;
+  kernels::BankScratch bank_;
+  std::vector<kernels::FfnJob> jobs_;
+};
+
+}  // namespace dsmoe::engine
