@@ -1,0 +1,248 @@
+// The fast engine against the definition for every gate, and the promise of bits: chunks, batches, threads and the
+// life of a cache never show in a sequence's logits.
+#include "engine/engine.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "engine/definition.h"
+#include "engine/testing.h"
+#include "kernels/isa.h"
+#include "kernels/product.h"
+
+namespace dsmoe::engine {
+namespace {
+
+using testing::changed;
+using testing::odd_configs;
+using testing::random_ids;
+using testing::random_weights;
+using testing::small_config;
+
+std::vector<float> all_logits(Engine& engine, std::span<const int32_t> ids, const Intervention& intervention = {}) {
+  Session session(engine);
+  session.intervention = intervention;
+  const auto logits = session.append_all(ids);
+  return {logits.begin(), logits.end()};
+}
+
+/// Logits agree wherever no selection was nearly a tie; a token after such a one may rightly differ through attention,
+/// so comparison stops there. Returns how many tokens were compared.
+int64_t expect_as_defined(std::span<const float> got, const Definition& want, const spec::ModelConfig& config,
+                          const std::string& what) {
+  const auto V = static_cast<size_t>(config.vocab_size);
+  const double largest = std::abs(*std::max_element(want.logits_TV.begin(), want.logits_TV.end(),
+                                                    [](double a, double b) { return std::abs(a) < std::abs(b); }));
+  const auto T = static_cast<int64_t>(want.margins_T.size());
+  const double allowed = testing::engine_bound(config, T) * largest;
+  double worst = 0;
+  size_t worst_at = 0, compared = 0;
+  for (size_t t = 0; t < want.margins_T.size() && want.margins_T[t] >= 1e-5; ++t, ++compared) {
+    for (size_t i = t * V; i < (t + 1) * V; ++i) {
+      const double error = std::abs(got[i] - want.logits_TV[i]);
+      if (!(error <= worst)) worst = error, worst_at = i;
+    }
+  }
+  EXPECT_LE(worst, allowed) << what << ": token " << worst_at / V << ", entry " << worst_at % V << ", got "
+                            << got[worst_at] << ", want " << want.logits_TV[worst_at];
+  EXPECT_LT(allowed, 0.1 * largest) << what << ": a bound this wide would not see a wrong gate";
+  return static_cast<int64_t>(compared);
+}
+
+class EveryGate : public ::testing::TestWithParam<testing::NamedConfig> {};
+INSTANTIATE_TEST_SUITE_P(Odd, EveryGate, ::testing::ValuesIn(odd_configs()), testing::config_label);
+
+TEST_P(EveryGate, LogitsAreThoseOfTheDefinition) {
+  const spec::ModelConfig& config = GetParam().config;
+  int64_t compared = 0;
+  for (const uint64_t seed : {1, 2, 3}) {
+    Engine engine(random_weights(config, seed), {.threads = 1, .chunk = 7});
+    const auto ids = random_ids(config, 20, seed);
+    compared += expect_as_defined(all_logits(engine, ids), define_forward(engine.weights(), ids), config, "logits");
+  }
+  EXPECT_GE(compared, 40) << "too many near ties to have compared much";
+}
+
+TEST_P(EveryGate, PrefillInPiecesIsPrefillAtOnceToTheBit) {
+  const spec::ModelConfig& config = GetParam().config;
+  const auto ids = random_ids(config, 150);
+  Engine whole(random_weights(config), {.threads = 1, .chunk = 4096});
+  const auto want = all_logits(whole, ids);
+  const auto V = static_cast<size_t>(config.vocab_size);
+  for (const int64_t chunk : {1, 3, 64, 100}) {
+    Engine engine(random_weights(config), {.threads = 1, .chunk = chunk});
+    ASSERT_EQ(all_logits(engine, ids), want) << "chunks of " << chunk;
+  }
+  Session session(whole);
+  for (size_t at = 0, step = 1; at < ids.size(); at += step, step = step * 2 + 1) {
+    const auto part = std::span(ids).subspan(at, std::min(step, ids.size() - at));
+    const auto last = session.append(part);
+    ASSERT_EQ(std::memcmp(last.data(), want.data() + (at + part.size() - 1) * V, V * sizeof(float)), 0) << at;
+  }
+}
+
+TEST_P(EveryGate, ThreadsDoNotShowInTheBits) {
+  const spec::ModelConfig& config = GetParam().config;
+  const auto ids = random_ids(config, 70);
+  Engine one(random_weights(config), {.threads = 1});
+  const auto want = all_logits(one, ids);
+  for (const int threads : {2, 3, 5}) {
+    Engine engine(random_weights(config), {.threads = threads});
+    ASSERT_EQ(engine.threads(), threads);
+    ASSERT_EQ(all_logits(engine, ids), want) << threads;
+  }
+}
+
+// At this size every parallel region of the pass is really cut into several chunks.
+TEST(Bits, ThreadsAndChunksDoNotShowInALargerModel) {
+  auto config = small_config();
+  config.hidden_size = 192, config.num_attention_heads = 6, config.num_key_value_heads = 2, config.vocab_size = 700;
+  config.moe_intermediate_size = 96, config.intermediate_size = 300, config.n_routed_experts = 16;
+  config.num_hidden_layers = 3, config.first_k_dense_replace = 1;
+  const auto ids = random_ids(config, 200);
+  Engine one(random_weights(config), {.threads = 1, .chunk = 200});
+  const auto want = all_logits(one, ids);
+  for (const int threads : {2, 3, 5}) {
+    for (const int64_t chunk : {1, 48, 200}) {
+      Engine engine(random_weights(config), {.threads = threads, .chunk = chunk});
+      ASSERT_EQ(all_logits(engine, ids), want) << threads << " threads, chunks of " << chunk;
+    }
+  }
+}
+
+TEST(Bits, ASequenceInABatchIsItselfAlone) {
+  for (const auto& [name, config] : odd_configs()) {
+    Engine engine(random_weights(config), {.threads = 2, .chunk = 13});
+    const auto V = static_cast<size_t>(config.vocab_size);
+    std::vector<std::vector<int32_t>> prompts;
+    std::vector<std::vector<float>> alone, together;
+    for (const int64_t length : {1, 17, 5, 40}) {
+      prompts.push_back(random_ids(config, length, static_cast<uint64_t>(length)));
+      alone.push_back(all_logits(engine, prompts.back()));
+      together.emplace_back(alone.back().size());
+    }
+    std::vector<KvCache> caches;
+    for (size_t i = 0; i < prompts.size(); ++i) caches.emplace_back(config);
+    std::vector<BatchItem> items;
+    for (size_t i = 0; i < prompts.size(); ++i) items.push_back({&caches[i], prompts[i], together[i]});
+    engine.pass(items);
+    EXPECT_EQ(together, alone) << name;
+    // One more token each, with the batch in another order and one sequence missing.
+    std::vector<std::vector<float>> next(prompts.size(), std::vector<float>(V));
+    const std::vector<int32_t> token = {3};
+    engine.pass(std::vector<BatchItem>{{&caches[3], token, next[3]}, {&caches[0], token, next[0]}});
+    for (const size_t i : {0u, 3u}) {
+      auto longer = prompts[i];
+      longer.push_back(3);
+      const auto want = all_logits(engine, longer);
+      EXPECT_TRUE(std::equal(next[i].begin(), next[i].end(), want.end() - static_cast<int64_t>(V))) << name;
+    }
+  }
+}
+
+// The real cache and a toy (the list of tokens, recomputed from nothing) under the same random life.
+TEST(KvCacheLife, AppendingAndRewindingAtRandomIsRecomputing) {
+  const auto config = odd_configs()[2].config;
+  Engine engine(random_weights(config), {.threads = 1, .chunk = 32}), toy(random_weights(config), {.threads = 1});
+  base::Rng rng(99);
+  std::vector<Session> sessions;
+  std::vector<std::vector<int32_t>> histories(3);
+  for (size_t i = 0; i < histories.size(); ++i) sessions.emplace_back(engine);
+  for (int step = 0; step < 60; ++step) {
+    const size_t who = rng.below(histories.size());
+    auto& history = histories[who];
+    if (!history.empty() && rng.below(4) == 0) {
+      history.resize(rng.below(history.size() + 1));
+      sessions[who].rewind(static_cast<int64_t>(history.size()));
+    }
+    const auto room = static_cast<uint64_t>(config.max_position_embeddings) - history.size();
+    const auto more = random_ids(config, static_cast<int64_t>(1 + rng.below(std::min<uint64_t>(70, room))), rng.next());
+    history.insert(history.end(), more.begin(), more.end());
+    if (history.size() == static_cast<size_t>(config.max_position_embeddings)) history.pop_back();
+    const auto fresh = std::span(history).subspan(static_cast<size_t>(sessions[who].size()));
+    if (fresh.empty()) continue;
+    const auto got = sessions[who].append(fresh);
+    Session recomputed(toy);
+    const auto want = recomputed.append(history);
+    ASSERT_TRUE(std::equal(got.begin(), got.end(), want.begin(), want.end())) << "step " << step;
+    ASSERT_EQ(sessions[who].size(), static_cast<int64_t>(history.size()));
+  }
+}
+
+TEST(KvCacheLife, MemoryFollowsTheLength) {
+  const auto config = small_config();
+  KvCache cache(config);
+  EXPECT_EQ(cache.bytes(), 0);
+  cache.extend(1);
+  const int64_t block = cache.bytes();
+  EXPECT_EQ(block, 2 * 2 * 24 * 64 * 4);  // layers, key and value, width, positions, bytes
+  cache.extend(64);
+  EXPECT_EQ(cache.bytes(), 2 * block);
+  cache.truncate(64);
+  EXPECT_EQ(cache.bytes(), block);
+  cache.truncate(0);
+  EXPECT_EQ(cache.bytes(), 0);
+}
+
+TEST(Isas, EveryInstructionSetAgreesWithTheDefinition) {
+  for (const auto& [name, config] : {odd_configs()[0], odd_configs()[17], odd_configs()[19]}) {
+    Engine engine(random_weights(config), {.threads = 1});
+    const auto ids = random_ids(config, 16);
+    const Definition want = define_forward(engine.weights(), ids);
+    for (const auto isa : kernels::available_isas()) {
+      kernels::use_isa(isa);
+      expect_as_defined(all_logits(engine, ids), want, config, name + " on " + std::string(kernels::isa_name(isa)));
+    }
+  }
+  kernels::use_isa(kernels::isa_from(""));
+}
+
+TEST(Errors, NameTheRuleAndTheFigures) {
+  const auto config = small_config();
+  Engine engine(random_weights(config), {.threads = 1});
+  Session session(engine);
+  const auto message = [&](const std::vector<int32_t>& ids) -> std::string {
+    try {
+      session.append(ids);
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.kind(), base::ErrorKind::kInvalid);
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_THAT(message({}), ::testing::HasSubstr("at least one token"));
+  EXPECT_THAT(message({1, 37}), ::testing::HasSubstr("token ids must be from 0 to 36: 37"));
+  EXPECT_THAT(message({-1}), ::testing::HasSubstr("token ids must be from 0 to 36: -1"));
+  EXPECT_EQ(session.size(), 0) << "a refused call changes nothing";
+  session.append(random_ids(config, 290));
+  EXPECT_THAT(message(random_ids(config, 11)),
+              ::testing::HasSubstr("at most max_position_embeddings = 300 tokens: 290 so far and 11 more"));
+  EXPECT_EQ(session.size(), 290);
+  EXPECT_EQ(message(random_ids(config, 10)), "no error");
+}
+
+TEST(WeightsInMemory, MustBeExactlyTheModels) {
+  const auto config = small_config();
+  const auto refused = [&](auto change) -> std::string {
+    FloatTensors tensors = testing::random_tensors(config, 1);
+    change(tensors);
+    try {
+      Weights::from_tensors(config, std::move(tensors));
+    } catch (const base::Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_EQ(refused([](FloatTensors&) {}), "no error");
+  EXPECT_THAT(refused([](FloatTensors& t) { t.erase("lm_head.weight"); }),
+              ::testing::HasSubstr("a tensor is missing: lm_head.weight"));
+  EXPECT_THAT(refused([](FloatTensors& t) { t["lm_head.weight"].values.pop_back(); }),
+              ::testing::HasSubstr("wrong shape: lm_head.weight"));
+  EXPECT_THAT(refused([](FloatTensors& t) { t["extra"] = {}; }), ::testing::HasSubstr("does not have"));
+}
+
+}  // namespace
+}  // namespace dsmoe::engine
