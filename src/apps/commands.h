@@ -8,12 +8,14 @@ namespace dsmoe::apps {
 void add_report(CLI::App& program);
 void add_plan(CLI::App& program);
 void add_init(CLI::App& program);
+void add_tokenizer(CLI::App& program);
 void add_version(CLI::App& program);
 
 inline const std::vector<AddCommand> kCommands = {
     add_report,
     add_plan,
     add_init,
+    add_tokenizer,
     add_version,
 };
 

@@ -171,8 +171,8 @@ class Trainer {
   void merge(uint32_t i) {
     const int32_t left = pairs_[i].left, right = pairs_[i].right;
     std::string text = spec_.tokens[static_cast<size_t>(left)] + spec_.tokens[static_cast<size_t>(right)];
-    // Another pair may have made the same token before; then this pair is one more way to it. And such a token may bring
-    // back a pair that was merged before: that happens in the words without a second merge of equal parts.
+    // Another pair may have made the same token before; then this pair is one more way to it. And such a token may
+    // bring back a pair that was merged before: that happens in the words without a second merge of equal parts.
     const auto known = ids_.find(text);
     const int32_t merged = known != ids_.end() ? known->second : add_token(std::move(text));
     if (!pairs_[i].merged) spec_.merges.push_back({left, right, merged});

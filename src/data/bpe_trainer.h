@@ -1,7 +1,8 @@
 // Training a byte-level BPE vocabulary: join the most frequent pair of neighbours, again and again.
 //
-// Sennrich et al. 2016 (arXiv 1508.07909), over bytes as GPT-2 has it. Counts are kept up to date merge by merge; a pair
-// of equal count goes first if its ids are smaller, left before right, which is the order of Hugging Face's trainer.
+// Sennrich et al. 2016 (arXiv 1508.07909), over bytes as GPT-2 has it. Counts are kept up to date merge by merge; a
+// pair of equal count goes first if its ids are smaller, left before right, which is the order of Hugging Face's
+// trainer.
 #pragma once
 
 #include <cstdint>

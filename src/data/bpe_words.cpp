@@ -90,15 +90,18 @@ WordCounts WordCounter::take() {
 
 std::vector<std::string_view> cut_at_lines(std::string_view document, size_t least) {
   std::vector<std::string_view> parts;
-  const uint8_t* flags = unicode::flags();
+  const auto is_space = [flags = unicode::flags()](unicode::Step step) {
+    return (flags[step.code_point] & unicode::kSpace) != 0;
+  };
+  const auto lone = [&](size_t at) {  // a line feed without white space on either side
+    const char* after = document.data() + at + 1;
+    return at > 0 && at + 1 < document.size() && !is_space(unicode::step_back(document, at)) &&
+           !is_space(unicode::step(after, document.data() + document.size()));
+  };
   while (document.size() > least) {
     size_t at = document.find('\n', least - 1);
-    while (at != document.npos && at + 1 < document.size()) {
-      const char* after = document.data() + at + 1;
-      if ((flags[unicode::step(after, document.data() + document.size()).code_point] & unicode::kSpace) == 0) break;
-      at = document.find('\n', at + 1);
-    }
-    if (at == document.npos || at + 1 == document.size()) break;
+    while (at != document.npos && !lone(at)) at = document.find('\n', at + 1);
+    if (at == document.npos) break;
     parts.push_back(document.substr(0, at + 1));
     document.remove_prefix(at + 1);
   }

@@ -22,7 +22,9 @@ class WordCounts {
   void add(const WordCounts& other);
 
   size_t size() const { return entries_.size(); }
-  std::string_view word(size_t i) const { return std::string_view(text_).substr(entries_[i].offset, entries_[i].length); }
+  std::string_view word(size_t i) const {
+    return std::string_view(text_).substr(entries_[i].offset, entries_[i].length);
+  }
   uint64_t count(size_t i) const { return entries_[i].count; }
   uint64_t total_bytes() const { return total_bytes_; }
 
@@ -35,9 +37,9 @@ class WordCounts {
   void add_word(std::string_view word, uint64_t count);
   void grow();
 
-  std::string text_;               // all words, one after another
-  std::vector<Entry> entries_;     // in the order of their first coming
-  std::vector<uint32_t> slots_;    // open addressing: index + 1 into entries_, 0 for empty
+  std::string text_;             // all words, one after another
+  std::vector<Entry> entries_;   // in the order of their first coming
+  std::vector<uint32_t> slots_;  // open addressing: index + 1 into entries_, 0 for empty
   uint64_t total_bytes_ = 0;
 };
 
@@ -56,8 +58,8 @@ class WordCounter {
   std::vector<std::unique_ptr<WordCounts>> free_;  // as many as threads counted at once
 };
 
-/// A document in parts of at least `least` bytes, for several threads. Cuts only between a line feed and a character
-/// that is not white space, where DeepSeek-V3's pre-tokenizer cuts too, so the words stay the same.
+/// A document in parts of at least `least` bytes (but for the last), for several threads. Cuts only behind a line feed
+/// with no white space on either side, where every known pre-tokenizer cuts too, so the words stay the same.
 std::vector<std::string_view> cut_at_lines(std::string_view document, size_t least);
 
 }  // namespace dsmoe::data

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/utf8.h"
 #include "data/unicode.h"
 
 namespace dsmoe::data {
@@ -10,19 +9,8 @@ namespace {
 
 bool is_space(const unicode::Step& step) { return (unicode::flags()[step.code_point] & unicode::kSpace) != 0; }
 
-// The character that ends at `at`; `at > 0`.
-unicode::Step step_back(std::string_view text, size_t at) {
-  char32_t code_point;
-  for (size_t length = 1; length <= std::min<size_t>(4, at); ++length) {
-    if (base::utf8_decode(text.substr(0, at), at - length, code_point) == length) {
-      return {code_point, static_cast<uint32_t>(length)};
-    }
-  }
-  return {unicode::kInvalid, 1};
-}
-
 bool word_before(std::string_view text, size_t at) {
-  return at > 0 && unicode::is_word_character(step_back(text, at).code_point);
+  return at > 0 && unicode::is_word_character(unicode::step_back(text, at).code_point);
 }
 
 bool word_after(std::string_view text, size_t at) {
@@ -92,7 +80,7 @@ bool AddedTokenMatcher::next(std::string_view text, size_t from, size_t taken, F
     }
     if (token.lstrip) {
       while (found.begin > taken) {
-        const unicode::Step before = step_back(text, found.begin);
+        const unicode::Step before = unicode::step_back(text, found.begin);
         if (!is_space(before)) break;
         found.begin -= before.length;
       }

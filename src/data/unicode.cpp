@@ -59,6 +59,16 @@ Step step_wide(const char* p, const char* end) {
   return {code_point, static_cast<uint32_t>(length)};
 }
 
+Step step_back(std::string_view text, size_t at) {
+  char32_t code_point;
+  for (size_t length = 1; length <= std::min<size_t>(4, at); ++length) {
+    if (base::utf8_decode(text.substr(0, at), at - length, code_point) == length) {
+      return {code_point, static_cast<uint32_t>(length)};
+    }
+  }
+  return {kInvalid, 1};
+}
+
 bool is_word_character(char32_t c) {
   if (c == 0x200c || c == 0x200d) return true;  // Join_Control
   const auto within = [c](char32_t first, char32_t last) { return c >= first && c <= last; };

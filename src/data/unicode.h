@@ -54,6 +54,9 @@ inline Step step(const char* p, const char* end) {
   return step_wide(p, end);
 }
 
+/// The character that ends at `at`; `at > 0`.
+Step step_back(std::string_view text, size_t at);
+
 /// \w of the Rust `regex` crate, which decides whether an added token marked single_word stands alone.
 bool is_word_character(char32_t code_point);
 

@@ -61,7 +61,9 @@ TEST(Utf8Stream, AnyBytesGiveTheSameValidTextInAnyCut) {
     ASSERT_TRUE(is_valid(whole));
     ASSERT_EQ(streamed(bytes, 1, rng), whole);
     ASSERT_EQ(streamed(bytes, 0, rng), whole);
-    if (is_valid(bytes)) ASSERT_EQ(whole, bytes);
+    if (is_valid(bytes)) {
+      ASSERT_EQ(whole, bytes);
+    }
   }
 }
 

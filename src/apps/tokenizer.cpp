@@ -1,0 +1,259 @@
+#include <atomic>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+#include "apps/commands.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/parallel.h"
+#include "data/bpe_trainer.h"
+#include "data/sources.h"
+#include "data/tokenizer.h"
+#include "data/tokenizer_json.h"
+
+namespace dsmoe::apps {
+namespace {
+
+using base::fail_invalid;
+using base::Json;
+
+// --- train ---
+
+struct TrainOptions {
+  int32_t vocab_size = 8192;
+  uint64_t min_frequency = 2;
+  int threads = 0;
+  std::string out, pre = "deepseek-v3", invalid_utf8 = "refuse";
+  std::vector<std::string> files;
+};
+
+// Documents in batches: enough text for all threads, little enough for memory.
+class Counting {
+ public:
+  Counting(data::WordCounter& counter, const TrainOptions& options)
+      : counter_(counter),
+        pool_(options.threads),
+        policy_(options.invalid_utf8 == "replace" ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse) {}
+
+  void add_file(const std::string& path) {
+    data::RecordReader reader(path);
+    std::vector<data::Record> batch;
+    size_t bytes = 0;
+    const auto flush = [&] {
+      count(batch, reader);
+      batch.clear();
+      bytes = 0;
+    };
+    for (data::Record record; reader.next(record);) {
+      bytes += record.bytes.size();
+      batch.push_back(std::move(record));
+      if (bytes > kBatch) flush();
+    }
+    flush();
+  }
+  uint64_t documents() const { return documents_; }
+  int64_t replaced_bytes() const { return replaced_bytes_; }
+
+ private:
+  static constexpr size_t kBatch = size_t{16} << 20, kPart = size_t{1} << 20;
+
+  void count(std::vector<data::Record>& batch, const data::RecordReader& reader) {
+    documents_ += batch.size();
+    const auto text_of = [&](data::Record& record) {
+      data::TextRepairs repairs;
+      std::string text = data::document_text(std::move(record), reader.format(), reader.path(), policy_, repairs);
+      replaced_bytes_ += repairs.replaced_bytes;
+      return text;
+    };
+    if (batch.size() == 1) {  // one document for all threads
+      const std::string text = text_of(batch[0]);
+      const auto parts = data::cut_at_lines(text, kPart);
+      pool_.run(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) counter_.add(parts[static_cast<size_t>(i)]);
+      });
+      return;
+    }
+    pool_.run(static_cast<int64_t>(batch.size()), 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) counter_.add(text_of(batch[static_cast<size_t>(i)]));
+    });
+  }
+
+  data::WordCounter& counter_;
+  base::ThreadPool pool_;
+  data::InvalidUtf8 policy_;
+  uint64_t documents_ = 0;
+  std::atomic<int64_t> replaced_bytes_ = 0;
+};
+
+void train(const TrainOptions& options) {
+  data::BpeTrainOptions training;
+  training.vocab_size = options.vocab_size;
+  training.min_frequency = options.min_frequency;
+  training.progress = [&](int32_t tokens) {
+    if (tokens % 1024 == 0) std::cerr << "  " << tokens << " of " << options.vocab_size << " tokens\n";
+  };
+  training.pre_tokenizer = *data::pretokenizer_steps(options.pre);
+  data::WordCounter counter(training.pre_tokenizer);
+  Counting counting(counter, options);
+  for (const std::string& file : options.files) counting.add_file(file);
+  const data::WordCounts words = counter.take();
+  std::cerr << "counted " << words.size() << " different words in " << counting.documents() << " documents, "
+            << words.total_bytes() << " bytes\n";
+  if (counting.replaced_bytes() > 0) {
+    std::cerr << "warning: " << counting.replaced_bytes() << " bytes were not UTF-8 and became U+FFFD\n";
+  }
+  const data::TokenizerSpec spec = data::train_bpe(words, training);
+  base::fs::create_directories(options.out);
+  data::save_tokenizer(spec, options.out);
+  std::cerr << "tokenizer of " << spec.tokens.size() << " tokens written to " << options.out << "\n";
+}
+
+// --- encode, decode ---
+
+struct CodeOptions {
+  std::string tokenizer, file;
+  std::optional<std::string> prompt;
+  std::vector<int64_t> ids;
+  bool json = false, special = false, lines = false, skip_special = false;
+};
+
+std::string read_input(const std::string& file) {
+  if (!file.empty() && file != "-") return base::read_file(file);
+  return {std::istreambuf_iterator<char>(std::cin), {}};
+}
+
+void print_ids(const std::vector<int32_t>& ids) {
+  std::string line;
+  for (const int32_t id : ids) line.append(line.empty() ? "" : " ").append(std::to_string(id));
+  std::cout << line << "\n";
+}
+
+void print_json(const data::Tokenizer& tokenizer, const std::vector<int32_t>& ids, size_t bytes) {
+  Json tokens = Json::array();
+  for (const int32_t id : ids) tokens.push_back(std::string(tokenizer.token_bytes(id)));
+  std::cout << base::dump_json({{"ids", ids}, {"tokens", tokens}, {"count", ids.size()}, {"bytes", bytes}}) << "\n";
+}
+
+void encode(const CodeOptions& options) {
+  const data::Tokenizer tokenizer = data::Tokenizer::load(options.tokenizer);
+  const auto put = [&](std::string_view text) {
+    const std::vector<int32_t> ids = tokenizer.encode(text, options.special);
+    if (options.json) {
+      print_json(tokenizer, ids, text.size());
+    } else {
+      print_ids(ids);
+    }
+  };
+  const std::string text = options.prompt ? *options.prompt : read_input(options.file);
+  if (!options.lines) return put(text);
+  for (size_t at = 0, line = 1; at < text.size(); ++line) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string where = "line " + std::to_string(line);
+    const Json value = base::parse_json(std::string_view(text).substr(at, end - at), where);
+    put(value.is_string() ? value.get<std::string>() : base::require_string(value, "text", where));
+    at = end + 1;
+  }
+}
+
+std::vector<int32_t> known_ids(const data::Tokenizer& tokenizer, const CodeOptions& options) {
+  std::vector<int64_t> numbers = options.ids;
+  if (numbers.empty()) {
+    std::string word;
+    while (std::cin >> word) {
+      size_t used = 0;
+      int64_t number = -1;
+      if (word.size() <= 10 && word.find_first_not_of("0123456789") == word.npos) number = std::stoll(word, &used);
+      if (number < 0) fail_invalid("decode", "ids must be whole numbers separated by spaces", base::in_quotes(word));
+      numbers.push_back(number);
+    }
+  }
+  std::vector<int32_t> ids;
+  for (const int64_t number : numbers) {
+    const auto id = number >= 0 && number < tokenizer.vocab_size() ? static_cast<int32_t>(number) : -1;
+    if (tokenizer.token_bytes(id).empty()) {
+      fail_invalid("decode", "no token has this id", std::to_string(number),
+                   "ids go from 0 to " + std::to_string(tokenizer.vocab_size() - 1));
+    }
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+void decode(const CodeOptions& options) {
+  const data::Tokenizer tokenizer = data::Tokenizer::load(options.tokenizer);
+  const std::vector<int32_t> ids = known_ids(tokenizer, options);
+  const std::string text = tokenizer.decode(ids, options.skip_special);
+  if (options.json) {
+    std::cout << base::dump_json({{"text", text}, {"count", ids.size()}, {"bytes", text.size()}}) << "\n";
+  } else {
+    std::cout << text;
+  }
+}
+
+// --- the command ---
+
+void add_train(CLI::App& group) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* command =
+      group.add_subcommand("train", "Make a vocabulary from text (byte-level BPE, DeepSeek-V3's rules)");
+  command
+      ->add_option("FILE", options->files, "text: .jsonl with \"text\", .txt, or any other file whole; also .gz, .zst")
+      ->required();
+  command->add_option("--vocab-size", options->vocab_size, "tokens in all: 3 special ones, 256 bytes, merges")
+      ->capture_default_str();
+  command->add_option("--out", options->out, "folder for tokenizer.json and tokenizer_config.json")->required();
+  command->add_option("--pre", options->pre, "how text is cut into words, by llama.cpp's names")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"deepseek-v3", "deepseek-llm", "llama-bpe", "qwen2", "gpt-2"}));
+  command->add_option("--invalid-utf8", options->invalid_utf8, "what bytes that are no text do: stop, or become U+FFFD")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"refuse", "replace"}));
+  command->add_option("--min-frequency", options->min_frequency, "do not merge pairs that come less often")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000000));
+  command->add_option("-t,--threads", options->threads, "0: as many as the machine has")->check(CLI::Range(0, 1024));
+  command->callback([options] { train(*options); });
+}
+
+void add_tokenizer_option(CLI::App& command, CodeOptions& options) {
+  command.add_option("-m,-t,--tokenizer", options.tokenizer, "a tokenizer.json, or a folder (a model's) with one")
+      ->required();
+}
+
+void add_encode(CLI::App& group) {
+  auto options = std::make_shared<CodeOptions>();
+  CLI::App* command = group.add_subcommand("encode", "Text to ids");
+  add_tokenizer_option(*command, *options);
+  command->add_option("FILE", options->file, "text; standard input without it");
+  command->add_option("-p,--prompt", options->prompt, "text given here")->excludes("FILE");
+  command->add_flag("--special", options->special, "with the tokens that begin and end a text");
+  command->add_flag(
+      "--lines", options->lines,
+      "every line is a text of its own: a JSON string or an object with \"text\"; a line of ids for each");
+  command->add_flag("--json", options->json, "one object: ids, tokens, count, bytes");
+  command->callback([options] { encode(*options); });
+}
+
+void add_decode(CLI::App& group) {
+  auto options = std::make_shared<CodeOptions>();
+  CLI::App* command = group.add_subcommand("decode", "Ids to text, byte for byte");
+  add_tokenizer_option(*command, *options);
+  command->add_option("IDS", options->ids, "from standard input without them");
+  command->add_flag("--skip-special", options->skip_special, "leave special tokens out");
+  command->add_flag("--json", options->json, "one object: text (U+FFFD where not UTF-8), count, bytes");
+  command->callback([options] { decode(*options); });
+}
+
+}  // namespace
+
+void add_tokenizer(CLI::App& program) {
+  CLI::App* group = program.add_subcommand("tokenizer", "Make a tokenizer; text to ids and back");
+  group->require_subcommand(1);
+  add_train(*group);
+  add_encode(*group);
+  add_decode(*group);
+}
+
+}  // namespace dsmoe::apps
