@@ -5,6 +5,7 @@
 
 namespace dsmoe::apps {
 
+void add_study(CLI::App& program);
 void add_report(CLI::App& program);
 void add_plan(CLI::App& program);
 void add_init(CLI::App& program);
@@ -12,6 +13,7 @@ void add_tokenizer(CLI::App& program);
 void add_version(CLI::App& program);
 
 inline const std::vector<AddCommand> kCommands = {
+    add_study,
     add_report,
     add_plan,
     add_init,

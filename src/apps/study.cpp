@@ -1,0 +1,83 @@
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/progress.h"
+#include "base/file.h"
+#include "study/routing_study.h"
+
+namespace dsmoe::apps {
+namespace {
+
+struct Options {
+  std::string model, data, split = "valid", output;
+  int64_t tokens = 0;
+  int threads = 0;
+  bool json = false;
+};
+
+void print_table(const study::RoutingCounts& counts) {
+  std::cout << "layer   MaxVio   bits an expert tells of the domain\n";
+  for (size_t l = 0; l < counts.layers.size(); ++l) {
+    char line[80];
+    std::snprintf(line, sizeof line, "%5lld %8.3f %8.3f\n", static_cast<long long>(counts.layers[l]),
+                  counts.max_violation(l), counts.domain_information(l));
+    std::cout << line;
+  }
+}
+
+void act_routing(const Options& options) {
+  engine::EngineOptions engine_options;
+  engine_options.threads = options.threads;
+  engine::Engine engine = engine::Engine::load(options.model, engine_options);
+  const data::TokenDataset dataset = data::TokenDataset::open(options.data, options.split);
+
+  std::unique_ptr<Progress> progress;
+  study::RoutingStudyOptions study_options;
+  study_options.token_limit = options.tokens;
+  study_options.progress = [&](int64_t done, int64_t all) {
+    if (!progress) progress = std::make_unique<Progress>("routing", static_cast<uint64_t>(all), count_text);
+    progress->update(static_cast<uint64_t>(done));
+  };
+  const study::RoutingCounts counts = study::study_routing(engine, dataset, study_options);
+  if (progress) progress->finish();
+
+  base::Json json = study::to_json(counts);
+  json["provenance"] = {{"program", "dsmoe " + version_text()},
+                        {"model", options.model},
+                        {"data", options.data},
+                        {"split", options.split},
+                        {"data_hash", dataset.hash()}};
+  if (!options.output.empty()) {
+    std::filesystem::create_directories(options.output);
+    base::write_file(std::filesystem::path(options.output) / "routing.json", base::dump_json(json) + "\n");
+  }
+  if (options.json) {
+    std::cout << base::dump_json(json) << "\n";
+  } else {
+    print_table(counts);
+  }
+}
+
+}  // namespace
+
+void add_study(CLI::App& program) {
+  CLI::App* study = program.add_subcommand("study", "What the experts of a model do");
+  study->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+  CLI::App* routing = study->add_subcommand("routing", "Count which experts each layer uses for which domain of text");
+  routing->add_option("-m,--model", options->model, "model folder")->required();
+  routing->add_option("--data", options->data, "folder that `dsmoe data build` made")->required();
+  routing->add_option("--split", options->split, "train or valid")->capture_default_str();
+  routing->add_option("--tokens", options->tokens, "tokens to look at over all domains; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  routing->add_option("-o,--output", options->output,
+                      "folder that gets routing.json (a run's folder joins its report)");
+  routing->add_option("-t,--threads", options->threads, "0: as many as the machine has")->capture_default_str();
+  routing->add_flag("--json", options->json, "print the counts as one JSON object");
+  routing->callback([options] { act_routing(*options); });
+}
+
+}  // namespace dsmoe::apps
