@@ -197,7 +197,7 @@ TEST(Counts, TheReleased16B) {
   EXPECT_EQ(tensors, 5466);
 }
 
-// The paper's Tables 1, 3 and 6 as printed. Its 145B (585.6) and the 67B are apart: see docs/papers.md.
+// The paper's Tables 1, 3 and 6 as printed. Its 145B alone is apart: 585.6 there, 585.5 by its integers.
 TEST(Counts, ThePapersPrintedFlops) {
   const std::pair<const char*, const char*> printed[] = {
       {"dense-0.2b", "2.9"},     {"hash-2b", "2.9"},        {"switch-2b", "2.9"},       {"gshard-2b", "4.3"},
