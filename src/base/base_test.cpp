@@ -31,6 +31,10 @@ TEST(Error, LineHasPartRuleValueAndHint) {
             "[config] K above E: 7 > 4; lower num_experts_per_tok");
 }
 
+TEST(Error, IsOneLineWhateverItQuotes) {
+  EXPECT_EQ(message_of([] { fail_invalid("a\nb", "rule", "x\x1b[2J"); }), "[a\\x0ab] rule: x\\x1b[2J");
+}
+
 TEST(Error, NearestFindsTheTypo) {
   EXPECT_EQ(nearest("hiden_size", {"vocab_size", "hidden_size", "seed"}), "hidden_size");
   EXPECT_EQ(nearest("zzzzzzzz", {"vocab_size", "hidden_size"}), "");

@@ -7,11 +7,31 @@
 
 namespace dsmoe::base {
 
+namespace {
+
+/// What came from outside (a path, a parser's words) may hold line ends and terminal escapes.
+std::string one_line(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      out += c;
+    } else {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
+      out += escape;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
 void fail(ErrorKind kind, std::string_view part, std::string_view rule, std::string_view found, std::string_view hint) {
   std::string line = "[" + std::string(part) + "] " + std::string(rule);
   if (!found.empty()) line.append(": ").append(found);
   if (!hint.empty()) line.append("; ").append(hint);
-  throw Error(kind, line);
+  throw Error(kind, one_line(line));
 }
 
 void fail_invalid(std::string_view part, std::string_view rule, std::string_view found, std::string_view hint) {

@@ -28,6 +28,7 @@ void check(const Action& action) {
   } catch (const base::Error& error) {
     const bool input = error.kind() == base::ErrorKind::kInvalid || error.kind() == base::ErrorKind::kIo;
     fuzz_check(input, "bad input has exit code 3 or 4");
+    fuzz_check(std::string(error.what()).find('\n') == std::string::npos, "an error is one line");
   }
 }
 
