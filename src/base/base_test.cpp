@@ -5,26 +5,20 @@
 #include <atomic>
 #include <cmath>
 
+#include "base/bits.h"
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/normal.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/test_files.h"
 #include "base/utf8.h"
 
 namespace dsmoe::base {
 namespace {
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
-}
 
 TEST(Error, LineHasPartRuleValueAndHint) {
   EXPECT_EQ(message_of([] { fail_invalid("config", "K above E", "7 > 4", "lower num_experts_per_tok"); }),
@@ -76,6 +70,88 @@ RC_GTEST_PROP(Utf8, CodePointsRoundTrip, ()) {
   RC_ASSERT(utf8_decode(text, 0, back) == text.size());
   RC_ASSERT(back == drawn);
   RC_ASSERT(first_invalid_utf8(text.substr(0, text.size() - 1)) == (text.size() > 1 ? 0 : std::string::npos));
+}
+
+// The nearest 16-bit value by search over all of them: the definition of rounding, ties to the even pattern.
+template <class Widen>
+uint16_t nearest_by_search(float value, Widen widen, uint16_t infinity) {
+  const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+  const double size = std::fabs(static_cast<double>(value));
+  uint32_t low = 0, high = infinity;  // the patterns of positive values ascend
+  while (high - low > 1) {
+    const uint32_t middle = (low + high) / 2;
+    (static_cast<double>(widen(static_cast<uint16_t>(middle))) <= size ? low : high) = middle;
+  }
+  const double below = widen(static_cast<uint16_t>(low));
+  // infinity stands where the next value would be
+  const double above = high == infinity ? 2 * below - static_cast<double>(widen(static_cast<uint16_t>(low - 1)))
+                                        : static_cast<double>(widen(static_cast<uint16_t>(high)));
+  const bool up = size - below > above - size || (size - below == above - size && (low & 1) != 0);
+  return static_cast<uint16_t>(sign | (up ? high : low));
+}
+
+TEST(Bits, SixteenBitFloatsSurviveTheWayUpAndDown) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const auto half = static_cast<uint16_t>(bits);
+    const float f16 = f16_to_f32(half), bf16 = bf16_to_f32(half);
+    if (!std::isnan(f16)) {
+      ASSERT_EQ(f32_to_f16(f16), half) << bits;
+    }
+    if (!std::isnan(bf16)) {
+      ASSERT_EQ(f32_to_bf16(bf16), half) << bits;
+    }
+    ASSERT_EQ(std::isnan(f16), (bits & 0x7fff) > 0x7c00) << bits;
+    if (std::isnan(f16)) {
+      ASSERT_TRUE(std::isnan(f16_to_f32(f32_to_f16(f16)))) << bits;
+    }
+    if (std::isnan(bf16)) {
+      ASSERT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16(bf16)))) << bits;
+    }
+  }
+  EXPECT_EQ(f16_to_f32(0x3555), 0.333251953125f);
+  EXPECT_EQ(f16_to_f32(0x0001), 0x1p-24f);
+  EXPECT_EQ(f16_to_f32(0xfbff), -65504.0f);
+  EXPECT_EQ(bf16_to_f32(0x3f80), 1.0f);
+  EXPECT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16(std::bit_cast<float>(0x7f800001u))))) << "not infinity";
+}
+
+RC_GTEST_PROP(Bits, DownIsTheNearest, (uint32_t drawn)) {
+  const float value = std::bit_cast<float>(static_cast<uint32_t>(mix64(drawn)));
+  RC_PRE(std::isfinite(value));
+  RC_ASSERT(f32_to_bf16(value) == nearest_by_search(value, bf16_to_f32, 0x7f80));
+  // half of random patterns lie outside float16's range; bring the rest into it
+  const float scaled = std::ldexp(std::frexp(value, std::make_unique<int>().get()), static_cast<int>(drawn % 44) - 27);
+  RC_ASSERT(f32_to_f16(scaled) == nearest_by_search(scaled, f16_to_f32, 0x7c00));
+}
+
+TEST(Bits, TiesGoToEven) {
+  EXPECT_EQ(f32_to_bf16(1.0f + 0x1p-8f), 0x3f80);
+  EXPECT_EQ(f32_to_bf16(1.0f + 3 * 0x1p-8f), 0x3f82);
+  EXPECT_EQ(f32_to_f16(1.0f + 0x1p-11f), 0x3c00);
+  EXPECT_EQ(f32_to_f16(1.0f + 3 * 0x1p-11f), 0x3c02);
+  EXPECT_EQ(f32_to_f16(0x1p-25f), 0x0000);
+  EXPECT_EQ(f32_to_f16(3 * 0x1p-25f), 0x0002);
+  EXPECT_EQ(f32_to_f16(65519.996f), 0x7bff);
+  EXPECT_EQ(f32_to_f16(65520.0f), 0x7c00);
+}
+
+TEST(Normal, InvertsTheDistributionFunction) {
+  // Phi(x) = erfc(-x / sqrt 2) / 2; the approximation promises 1e-7 relative in x, so phi(x) |x| 1e-7 in probability
+  for (double q = -0.4999995; q < 0.5; q += 0.000731) {
+    const double x = normal_quantile(q);
+    const double density = std::exp(-x * x / 2) / std::sqrt(2 * M_PI);
+    EXPECT_NEAR(0.5 * std::erfc(-x / std::sqrt(2.0)), 0.5 + q, 1.5e-7 * density * std::fabs(x) + 1e-15) << q;
+    EXPECT_EQ(x, -normal_quantile(-q)) << q;
+  }
+  for (int power = 22; power <= 54; ++power) {  // the far tail, by its own probability
+    const double p = std::ldexp(1.0, -power), x = normal_quantile(p - 0.5);
+    EXPECT_NEAR(0.5 * std::erfc(-x / std::sqrt(2.0)) / p, 1.0, 1.5e-7 * x * x) << power;
+  }
+  EXPECT_LT(normal_of(~uint64_t{0}), 8.21);
+  EXPECT_EQ(normal_of(~uint64_t{0}), -normal_of(0));
+  for (double x : {0x1p-1022, 1e-17, 0.07, 0.5, 1.0, 1.4142135623730951, 1.5, 3e200}) {
+    EXPECT_NEAR(plain_log(x), std::log(x), 1e-13 * (1 + std::fabs(std::log(x)))) << x;
+  }
 }
 
 TEST(Rng, StateRestoresAndBitsAreAFunction) {
@@ -141,44 +217,6 @@ TEST(File, WritesAreWholeOrAbsent) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2) << "temporary names are cleaned up";
   fs::remove_all(folder);
 }
-
-// Fails the k-th disk call; the tests below run until a whole pass meets no failure.
-class FailingFiles : public FileSystem {
- public:
-  explicit FailingFiles(int fail_at) : left_(fail_at) {}
-  bool failed() const { return failed_; }
-  int create(const fs::path& path) override {
-    tick(path);
-    return FileSystem::create(path);
-  }
-  void write(int fd, const fs::path& path, std::span<const std::byte> bytes) override {
-    if (left_ == 1 && bytes.size() > 1) FileSystem::write(fd, path, bytes.first(bytes.size() / 2));  // a short write
-    tick(path);
-    FileSystem::write(fd, path, bytes);
-  }
-  void sync(int fd, const fs::path& path) override {
-    tick(path);
-    FileSystem::sync(fd, path);
-  }
-  void rename(const fs::path& from, const fs::path& to) override {
-    tick(to);
-    FileSystem::rename(from, to);
-  }
-  void sync_directory(const fs::path& path) override {
-    tick(path);
-    FileSystem::sync_directory(path);
-  }
-
- private:
-  void tick(const fs::path& path) {
-    if (--left_ == 0) {
-      failed_ = true;
-      fail_io("test", "injected", path.string(), ENOSPC);
-    }
-  }
-  int left_;
-  bool failed_ = false;
-};
 
 TEST(File, EveryFailingCallLeavesOldOrNew) {
   const fs::path folder = fs::temp_directory_path() / ("dsmoe_fail_test_" + std::to_string(::getpid()));
