@@ -43,6 +43,14 @@ class TestFolder {
   fs::path path_;
 };
 
+/// Without fsync, for tests that write thousands of files and mean none of them to last.
+class UnsyncedFiles : public FileSystem {
+ public:
+  void sync(int, const fs::path&) override {}
+  void sync_directory(const fs::path&) override {}
+};
+inline UnsyncedFiles unsynced_files;
+
 /// Fails the k-th call that changes the disk (writes after half of their bytes); `forever`: and every later one.
 /// Tests run k = 1, 2, ... until a whole pass meets no failure.
 class FailingFiles : public FileSystem {

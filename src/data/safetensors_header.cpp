@@ -140,7 +140,7 @@ class HeaderEvents : public nlohmann::json_sax<base::Json> {
       case State::kStart:
         refuse("the header must be a JSON object", std::string(where_) + " has " + found);
       case State::kMetadata:
-        refuse("__metadata__ maps texts to texts only", in_quotes(key_) + " is " + found);
+        refuse("__metadata__ maps texts to texts only", std::string(where_) + ", " + in_quotes(key_) + " is " + found);
       case State::kShape:
         refuse("a shape holds integers from 0", tensor() + "has " + found);
       case State::kOffsets:
