@@ -19,6 +19,13 @@ inline const std::vector<AddCommand> kCommands = {
     add_init,
     add_tokenizer,
     add_version,
+void add_generate(CLI::App& program);
+void add_logits(CLI::App& program);
+void add_eval(CLI::App& program);
+void add_version(CLI::App& program);
+
+inline const std::vector<AddCommand> kCommands = {
+    add_report, add_plan, add_init, add_generate, add_logits, add_eval, add_version,
 };
 
 }  // namespace dsmoe::apps

@@ -24,7 +24,10 @@ namespace {
 
 const Intervention kNone;
 
-void check(const spec::ModelConfig& config, const BatchItem& item) {
+}  // namespace
+
+void Engine::check(const BatchItem& item) const {
+  const spec::ModelConfig& config = this->config();
   DSMOE_CHECK(item.cache != nullptr, "an item has a cache");
   const auto count = static_cast<int64_t>(item.tokens.size());
   if (count == 0) base::fail_invalid("engine", "a sequence needs at least one token to go on");
@@ -47,8 +50,6 @@ void check(const spec::ModelConfig& config, const BatchItem& item) {
   if (item.intervention) item.intervention->validate(config);
 }
 
-}  // namespace
-
 Engine Engine::load(const base::fs::path& model_folder, const EngineOptions& options) {
   return Engine(Weights::from_folder(data::ModelFolder::open(model_folder)), options);
 }
@@ -66,7 +67,7 @@ int Engine::threads() const { return impl_->pool.size(); }
 
 // Items are cut into pieces and chunks filled with pieces, in order; a long prompt takes several chunks.
 void Engine::pass(std::span<const BatchItem> items) {
-  for (const BatchItem& item : items) check(config(), item);
+  for (const BatchItem& item : items) check(item);
   std::vector<Piece> pieces;
   int64_t rows = 0;
   const auto flush = [&] {
@@ -97,6 +98,8 @@ void Engine::pass(std::span<const BatchItem> items) {
   }
   flush();
 }
+
+void Session::check(std::span<const int32_t> tokens) { engine_.check({&cache_, tokens, {}, &intervention, probe}); }
 
 std::span<const float> Session::run(std::span<const int32_t> tokens, size_t rows) {
   logits_.resize(rows * static_cast<size_t>(engine_.config().vocab_size));

@@ -47,6 +47,8 @@ class Engine {
   /// Throws Error(kInvalid), before anything has changed, for ids outside the vocabulary, sequences longer than
   /// max_position_embeddings, and interventions that the model cannot do.
   void pass(std::span<const BatchItem> items);
+  /// What pass() would throw for this item.
+  void check(const BatchItem& item) const;
 
  private:
   struct Impl;
@@ -58,6 +60,8 @@ class Session {
  public:
   explicit Session(Engine& engine) : engine_(engine), cache_(engine.config()) {}
 
+  /// What append() would throw for these tokens, without running them.
+  void check(std::span<const int32_t> tokens);
   /// Appends tokens; returns the logits [V] after the last one, valid until the next call.
   std::span<const float> append(std::span<const int32_t> tokens);
   /// Appends tokens; returns the logits after each of them, [n, V], valid until the next call.

@@ -1,0 +1,134 @@
+#include "engine/generate.h"
+
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/model_arguments.h"
+#include "apps/stop_signals.h"
+#include "base/error.h"
+#include "base/json.h"
+
+namespace dsmoe::apps {
+namespace {
+
+struct Options {
+  ModelArguments model;
+  std::string prompt, file, tokens;
+  engine::GenerateOptions generate;
+  bool echo = false, json = false;
+};
+
+using Clock = std::chrono::steady_clock;
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+std::vector<int32_t> prompt_ids(const Options& options, const engine::Engine& engine,
+                                const std::optional<data::Tokenizer>& tokenizer) {
+  if (!options.tokens.empty()) return parse_token_ids(options.tokens);
+  if (!tokenizer) {
+    base::fail_invalid("tokenizer", "the model folder has no tokenizer.json", options.model.path,
+                       "give --tokens instead of a prompt");
+  }
+  const std::string text = options.file.empty() ? options.prompt : base::read_file(options.file);
+  auto ids = tokenizer->encode(text, true);
+  if (ids.empty()) ids.push_back(static_cast<int32_t>(engine.config().bos_token_id));
+  return ids;
+}
+
+// Streams text, or ids where there is no tokenizer.
+class Output {
+ public:
+  Output(bool quiet, bool text) : quiet_(quiet), text_(text) {}
+  bool show(int32_t token, std::string_view text) {
+    if (!started_) first_ = Clock::now(), started_ = true;
+    if (!quiet_ && text_) std::cout << text << std::flush;
+    if (!quiet_ && !text_) std::cout << (any_ ? "," : "") << token << std::flush;
+    any_ = true;
+    return !signals_.requested() && static_cast<bool>(std::cout);
+  }
+  Clock::time_point first_token() const { return first_; }
+
+ private:
+  bool quiet_, text_, any_ = false, started_ = false;
+  Clock::time_point first_ = Clock::now();
+  const StopSignals signals_;
+};
+
+void act(const Options& options) {
+  validate(options.generate.sampling);
+  engine::Engine engine = open_engine(options.model);
+  const auto tokenizer = open_tokenizer(options.model, engine.config());
+  const auto prompt = prompt_ids(options, engine, tokenizer);
+  if (options.echo && !options.json && tokenizer) std::cout << tokenizer->decode(prompt, true) << std::flush;
+
+  engine::Session session(engine);
+  Output output(options.json, tokenizer.has_value());
+  const auto start = Clock::now();
+  const engine::Generation result =
+      engine::generate(session, engine.config(), prompt, options.generate, tokenizer ? &*tokenizer : nullptr,
+                       [&](int32_t token, std::string_view text) { return output.show(token, text); });
+  const auto end = Clock::now();
+
+  const double prefill = seconds_between(start, output.first_token());
+  const double decode = seconds_between(output.first_token(), end);
+  const auto count = static_cast<double>(result.tokens.size());
+  const double prompt_rate = prefill > 0 ? static_cast<double>(prompt.size()) / prefill : 0;
+  const double rate = decode > 0 && count > 1 ? (count - 1) / decode : 0;
+  if (options.json) {
+    const base::Json json = {{"text", result.text},
+                             {"tokens", result.tokens},
+                             {"prompt_tokens", prompt.size()},
+                             {"finish_reason", engine::finish_name(result.finish)},
+                             {"seed", options.generate.sampling.seed},
+                             {"prompt_tokens_per_s", prompt_rate},
+                             {"tokens_per_s", rate}};
+    std::cout << base::dump_json(json) << "\n";
+  } else {
+    std::cout << "\n";
+  }
+  std::fprintf(stderr, "%zu tokens of prompt at %.0f/s, %zu generated at %.1f/s (%s)\n", prompt.size(), prompt_rate,
+               result.tokens.size(), rate, std::string(engine::finish_name(result.finish)).c_str());
+}
+
+void add_sampling(CLI::App& command, engine::GenerateOptions& generate) {
+  engine::SamplingOptions& sampling = generate.sampling;
+  command.add_option("-n,--predict", generate.max_tokens, "tokens to generate at most; -1: until the context is full")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40))
+      ->capture_default_str();
+  command.add_option("--temp", sampling.temperature, "0: always the likeliest token")->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all")->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "keep the fewest with this probability together; 1: all")
+      ->capture_default_str();
+  command.add_option("--min-p", sampling.min_p, "keep those with this share of the best one's probability; 0: all")
+      ->capture_default_str();
+  command.add_option("--repeat-penalty", sampling.repeat_penalty, "weakens recent tokens; 1: off")
+      ->capture_default_str();
+  command.add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent; -1: all")
+      ->capture_default_str();
+  command.add_option("-s,--seed", sampling.seed, "the same seed gives the same text")->capture_default_str();
+  command.add_option("--stop", generate.stop, "text that ends the answer and is not shown; may be given again")
+      ->allow_extra_args(false);
+  command.add_flag("--ignore-eos", generate.ignore_eos, "go on after the end of a document");
+}
+
+}  // namespace
+
+void add_generate(CLI::App& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = program.add_subcommand("generate", "Continue a prompt, streaming to standard output");
+  options->model.add_to(*command);
+  auto* input = command->add_option_group("input")->require_option(1);
+  input->add_option("-p,--prompt", options->prompt, "text to continue");
+  input->add_option("-f,--file", options->file, "a file with the prompt");
+  input->add_option("--tokens", options->tokens, "token ids: 1,2,3; without a tokenizer ids come out too");
+  add_sampling(*command, options->generate);
+  command->add_flag("--echo", options->echo, "show the prompt before its continuation");
+  command->add_flag("--json", options->json, "one object on standard output instead of the text");
+  command->callback([options] { act(*options); });
+}
+
+}  // namespace dsmoe::apps

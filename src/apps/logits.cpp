@@ -1,0 +1,49 @@
+#include <iostream>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/model_arguments.h"
+#include "base/error.h"
+#include "data/npy.h"
+
+namespace dsmoe::apps {
+namespace {
+
+struct Options {
+  ModelArguments model;
+  std::string tokens, prompt, output;
+};
+
+void act(const Options& options) {
+  engine::Engine engine = open_engine(options.model);
+  const std::vector<int32_t> ids =
+      options.prompt.empty() ? parse_token_ids(options.tokens)
+                             : require_tokenizer(options.model, engine.config(), "give --tokens instead of --prompt")
+                                   .encode(options.prompt, true);
+  // A few rows at a time, so that a large vocabulary needs no more memory than the model's own chunks.
+  const int64_t V = engine.config().vocab_size, rows = static_cast<int64_t>(ids.size());
+  const size_t piece = std::max<size_t>(1, (size_t{16} << 20) / static_cast<size_t>(V));
+  engine::Session session(engine);
+  session.check(ids);
+  data::NpyWriter file(options.output, {rows, V});
+  for (size_t at = 0; at < ids.size(); at += piece) {
+    file.append(session.append_all(std::span(ids).subspan(at, std::min(piece, ids.size() - at))));
+  }
+  file.finish();
+  std::cerr << options.output << ": float32 [" << rows << ", " << V << "]\n";
+}
+
+}  // namespace
+
+void add_logits(CLI::App& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = program.add_subcommand("logits", "Write the logits after every token as a .npy file");
+  options->model.add_to(*command);
+  auto* input = command->add_option_group("input")->require_option(1);
+  input->add_option("--tokens", options->tokens, "token ids: 1,2,3");
+  input->add_option("-p,--prompt", options->prompt, "text; needs the model's tokenizer");
+  command->add_option("-o,--output", options->output, "the file: float32 [tokens, vocabulary]")->required();
+  command->callback([options] { act(*options); });
+}
+
+}  // namespace dsmoe::apps

@@ -1,0 +1,32 @@
+// What commands that run a model share: the model argument, its tokenizer, lists of token ids.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/tokenizer.h"
+#include "engine/engine.h"
+
+namespace dsmoe::apps {
+
+struct ModelArguments {
+  std::string path;
+  int threads = 0;
+  /// -m,--model and -t,--threads.
+  void add_to(CLI::App& command);
+};
+
+engine::Engine open_engine(const ModelArguments& arguments);
+/// The model folder's tokenizer, or nothing where it has none. Throws Error(kInvalid) where it has more tokens than the
+/// model has rows.
+std::optional<data::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config);
+/// The same, but none is Error(kInvalid), with `instead` as the hint.
+data::Tokenizer require_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config,
+                                  std::string_view instead);
+
+/// "1,2,3" (spaces allowed). Throws Error(kUsage) for anything else; ids are checked against the model later.
+std::vector<int32_t> parse_token_ids(std::string_view text);
+
+}  // namespace dsmoe::apps

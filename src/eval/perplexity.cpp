@@ -1,0 +1,103 @@
+#include "eval/perplexity.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "kernels/rows.h"
+
+namespace dsmoe::eval {
+namespace {
+
+int64_t window_length(const engine::Engine& engine, const PerplexityOptions& options) {
+  const int64_t longest = engine.config().max_position_embeddings;
+  if (options.sequence_length == 0) return longest;
+  if (options.sequence_length < 1 || options.sequence_length > longest) {
+    base::fail_invalid("perplexity",
+                       "the window must be from 1 to max_position_embeddings = " + std::to_string(longest),
+                       std::to_string(options.sequence_length));
+  }
+  return options.sequence_length;
+}
+
+}  // namespace
+
+double token_nats(std::span<const float> logits, int32_t target) {
+  const float top = *std::max_element(logits.begin(), logits.end());
+  // Exponentials in float32, to a few units in the last place; their sum in double, as V of them would lose digits.
+  std::vector<float> shares(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) shares[i] = logits[i] - top;
+  kernels::exponential(shares, shares);
+  double total = 0;
+  for (const float share : shares) total += share;
+  return std::log(total) + (double{top} - logits[static_cast<size_t>(target)]);
+}
+
+double window_nats(engine::Engine& engine, std::span<const int32_t> inputs, std::span<const int32_t> targets) {
+  const auto V = static_cast<size_t>(engine.config().vocab_size);
+  // Logits of at most 64 MB at a time; pieces do not change them.
+  const size_t piece = std::max<size_t>(1, (size_t{16} << 20) / V);
+  engine::Session session(engine);
+  double nats = 0;
+  for (size_t at = 0; at < inputs.size(); at += piece) {
+    const size_t count = std::min(piece, inputs.size() - at);
+    const auto logits = session.append_all(inputs.subspan(at, count));
+    for (size_t t = 0; t < count; ++t) {
+      if (targets[at + t] != data::kNotScored) nats += token_nats(logits.subspan(t * V, V), targets[at + t]);
+    }
+  }
+  return nats;
+}
+
+Perplexity perplexity(engine::Engine& engine, const data::TokenDataset& corpus, const PerplexityOptions& options,
+                      const OnScored& on_scored) {
+  if (corpus.vocab_size() > engine.config().vocab_size) {
+    base::fail_invalid("perplexity", "the corpus has more tokens than the model's vocabulary",
+                       std::to_string(corpus.vocab_size()) + " and " + std::to_string(engine.config().vocab_size),
+                       "use the tokenizer that the model was trained with");
+  }
+  const data::ValidationWindows windows(corpus, window_length(engine, options), options.token_limit);
+  std::vector<data::TextScore> scores(corpus.domain_names().size());
+  int64_t all = 0, done = 0;
+  for (size_t d = 0; d < scores.size(); ++d) {
+    scores[d].tokens = windows.tokens(static_cast<int>(d));
+    scores[d].bytes = windows.bytes(static_cast<int>(d));
+    all += scores[d].tokens;
+  }
+  if (all == 0) base::fail_invalid("perplexity", "there is nothing to score", corpus.split());
+  std::vector<int32_t> inputs(static_cast<size_t>(windows.sequence_length())), targets(inputs.size());
+  for (int64_t w = 0; w < windows.size(); ++w) {
+    windows.read(w, inputs, targets);
+    const auto count = static_cast<size_t>(windows.scored(w));  // what follows is padding
+    scores[static_cast<size_t>(windows.domain(w))].nats +=
+        window_nats(engine, std::span(inputs).first(count), std::span(targets).first(count));
+    done += windows.scored(w);
+    if (on_scored) on_scored(done, all);
+  }
+  Perplexity result;
+  for (size_t d = 0; d < scores.size(); ++d) {
+    result.total += scores[d];
+    if (scores[d].tokens > 0) result.domains.push_back({corpus.domain_names()[d], scores[d]});
+  }
+  return result;
+}
+
+Perplexity perplexity(engine::Engine& engine, const data::Tokenizer& tokenizer, std::string_view text,
+                      const PerplexityOptions& options, const OnScored& on_scored) {
+  const auto bos = static_cast<int32_t>(engine.config().bos_token_id);
+  std::vector<int32_t> ids = tokenizer.encode(text);
+  if (ids.empty()) base::fail_invalid("perplexity", "there is nothing to score", "empty text");
+  ids.insert(ids.begin(), bos);
+  const auto S = static_cast<size_t>(window_length(engine, options));
+  Perplexity result;
+  result.total.tokens = static_cast<int64_t>(ids.size()) - 1;
+  result.total.bytes = static_cast<int64_t>(text.size());
+  for (size_t at = 0; at + 1 < ids.size(); at += S) {
+    const size_t count = std::min(S, ids.size() - 1 - at);
+    result.total.nats += window_nats(engine, std::span(ids).subspan(at, count), std::span(ids).subspan(at + 1, count));
+    if (on_scored) on_scored(static_cast<int64_t>(at + count), result.total.tokens);
+  }
+  return result;
+}
+
+}  // namespace dsmoe::eval

@@ -1,0 +1,49 @@
+// How well a model predicts text: nats per token, bits per byte.
+//
+// Text runs through the model in windows of the sequence length, one after another, each with an empty past, so that
+// every token but the first of all is scored once. For a corpus this is data::ValidationWindows, the same walk as the
+// trainer's; for plain text the model's bos comes first, so that every byte is scored.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/dataset.h"
+#include "data/tokenizer.h"
+#include "data/validation.h"
+#include "engine/engine.h"
+
+namespace dsmoe::eval {
+
+struct PerplexityOptions {
+  int64_t sequence_length = 0;  ///< tokens a window; 0: max_position_embeddings
+  int64_t token_limit = 0;      ///< about this many tokens of a corpus; 0: all
+};
+
+struct Perplexity {
+  struct Domain {
+    std::string name;
+    data::TextScore score;
+  };
+  data::TextScore total;
+  std::vector<Domain> domains;  ///< of a corpus, those that have tokens
+};
+
+/// Called with tokens scored and tokens in all, after every window. May throw to stop.
+using OnScored = std::function<void(int64_t done, int64_t all)>;
+
+/// Throws Error(kInvalid) where the corpus' vocabulary is larger than the model's.
+Perplexity perplexity(engine::Engine& engine, const data::TokenDataset& corpus, const PerplexityOptions& options,
+                      const OnScored& on_scored = {});
+/// Throws Error(kInvalid) for empty text.
+Perplexity perplexity(engine::Engine& engine, const data::Tokenizer& tokenizer, std::string_view text,
+                      const PerplexityOptions& options, const OnScored& on_scored = {});
+
+/// Minus the log-probability in nats of each target that is not data::kNotScored, summed; the session starts anew.
+double window_nats(engine::Engine& engine, std::span<const int32_t> inputs, std::span<const int32_t> targets);
+/// -log softmax(logits)[target].
+double token_nats(std::span<const float> logits, int32_t target);
+
+}  // namespace dsmoe::eval
