@@ -1,12 +1,11 @@
 #include <iostream>
 
 #include "apps/commands.h"
+#include "apps/configuration.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
-#include "data/config_json.h"
 #include "data/initial_values.h"
-#include "spec/settings.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -18,17 +17,6 @@ struct Options {
   int threads = 0;
   bool json = false;
 };
-
-// A preset, a configuration file, or a model folder whose config.json is taken.
-spec::ModelConfig model_of(const Options& options) {
-  const base::fs::path json = base::fs::path(options.config) / "config.json";
-  std::error_code ignored;
-  if (!base::fs::exists(json, ignored)) return spec::resolve(options.config, options.overrides).config.model;
-  if (!options.overrides.empty()) {
-    base::fail(base::ErrorKind::kUsage, "init", "a model folder takes no section.key=value", options.overrides.front());
-  }
-  return data::config_from_json(base::parse_json(base::read_file(json, 1 << 20), json.string()), json.string());
-}
 
 void report(const Options& options, const data::ModelFolderWriter& model, double seconds) {
   if (options.json) {
@@ -43,7 +31,7 @@ void report(const Options& options, const data::ModelFolderWriter& model, double
 }
 
 void act(const Options& options) {
-  const spec::ModelConfig config = model_of(options);
+  const spec::ModelConfig config = configuration_of(options.config, options.overrides).config.model;
   const data::Dtype dtype = options.dtype == "f32"   ? data::Dtype::kF32
                             : options.dtype == "f16" ? data::Dtype::kF16
                                                      : data::Dtype::kBf16;

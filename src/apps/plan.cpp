@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/configuration.h"
 #include "base/error.h"
 #include "spec/counts.h"
 #include "spec/enum_names.h"
@@ -36,7 +37,7 @@ struct Plan {
 
 Plan make_plan(const PlanOptions& options) {
   Plan plan;
-  plan.resolved = spec::resolve(options.model, options.overrides);
+  plan.resolved = configuration_of(options.model, options.overrides);
   const spec::RunConfig& config = plan.resolved.config;
   const int64_t length = config.train.sequence_length;
   plan.total = spec::count_parameters(config.model);
@@ -241,7 +242,7 @@ void run_plan(const PlanOptions& options) {
 void add_plan(CLI::App& program) {
   auto options = std::make_shared<PlanOptions>();
   CLI::App* command = program.add_subcommand("plan", "Parameters, FLOPs, memory, communication, time of a model");
-  command->add_option("model", options->model, "a preset's name or a .toml file");
+  command->add_option("model", options->model, "a preset's name, a .toml file, or a model folder");
   command->add_option("overrides", options->overrides,
                       "section.key=value, e.g. train.micro_batch=4 train.precision=f32");
   command->add_flag("--json", options->json, "one JSON object on standard output");

@@ -2,11 +2,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <iostream>
 #include <sstream>
 
 #include "apps/commands.h"
+#include "base/file.h"
 #include "base/json.h"
+#include "data/config_json.h"
+#include "spec/settings.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -76,6 +81,18 @@ TEST(Plan, TableAndLists) {
   EXPECT_THAT(run({"--settings"}).out, HasSubstr("`train.seed`"));
   EXPECT_THAT(run({"tiny", "train.seed=3", "--print-config"}).out,
               testing::AllOf(HasSubstr("seed = 3"), HasSubstr("# command line"), HasSubstr("# preset tiny")));
+}
+
+TEST(Plan, AModelFolderIsAShapeToo) {
+  const base::fs::path folder = base::fs::temp_directory_path() / ("dsmoe_plan_" + std::to_string(::getpid()));
+  base::fs::create_directories(folder);
+  const spec::ModelConfig model = spec::resolve("deepseekmoe-16b").config.model;
+  base::write_file(folder / "config.json", base::dump_json(data::config_to_json(model, data::Dtype::kBf16)));
+  const base::Json json = plan({folder.string()});
+  EXPECT_EQ(json["params_total"], 16375728128);
+  EXPECT_EQ(json["sequence_length"], 4096);
+  EXPECT_EQ(plan({folder.string(), "model.n_shared_experts=1"})["params_total"], 16375728128 - 27 * 3 * 2048 * 1408);
+  base::fs::remove_all(folder);
 }
 
 TEST(Plan, MistakesHaveTheirExitCodes) {

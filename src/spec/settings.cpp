@@ -200,11 +200,16 @@ ResolvedConfig resolve(const std::string& preset_or_file, const std::vector<std:
   return finish(std::move(layers), overrides);
 }
 
+ResolvedConfig resolve_document(const Json& document, const std::string& where,
+                                const std::vector<std::string>& overrides) {
+  Layers layers;
+  layers.add_document(document, where, "file " + where, "");
+  return finish(std::move(layers), overrides);
+}
+
 ResolvedConfig resolve_toml(std::string_view text, const std::string& where,
                             const std::vector<std::string>& overrides) {
-  Layers layers;
-  layers.add_document(base::parse_toml(text, where), where, "file " + where, "");
-  return finish(std::move(layers), overrides);
+  return resolve_document(base::parse_toml(text, where), where, overrides);
 }
 
 }  // namespace dsmoe::spec

@@ -29,7 +29,9 @@ struct ResolvedConfig {
 /// A preset's name, or the path of a .toml or .json file (anything with a slash or such an ending), and overrides
 /// `section.key=value` of which later ones win. Throws Error(kInvalid), or Error(kIo) for an unreadable file.
 ResolvedConfig resolve(const std::string& preset_or_file, const std::vector<std::string>& overrides = {});
-/// The same for text in hand; `where` names it in errors and, as "file WHERE", in origins.
+/// The same for a document or text in hand; `where` names it in errors and, as "file WHERE", in origins.
+ResolvedConfig resolve_document(const base::Json& document, const std::string& where,
+                                const std::vector<std::string>& overrides = {});
 ResolvedConfig resolve_toml(std::string_view text, const std::string& where,
                             const std::vector<std::string>& overrides = {});
 
