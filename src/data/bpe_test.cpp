@@ -132,7 +132,7 @@ TEST(Bpe, QueueOperationsGrowWithTheText) {
       EXPECT_LE(workspace.queue_operations, 6 * text.size());
       return workspace.queue_operations;
     };
-    const uint64_t once = operations(1 << 19), twice = operations(1 << 20);
+    const uint64_t once = operations(1 << 17), twice = operations(1 << 18);
     EXPECT_LE(twice, once * 22 / 10 + 10) << unit;
   }
 }

@@ -32,7 +32,8 @@ constexpr std::string_view kPart = "tokenizer.json";
 std::string_view class_members(char letter) {
   if (letter == 's' || letter == 'S') return R"(\t-\r\x{85}\p{Z})";
   if (letter == 'w' || letter == 'W') {
-    return R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
+    return R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169})"
+           R"(\x{1f170}-\x{1f189})";
   }
   return {};
 }
@@ -50,7 +51,9 @@ std::string translate(std::string_view regex) {
       if (const std::string_view members = class_members(next); !members.empty()) {
         const bool inverted = next == 'S' || next == 'W';
         if (inverted && in_class) refuse(std::string("\\") + next + " inside a class", regex);
-        out.append(in_class ? "" : inverted ? "[^" : "[").append(members).append(in_class ? "" : "]");
+        // alone, \w has Latin-1's small numbers too, by an old habit of Oniguruma's
+        const char* more = in_class || (next | 32) != 'w' ? "" : "\\xb2\\xb3\\xb9\\xbc-\\xbe";
+        out.append(in_class ? "" : inverted ? "[^" : "[").append(members).append(more).append(in_class ? "" : "]");
       } else {
         out += c;
         out += next;

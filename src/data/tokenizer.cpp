@@ -108,7 +108,8 @@ void Tokenizer::build_added_tokens() {
     if (spec_.tokens[id] != token.content) {
       base::fail_invalid(kPart, "an added token and the vocabulary disagree on an id", base::in_quotes(token.content));
     }
-    bytes_[id] = token.content;
+    // One that is in the model too may also come of merges; then its letters stand for bytes as in any other token.
+    if (!token.in_model) bytes_[id] = token.content;
     special_[id] = token.special;
     ids_[token.content] = token.id;
     if (token.normalized) {

@@ -97,7 +97,10 @@ async function compareTraining(texts) {
   }
 }
 
-const texts = [...corpusTexts(process.env.DSMOE_CORPUS ?? path.join(root, 'corpus/text'), lines), ...treeTexts(root)];
+const tree = treeTexts(root);
+const step = Math.ceil(tree.length / (lines / 3));
+const texts = [...corpusTexts(process.env.DSMOE_CORPUS ?? path.join(root, 'corpus/text'), lines),
+  ...tree.filter((_, i) => i % step === 0)];
 while (texts.length < lines) texts.push(...strangeTexts(5000, texts.length, ['<|x|>']));
 console.log(`${texts.length} texts, ${texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)} bytes`);
 const own = path.join(scratch, 'own');
