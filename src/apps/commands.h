@@ -9,24 +9,23 @@ void add_study(CLI::App& program);
 void add_report(CLI::App& program);
 void add_plan(CLI::App& program);
 void add_init(CLI::App& program);
-void add_generate(CLI::App& program);
-void add_logits(CLI::App& program);
-void add_eval(CLI::App& program);
 void add_tokenizer(CLI::App& program);
 void add_version(CLI::App& program);
 
-// clang-format off: a line each, so that two additions do not meet
 inline const std::vector<AddCommand> kCommands = {
     add_study,
     add_report,
     add_plan,
     add_init,
-    add_generate,
-    add_logits,
-    add_eval,
     add_tokenizer,
     add_version,
+void add_generate(CLI::App& program);
+void add_logits(CLI::App& program);
+void add_eval(CLI::App& program);
+void add_version(CLI::App& program);
+
+inline const std::vector<AddCommand> kCommands = {
+    add_report, add_plan, add_init, add_generate, add_logits, add_eval, add_version,
 };
-// clang-format on
 
 }  // namespace dsmoe::apps

@@ -8,9 +8,11 @@
 #include <torch/types.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "model/cross_entropy.h"
 #include "moe/routing.h"
 #include "moe/training_options.h"
 #include "spec/model_config.h"
@@ -24,9 +26,6 @@ class ModelFolderWriter;
 namespace dsmoe::model {
 
 using torch::Tensor;
-
-/// Targets with this value have no loss.
-inline constexpr int64_t kIgnore = -100;
 
 struct TransformerOptions {
   torch::ScalarType compute = torch::kFloat32;  ///< kBFloat16 or kFloat32; router, norms and loss stay float32
@@ -65,7 +64,7 @@ struct Evaluation {
 /// A float32 master tensor with requires_grad: what the optimiser moves, in a fixed order. Gradients are in
 /// value.grad(), float32. Changed in place under torch::NoGradGuard.
 struct Parameter {
-  std::string name;  ///< a Hugging Face name without the expert's number, or of the fused group
+  std::string name;  ///< a checkpoint name, or that of a fused group (...mlp.experts.gate_up_proj.weight)
   Tensor value;
   spec::TensorRole role;  ///< kNorm is not decayed
 };
@@ -96,7 +95,8 @@ class Transformer {
   Evaluation evaluate(const Tensor& ids_BS, const Tensor& targets_BS) const;
   Tensor logits(const Tensor& ids_BS) const;  ///< float32 [B, S, V]
 
-  void initialise(uint64_t seed);  ///< by spec role; the same values as `dsmoe init`
+  /// By spec role, the same values as `dsmoe init`. Frequencies (one per token id) shape a balanced hash table.
+  void initialise(uint64_t seed, std::span<const int64_t> token_frequencies = {});
   void load(const data::ModelFolder& folder);
   void save(data::ModelFolderWriter& writer) const;
 

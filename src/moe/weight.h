@@ -18,6 +18,7 @@ class Weight {
  public:
   virtual ~Weight() = default;
   virtual std::vector<int64_t> sizes() const = 0;
+  virtual torch::ScalarType type() const = 0;  ///< what get() hands out without a conversion
   /// Values in `type`. Differentiable with respect to the master where trainable; gradients arrive there in the
   /// master's own type. Valid until the master changes.
   virtual Tensor get(torch::ScalarType type) const = 0;

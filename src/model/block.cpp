@@ -1,0 +1,66 @@
+#include "model/block.h"
+
+#include "model/parameters.h"
+#include "model/recompute.h"
+#include "model/rms_norm.h"
+#include "moe/registry.h"
+
+namespace dsmoe::model {
+namespace {
+
+using moe::trainable_weight;
+
+moe::Ffn ffn_of(const FfnMasters& masters) {
+  return {trainable_weight(masters.gate_up), trainable_weight(masters.down)};
+}
+
+std::variant<moe::Ffn, moe::MoeLayer> ffn_or_moe(const spec::ModelConfig& config, const moe::TrainingOptions& training,
+                                                 const LayerMasters& masters) {
+  if (masters.dense.gate_up.defined()) return ffn_of(masters.dense);
+  const moe::GateTensors gate{masters.router.defined() ? trainable_weight(masters.router) : nullptr, masters.bias,
+                              masters.hash_table};
+  return moe::MoeLayer(
+      {.gate = moe::make_gate(config, training, gate),
+       .balance = moe::make_balance_terms(config, training),
+       .dispatcher = std::make_unique<moe::LocalDispatcher>(config.n_routed_experts),
+       .routed = {trainable_weight(masters.routed.gate_up), trainable_weight(masters.routed.down)},
+       .shared = masters.shared.gate_up.defined() ? std::optional(ffn_of(masters.shared)) : std::nullopt,
+       .capacity_factor = training.capacity_factor});
+}
+
+}  // namespace
+
+Block::Block(const spec::ModelConfig& config, const moe::TrainingOptions& training, const LayerMasters& masters,
+             int64_t layer)
+    : layer_(layer),
+      eps_(config.rms_norm_eps),
+      input_norm_(trainable_weight(masters.input_norm)),
+      post_norm_(trainable_weight(masters.post_norm)),
+      attention_(config, trainable_weight(masters.qkv), trainable_weight(masters.out)),
+      ffn_(ffn_or_moe(config, training, masters)) {}
+
+BlockOutput Block::forward(const Tensor& x_TD, const moe::MoeContext& context, const RotaryTable& rotary) const {
+  const auto type = x_TD.scalar_type();
+  const Tensor h_TD =
+      x_TD + attention_.forward(rms_norm(x_TD, input_norm_->get(type), eps_), context.sequences, rotary);
+  const Tensor normed_TD = rms_norm(h_TD, post_norm_->get(type), eps_);
+  if (const auto* dense = std::get_if<moe::Ffn>(&ffn_)) return {h_TD + dense->forward(normed_TD), {}, {}};
+  moe::MoeOutput out = std::get<moe::MoeLayer>(ffn_).forward(normed_TD, context, static_cast<uint64_t>(layer_));
+  return {h_TD + out.y_TD, out.balance_loss, std::move(out.routing)};
+}
+
+BlockOutput Block::forward_recomputed(const Tensor& x_TD, const moe::MoeContext& context,
+                                      const RotaryTable& rotary) const {
+  std::optional<moe::Routing> routing;
+  const bool dense = std::holds_alternative<moe::Ffn>(ffn_);
+  const auto outputs = recomputed(x_TD, [=, this, &routing, first = true](const Tensor& x) mutable {
+    BlockOutput out = forward(x, context, rotary);
+    if (first && out.routing) routing = out.routing->detach();
+    first = false;
+    return dense ? torch::autograd::variable_list{out.x_TD}
+                 : torch::autograd::variable_list{out.x_TD, out.balance_loss};
+  });
+  return {outputs[0], dense ? Tensor() : outputs[1], std::move(routing)};
+}
+
+}  // namespace dsmoe::model

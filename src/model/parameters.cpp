@@ -1,0 +1,102 @@
+#include "model/parameters.h"
+
+#include "base/error.h"
+
+namespace dsmoe::model {
+
+using spec::TensorRole;
+
+ParameterStore::ParameterStore(const spec::ModelConfig& config, torch::ScalarType master)
+    : config_(config), master_(master) {
+  embedding_ = add_named("model.embed_tokens.weight", {config.vocab_size, config.hidden_size}, TensorRole::kEmbedding);
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) layers_.push_back(add_layer(layer));
+  norm_ = add_named("model.norm.weight", {config.hidden_size}, TensorRole::kNorm);
+  head_ = add_named("lm_head.weight", {config.vocab_size, config.hidden_size}, TensorRole::kHead);
+  spec::for_each_tensor(config, [&](const spec::TensorSpec& tensor) {
+    const auto found = views_.find(tensor.name);
+    DSMOE_CHECK(found != views_.end() && found->second.sizes() == tensor.shape, "no storage for " + tensor.name);
+    tensors_.push_back({tensor, found->second});
+  });
+  DSMOE_CHECK(tensors_.size() == views_.size(), "storage for a tensor the specification does not know");
+}
+
+Tensor ParameterStore::add(const std::string& name, const std::vector<int64_t>& sizes, TensorRole role) {
+  const auto options = torch::dtype(master_);
+  Tensor value = role == TensorRole::kNorm ? torch::ones(sizes, options) : torch::zeros(sizes, options);
+  value.requires_grad_();
+  parameters_.push_back({name, value, role});
+  return value;
+}
+
+Tensor ParameterStore::add_named(const std::string& name, const std::vector<int64_t>& sizes, TensorRole role) {
+  Tensor value = add(name, sizes, role);
+  views_[name] = value.detach();
+  return value;
+}
+
+/// Rows [first_row, first_row + rows) of a matrix under a name of their own. detach() shares memory and version
+/// counter, so writing through the view is seen by whoever keeps a copy of the master.
+void ParameterStore::view(const std::string& name, const Tensor& master, int64_t first_row, int64_t rows) {
+  views_[name] = master.detach().narrow(0, first_row, rows);
+}
+
+FfnMasters ParameterStore::add_ffn(const std::string& prefix, int64_t width, int64_t experts) {
+  const int64_t hidden = config_.hidden_size;
+  std::vector<int64_t> gate_up{2 * width, hidden}, down{hidden, width};
+  if (experts > 0) {
+    gate_up.insert(gate_up.begin(), experts);
+    down.insert(down.begin(), experts);
+  }
+  FfnMasters ffn{add(prefix + "gate_up_proj.weight", gate_up, TensorRole::kFfn),
+                 add(prefix + "down_proj.weight", down, TensorRole::kFfn)};
+  const auto name_parts = [&](const std::string& owner, const Tensor& gate_up_FD, const Tensor& down_DF) {
+    view(owner + "gate_proj.weight", gate_up_FD, 0, width);
+    view(owner + "up_proj.weight", gate_up_FD, width, width);
+    view(owner + "down_proj.weight", down_DF, 0, hidden);
+  };
+  if (experts == 0) name_parts(prefix, ffn.gate_up, ffn.down);
+  for (int64_t e = 0; e < experts; ++e) {
+    name_parts(prefix + std::to_string(e) + ".", ffn.gate_up.detach()[e], ffn.down.detach()[e]);
+  }
+  return ffn;
+}
+
+LayerMasters ParameterStore::add_layer(int64_t layer) {
+  const std::string prefix = spec::layer_prefix(layer), attention = prefix + "self_attn.";
+  const int64_t hidden = config_.hidden_size, kv_width = config_.num_key_value_heads * config_.head_dim();
+  LayerMasters masters;
+  masters.input_norm = add_named(prefix + "input_layernorm.weight", {hidden}, TensorRole::kNorm);
+  masters.qkv = add(attention + "qkv_proj.weight", {hidden + 2 * kv_width, hidden}, TensorRole::kAttention);
+  view(attention + "q_proj.weight", masters.qkv, 0, hidden);
+  view(attention + "k_proj.weight", masters.qkv, hidden, kv_width);
+  view(attention + "v_proj.weight", masters.qkv, hidden + kv_width, kv_width);
+  masters.out = add_named(attention + "o_proj.weight", {hidden, hidden}, TensorRole::kAttention);
+  masters.post_norm = add_named(prefix + "post_attention_layernorm.weight", {hidden}, TensorRole::kNorm);
+  if (config_.is_moe_layer(layer)) {
+    add_moe(layer, masters);
+  } else {
+    masters.dense = add_ffn(prefix + "mlp.", config_.intermediate_size, 0);
+  }
+  return masters;
+}
+
+void ParameterStore::add_moe(int64_t layer, LayerMasters& masters) {
+  const std::string mlp = spec::layer_prefix(layer) + "mlp.";
+  const int64_t experts = config_.n_routed_experts;
+  if (config_.has_router_weight()) {
+    masters.router = add_named(mlp + "gate.weight", {experts, config_.hidden_size}, TensorRole::kRouter);
+  } else {
+    masters.hash_table = torch::zeros({config_.vocab_size, config_.num_experts_per_tok}, torch::kInt32);
+    views_[mlp + "gate.hash_table"] = masters.hash_table;
+  }
+  if (config_.has_router_bias()) {
+    masters.bias = torch::zeros({experts}, torch::dtype(master_));
+    views_[mlp + "gate.e_score_correction_bias"] = masters.bias;
+  }
+  masters.routed = add_ffn(mlp + "experts.", config_.moe_intermediate_size, experts);
+  if (config_.n_shared_experts > 0) {
+    masters.shared = add_ffn(mlp + "shared_experts.", config_.shared_intermediate_size(), 0);
+  }
+}
+
+}  // namespace dsmoe::model

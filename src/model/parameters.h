@@ -1,0 +1,56 @@
+// The storage of a model: few large masters, seen under the many names of a checkpoint.
+//
+// q, k and v of a layer are one matrix, gate_proj and up_proj are one, and all routed experts are stacked: fewer and
+// larger products, and an optimiser that walks a dozen tensors a layer instead of hundreds.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/transformer.h"
+#include "moe/weight.h"
+
+namespace dsmoe::model {
+
+/// Masters of one FFN: gate_up [2F, D] and down [D, F], or with a leading E.
+struct FfnMasters {
+  Tensor gate_up, down;
+};
+struct LayerMasters {
+  Tensor input_norm, qkv, out, post_norm;
+  FfnMasters dense;           ///< of a layer without experts
+  Tensor router;              ///< [E, D]; undefined for hash routers
+  Tensor bias, hash_table;    ///< buffers, where the gate has them
+  FfnMasters routed, shared;  ///< shared undefined without shared experts
+};
+
+class ParameterStore {
+ public:
+  ParameterStore(const spec::ModelConfig& config, torch::ScalarType master);
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  const std::vector<NamedTensor>& tensors() const { return tensors_; }
+  const std::vector<LayerMasters>& layers() const { return layers_; }
+  const Tensor& embedding() const { return embedding_; }
+  const Tensor& norm() const { return norm_; }
+  const Tensor& head() const { return head_; }
+
+ private:
+  Tensor add(const std::string& name, const std::vector<int64_t>& sizes, spec::TensorRole role);
+  Tensor add_named(const std::string& name, const std::vector<int64_t>& sizes, spec::TensorRole role);
+  void view(const std::string& name, const Tensor& master, int64_t first_row, int64_t rows);
+  FfnMasters add_ffn(const std::string& prefix, int64_t width, int64_t experts);
+  LayerMasters add_layer(int64_t layer);
+  void add_moe(int64_t layer, LayerMasters& masters);
+
+  spec::ModelConfig config_;
+  torch::ScalarType master_;
+  std::vector<Parameter> parameters_;
+  std::vector<NamedTensor> tensors_;
+  std::map<std::string, Tensor> views_;
+  std::vector<LayerMasters> layers_;
+  Tensor embedding_, norm_, head_;
+};
+
+}  // namespace dsmoe::model

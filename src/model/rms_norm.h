@@ -1,0 +1,15 @@
+// RMSNorm as the released model computes it (paper.md 1.6): in float32, cast back, then times the weight.
+#pragma once
+
+#include <torch/types.h>
+
+namespace dsmoe::model {
+
+using torch::Tensor;
+
+/// x [..., D], weight [D] of the same type. Differentiable in both.
+Tensor rms_norm(const Tensor& x, const Tensor& weight_D, double eps);
+/// The same as one expression of LibTorch: the definition.
+Tensor rms_norm_reference(const Tensor& x, const Tensor& weight_D, double eps);
+
+}  // namespace dsmoe::model

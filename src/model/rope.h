@@ -1,0 +1,22 @@
+// Rotary position embedding, half-split pairing: element i of a head turns with element i + A/2 (paper.md 1.6).
+#pragma once
+
+#include <torch/types.h>
+
+namespace dsmoe::model {
+
+using torch::Tensor;
+
+/// Angles of positions 0 .. S-1, [S, A/2] each, computed in float64 and cast to the activation type.
+struct RotaryTable {
+  Tensor cos_SA, sin_SA;
+};
+RotaryTable rotary_table(int64_t positions, int64_t head_size, double theta, torch::ScalarType type);
+
+/// x [B, S, H, A] turned by its position's angles; `direction` -1 turns back, which is also the gradient. In wide type,
+/// rounded once. Without graph: the attention's autograd function is its user.
+Tensor rotate(const Tensor& x_BSHA, const RotaryTable& table, int direction);
+/// x cos + rotate_half(x) sin, the published expression: the definition, differentiable.
+Tensor rotate_reference(const Tensor& x_BSHA, const RotaryTable& table);
+
+}  // namespace dsmoe::model

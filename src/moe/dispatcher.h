@@ -1,0 +1,41 @@
+// Dispatcher: carries rows to where their experts are, and their results back.
+//
+// The local one carries nothing. One over a group of ranks will send rows (with their local expert ids and weights) by
+// all-to-all and combine by the way back; the bank under it sees the same `ExpertWork` either way: rows, and a plan of
+// which expert reads which row with what weight. `weights_RK` belong to rows as they arrive here.
+#pragma once
+
+#include <memory>
+
+#include "moe/routing.h"
+#include "moe/slot_plan.h"
+
+namespace dsmoe::moe {
+
+/// What a bank of experts has to do: out[r] = sum over r's kept slots of weight * expert(rows[r]).
+struct ExpertWork {
+  Tensor rows_RD;
+  Tensor weights_RK;  ///< wide type, differentiable
+  SlotPlan plan;
+};
+
+class Dispatcher {
+ public:
+  virtual ~Dispatcher() = default;
+  virtual ExpertWork dispatch(const Tensor& x_TD, const Routing& routing) const = 0;
+  /// From the bank's out_RD to y_TD.
+  virtual Tensor combine(const Tensor& out_RD, const ExpertWork& work) const = 0;
+};
+
+/// All experts are here.
+class LocalDispatcher final : public Dispatcher {
+ public:
+  explicit LocalDispatcher(int64_t experts) : experts_(experts) {}
+  ExpertWork dispatch(const Tensor& x_TD, const Routing& routing) const override;
+  Tensor combine(const Tensor& out_RD, const ExpertWork&) const override { return out_RD; }
+
+ private:
+  int64_t experts_;
+};
+
+}  // namespace dsmoe::moe

@@ -1,0 +1,28 @@
+// A SwiGLU feed-forward network: the dense FFN of a block, and the bank of shared experts.
+//
+// Shared experts are always on and unweighted (paper eq. 9), so a bank of n is one FFN of n times the width: SwiGLU is
+// elementwise over the width, and down_proj sums over it.
+#pragma once
+
+#include <utility>
+
+#include "moe/swiglu.h"
+#include "moe/weight.h"
+
+namespace dsmoe::moe {
+
+class Ffn {
+ public:
+  /// gate_up [2F, D] (gate_proj above up_proj), down [D, F].
+  Ffn(WeightPtr gate_up, WeightPtr down) : gate_up_(std::move(gate_up)), down_(std::move(down)) {}
+  Tensor forward(const Tensor& x) const {
+    const auto type = x.scalar_type();
+    return torch::linear(swiglu(torch::linear(x, gate_up_->get(type))), down_->get(type));
+  }
+
+ private:
+  WeightPtr gate_up_, down_;
+};
+using SharedBank = Ffn;
+
+}  // namespace dsmoe::moe

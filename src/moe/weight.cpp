@@ -1,0 +1,75 @@
+#include "moe/weight.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "base/error.h"
+
+namespace dsmoe::moe {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// Forward: hands out a copy that exists already. Backward: the gradient in the master's type.
+struct CachedCast : torch::autograd::Function<CachedCast> {
+  static Tensor forward(AutogradContext* context, const Tensor& master, const Tensor& copy) {
+    context->saved_data["type"] = static_cast<int64_t>(master.scalar_type());
+    return copy.detach();
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto type = static_cast<torch::ScalarType>(context->saved_data["type"].toInt());
+    return {gradients[0].to(type), Tensor()};
+  }
+};
+
+class TrainableWeight final : public Weight {
+ public:
+  explicit TrainableWeight(const Tensor& master) : master_(master) {
+    DSMOE_CHECK(master.is_leaf() && master.requires_grad(), "a trainable weight is a leaf");
+  }
+  std::vector<int64_t> sizes() const override { return master_.sizes().vec(); }
+  torch::ScalarType type() const override { return master_.scalar_type(); }
+  Tensor trainable() const override { return master_; }
+
+  Tensor get(torch::ScalarType type) const override {
+    if (type == master_.scalar_type()) return master_;
+    refresh(type);
+    return CachedCast::apply(master_, copy_);
+  }
+
+ private:
+  /// The copy follows the master's version counter, so in-place updates are seen and nobody has to announce them.
+  void refresh(torch::ScalarType type) const {
+    const torch::NoGradGuard no_grad;
+    const auto version = static_cast<int64_t>(master_._version());
+    if (copy_.defined() && copy_.scalar_type() == type) {
+      if (version != copied_version_) copy_.copy_(master_.detach());
+    } else {
+      copy_ = master_.detach().to(type);
+    }
+    copied_version_ = version;
+  }
+
+  Tensor master_;
+  mutable Tensor copy_;
+  mutable int64_t copied_version_ = -1;
+};
+
+class FrozenWeight final : public Weight {
+ public:
+  explicit FrozenWeight(const Tensor& values) : values_(values.detach()) {}
+  std::vector<int64_t> sizes() const override { return values_.sizes().vec(); }
+  torch::ScalarType type() const override { return values_.scalar_type(); }
+  Tensor trainable() const override { return {}; }
+  Tensor get(torch::ScalarType type) const override { return values_.to(type); }
+
+ private:
+  Tensor values_;
+};
+
+}  // namespace
+
+WeightPtr trainable_weight(const Tensor& master) { return std::make_shared<TrainableWeight>(master); }
+WeightPtr frozen_weight(const Tensor& values) { return std::make_shared<FrozenWeight>(values); }
+
+}  // namespace dsmoe::moe
