@@ -1,0 +1,133 @@
+// `dsmoe tokenizer` as a user meets it: what it prints, and the exit codes of bad input.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "apps/commands.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/rng.h"
+#include "data/tokenizer.h"
+
+namespace dsmoe::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+
+Result run(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"dsmoe", "tokenizer"});
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  CLI::App program("", "dsmoe");
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const int code = run_program(program, {add_tokenizer}, static_cast<int>(argv.size()), argv.data());
+  const std::string out = testing::internal::GetCapturedStdout();
+  return {code, out, testing::internal::GetCapturedStderr()};
+}
+
+class TokenizerCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    std::string text, lines;
+    base::Rng rng(1);
+    const char* words[] = {"the ", "cat ", "sat ", "on ", "a ", "mat.\n", "中文", "été "};
+    for (int i = 0; i < 3000; ++i) text += words[rng.below(std::size(words))];
+    base::write_file(file("text.txt"), text);
+    base::write_file(file("text.jsonl"),
+                     base::dump_json({{"text", text}}) + "\n\n" + R"({"text": "cat", "id": 3})" + "\n");
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string file(const std::string& name) const { return (folder_ / name).string(); }
+  Result train(const std::vector<std::string>& files, const std::string& size = "280") {
+    std::vector<std::string> arguments = {"train", "--vocab-size", size, "--out", file("made")};
+    for (const std::string& name : files) arguments.push_back(file(name));
+    return run(arguments);
+  }
+  void expect_error(const Result& result, int code, const std::string& word) {
+    EXPECT_EQ(result.code, code) << result.err;
+    EXPECT_NE(result.err.find(word), std::string::npos) << result.err;
+    EXPECT_EQ(result.out, "");
+  }
+
+  fs::path folder_ = fs::path(testing::TempDir()) / "tokenizer_command_test";
+};
+
+TEST_F(TokenizerCommand, TrainsEncodesDecodes) {
+  ASSERT_EQ(train({"text.txt", "text.jsonl"}).code, 0);
+  const auto tokenizer = data::Tokenizer::load(folder_ / "made");
+  EXPECT_EQ(tokenizer.vocab_size(), 280);
+  EXPECT_EQ(tokenizer.bos_id(), 0);
+  EXPECT_EQ(tokenizer.eos_id(), 1);
+  const std::string text = "the cat, 中 \n ½";
+  const Result ids = run({"encode", "-t", file("made"), "-p", text});
+  EXPECT_EQ(ids.code, 0);
+  std::istringstream numbers(ids.out);
+  std::vector<std::string> arguments = {"decode", "-m", file("made/tokenizer.json")};
+  for (std::string number; numbers >> number;) arguments.push_back(number);
+  EXPECT_EQ(run(arguments).out, text);
+
+  base::write_file(file("input"), text);
+  EXPECT_EQ(run({"encode", "-t", file("made"), file("input")}).out, ids.out);
+  const auto json = base::parse_json(run({"encode", "-t", file("made"), "-p", text, "--json", "--special"}).out, "out");
+  EXPECT_EQ(json["ids"][0], 0);
+  EXPECT_EQ(json["count"], json["ids"].size());
+  EXPECT_EQ(json["bytes"], text.size());
+  EXPECT_EQ(run({"decode", "-t", file("made"), "--skip-special", "0", "1"}).out, "");
+
+  base::write_file(file("lines"), "\"the\"\n{\"text\": \"cat\\n\"}\n");
+  const Result lines = run({"encode", "-t", file("made"), "--lines", file("lines")});
+  EXPECT_EQ(lines.out, run({"encode", "-t", file("made"), "-p", "the"}).out +
+                           run({"encode", "-t", file("made"), "-p", "cat\n"}).out);
+}
+
+TEST_F(TokenizerCommand, TrainingAgainGivesTheSameFiles) {
+  ASSERT_EQ(train({"text.txt", "text.jsonl"}).code, 0);
+  const std::string first = base::read_file(file("made/tokenizer.json"));
+  ASSERT_EQ(train({"text.jsonl", "text.txt"}).code, 0);
+  EXPECT_EQ(base::read_file(file("made/tokenizer.json")), first);
+}
+
+TEST_F(TokenizerCommand, BadInputHasItsExitCode) {
+  expect_error(train({"absent.txt"}), 4, "absent.txt");
+  base::write_file(file("empty.txt"), "");
+  expect_error(train({"empty.txt"}), 3, "empty");
+  base::write_file(file("latin1.txt"), "caf\xe9 au lait");
+  expect_error(train({"latin1.txt"}), 3, "UTF-8");
+  base::write_file(file("cut.jsonl"), "{\"text\": \"a");
+  expect_error(train({"cut.jsonl"}), 3, "JSON");
+  expect_error(train({"text.txt"}, "100000"), 3, "at most");
+  expect_error(train({"text.txt"}, "258"), 3, "at least 259");
+  expect_error(train({"text.txt"}, "many"), 2, "vocab-size");
+  EXPECT_FALSE(fs::exists(folder_ / "made"));  // nothing half-written
+
+  ASSERT_EQ(train({"text.txt"}).code, 0);
+  expect_error(run({"encode", "-t", file("absent"), "-p", "x"}), 4, "absent");
+  expect_error(run({"encode", "-t", file("text.txt"), "-p", "x"}), 3, "JSON");
+  expect_error(run({"encode", "-t", file("made"), file("absent")}), 4, "absent");
+  expect_error(run({"encode", "-t", file("made"), "--lines", file("text.txt")}), 3, "line 1");
+  expect_error(run({"decode", "-t", file("made"), "280"}), 3, "0 to 279");
+  expect_error(run({"decode", "-t", file("made"), "-1"}), 3, "-1");
+  expect_error(run({}), 2, "subcommand");
+}
+
+TEST_F(TokenizerCommand, ReplacesWhatIsNotUtf8OnlyIfAsked) {
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += "caf\xe9 ";
+  base::write_file(file("latin1.txt"), text);
+  const Result result =
+      run({"train", "--invalid-utf8", "replace", "--vocab-size", "262", "--out", file("made"), file("latin1.txt")});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_NE(result.err.find("50 bytes were not UTF-8"), std::string::npos) << result.err;
+}
+
+}  // namespace
+}  // namespace dsmoe::apps
