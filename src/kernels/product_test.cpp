@@ -41,7 +41,8 @@ TEST_P(Products, MatchTheDefinitionOverOddShapes) {
   const int64_t shapes[][3] = {{1, 1, 1},  {1, 3, 5},   {2, 8, 16},  {3, 9, 17},   {4, 4, 31},
                                {5, 7, 33}, {9, 13, 48}, {17, 5, 63}, {6, 33, 100}, {3, 21, 257}};
   for (const auto type : {WeightType::kF32, WeightType::kBf16}) {
-    for (const auto& [tokens, rows, cols] : shapes) {
+    for (const auto& shape : shapes) {
+      const int64_t tokens = shape[0], rows = shape[1], cols = shape[2];
       const Stored w = stored(rng_, type, rows, cols);
       const auto x = normal_values(rng_, tokens * cols);
       std::vector<float> got(static_cast<size_t>(tokens * rows)), want(got.size());

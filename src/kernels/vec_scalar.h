@@ -87,15 +87,18 @@ inline Vec max(const Vec& a, const Vec& b) {
 inline Vec min(const Vec& a, const Vec& b) {
   return Vec::map([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
 }
-/// To the nearest integer, for |x| < 2^22: the sum with 1.5 * 2^23 has no room for a fraction.
+/// 1.5 * 2^23: a float near it has no room for a fraction, and its lowest bits are the integer above it.
+constexpr float kIntegers = 12582912.0f;
+/// To the nearest integer, for |x| < 2^22.
 inline Vec round(const Vec& a) {
-  return Vec::map([&](int i) { return (a.lane[i] + 12582912.0f) - 12582912.0f; });
+  return Vec::map([&](int i) { return (a.lane[i] + kIntegers) - kIntegers; });
 }
-/// a * 2^n for integers n from -126 to 127.
+/// a * 2^n for integers n from -126 to 127. NaN may come in as n: its bits are taken, never its value.
 inline Vec scale_by_power_of_two(const Vec& a, const Vec& n) {
   return Vec::map([&](int i) {
-    const auto exponent = static_cast<uint32_t>(static_cast<int32_t>(n.lane[i]) + 127);
-    return a.lane[i] * __builtin_bit_cast(float, exponent << 23);
+    const uint32_t integer =
+        __builtin_bit_cast(uint32_t, n.lane[i] + kIntegers) - __builtin_bit_cast(uint32_t, kIntegers);
+    return a.lane[i] * __builtin_bit_cast(float, (integer + 127) << 23);
   });
 }
 /// The fold described above.
