@@ -11,6 +11,7 @@ void add_eval(CLI::App& program);
 void add_study(CLI::App& program);
 void add_report(CLI::App& program);
 void add_plan(CLI::App& program);
+void add_data(CLI::App& program);
 void add_init(CLI::App& program);
 void add_tokenizer(CLI::App& program);
 void add_version(CLI::App& program);
@@ -24,6 +25,7 @@ inline const std::vector<AddCommand> kCommands = {
     add_study,
     add_report,
     add_plan,
+    add_data,
     add_init,
     add_tokenizer,
     add_version,

@@ -147,6 +147,7 @@ class Builder {
         if (!unreadable) progress_.total_raw_bytes += size;
       }
     }
+    report_progress();
     for (size_t domain = 0; domain < domains_.size(); ++domain) read_domain(domain);
     require_documents();
     const Json manifest = finish();
@@ -216,6 +217,10 @@ class Builder {
     batch_.clear();
     batch_bytes_ = 0;
     progress_.raw_bytes = raw_bytes;
+    report_progress();
+  }
+
+  void report_progress() const {
     if (options_.on_progress) options_.on_progress(progress_);
   }
 

@@ -50,9 +50,9 @@ struct BuildOptions {
   uint64_t seed = 0;
   InvalidUtf8 invalid_utf8 = InvalidUtf8::kRefuse;
   ReadLimits limits;
-  uint64_t batch_bytes = uint64_t{8} << 20;  ///< text held in memory at once, plus one document
-  std::string program_version;               ///< for the manifest
-  std::function<void(const BuildProgress&)> on_progress;
+  uint64_t batch_bytes = uint64_t{8} << 20;               ///< text held in memory at once, plus one document
+  std::string program_version;                            ///< for the manifest
+  std::function<void(const BuildProgress&)> on_progress;  ///< first at 0, then after each batch; may throw to stop
 };
 
 /// Writes the folder `out` and returns its manifest. Throws base::Error; then nothing is left under `out`.

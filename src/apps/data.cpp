@@ -1,0 +1,227 @@
+// dsmoe data: documents into a corpus folder (build), and what is in one (show).
+#include <iomanip>
+#include <iostream>
+#include <optional>
+#include <sstream>
+
+#include "apps/commands.h"
+#include "apps/progress.h"
+#include "apps/stop_signals.h"
+#include "base/error.h"
+#include "base/parallel.h"
+#include "data/dataset.h"
+#include "data/dataset_builder.h"
+#include "data/tokenizer.h"
+
+namespace dsmoe::apps {
+namespace {
+
+using base::Json;
+
+struct BuildArguments {
+  std::string tokenizer, output;
+  std::vector<std::string> sources;
+  double valid_share = data::BuildOptions{}.valid_share;
+  uint64_t seed = 0;
+  bool replace_invalid = false, json = false;
+  int threads = 0;
+};
+
+struct ShowArguments {
+  std::string folder, split = "train", domain;
+  int64_t document = -1;
+  size_t longest = 600;
+  bool verify = false, json = false;
+};
+
+std::vector<data::CorpusDomain> domains_of(const std::vector<std::string>& sources) {
+  std::vector<data::CorpusDomain> out;
+  for (const std::string& source : sources) {
+    const size_t equals = source.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == source.size()) {
+      base::fail(base::ErrorKind::kUsage, "data", "a source must be NAME=GLOB", base::in_quotes(source),
+                 "for example zh='text/zh*.jsonl'");
+    }
+    out.push_back({source.substr(0, equals), data::match_files(source.substr(equals + 1))});
+  }
+  return out;
+}
+
+// The tokenizer and the files it came from, read once so that what is copied is what encoded.
+struct LoadedTokenizer {
+  explicit LoadedTokenizer(const base::fs::path& path) {
+    std::error_code ignored;
+    const base::fs::path json = base::fs::is_directory(path, ignored) ? path / "tokenizer.json" : path;
+    const base::fs::path config = json.parent_path() / "tokenizer_config.json";
+    files.emplace_back("tokenizer.json", base::read_file(json));
+    if (base::fs::exists(config, ignored)) files.emplace_back("tokenizer_config.json", base::read_file(config));
+    tokenizer.emplace(data::Tokenizer::parse(files[0].second, files.size() > 1 ? files[1].second : "", json.string()));
+  }
+  data::CorpusEncoder encoder() const {
+    return {[this](std::string_view text) { return tokenizer->encode(text); },
+            tokenizer->vocab_size(),
+            tokenizer->bos_id().value_or(-1),
+            tokenizer->eos_id().value_or(-1),
+            tokenizer->hash(),
+            files};
+  }
+  std::vector<std::pair<std::string, std::string>> files;
+  std::optional<data::Tokenizer> tokenizer;
+};
+
+void print_cells(std::ostream& out, std::string_view name, const std::vector<std::string>& cells) {
+  out << std::left << std::setw(16) << name << std::right;
+  for (const std::string& cell : cells) out << std::setw(13) << cell;
+  out << "\n";
+}
+
+void print_counts(std::ostream& out, const Json& manifest) {
+  print_cells(out, "domain", {"documents", "tokens", "bytes", "bytes/token", "valid tokens", "duplicates", "blank"});
+  const auto line = [&](const std::string& name, const Json& counts, int64_t duplicates, int64_t blank) {
+    const Json &train = counts.at("train"), &valid = counts.at("valid");
+    const auto tokens = train.at("tokens").get<int64_t>(), bytes = train.at("bytes").get<int64_t>();
+    std::ostringstream ratio;
+    if (tokens > 0)
+      ratio << std::fixed << std::setprecision(2) << static_cast<double>(bytes) / static_cast<double>(tokens);
+    print_cells(out, name,
+                {train.at("documents").dump(), std::to_string(tokens), std::to_string(bytes), ratio.str(),
+                 valid.at("tokens").dump(), std::to_string(duplicates), std::to_string(blank)});
+  };
+  int64_t all_duplicates = 0, all_blank = 0;
+  for (const Json& domain : manifest.at("domains")) {
+    const auto duplicates = domain.at("duplicates").get<int64_t>(), blank = domain.at("blank").get<int64_t>();
+    line(domain.at("name").get<std::string>(), domain, duplicates, blank);
+    all_duplicates += duplicates;
+    all_blank += blank;
+  }
+  line("all", manifest, all_duplicates, all_blank);
+}
+
+void build(const BuildArguments& arguments) {
+  const LoadedTokenizer tokenizer(arguments.tokenizer);
+  const std::vector<data::CorpusDomain> domains = domains_of(arguments.sources);
+  const StopSignals signals;
+  std::optional<Progress> progress;
+  data::BuildOptions options;
+  options.valid_share = arguments.valid_share;
+  options.seed = arguments.seed;
+  options.invalid_utf8 = arguments.replace_invalid ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse;
+  options.program_version = version_text();
+  options.on_progress = [&](const data::BuildProgress& done) {
+    if (signals.requested()) {
+      base::fail(base::ErrorKind::kFailure, "data", "stopped on request", "", "nothing is left behind");
+    }
+    if (!progress) progress.emplace("encoding", done.total_raw_bytes, bytes_text);
+    progress->update(done.raw_bytes);
+  };
+  base::ThreadPool pool(arguments.threads);
+  const Json manifest =
+      data::build_corpus(arguments.output, domains, tokenizer.encoder(), options, pool.parallel_for());
+  progress->finish();
+  print_counts(std::cerr, manifest);
+  if (const auto replaced = manifest.at("replaced_bytes").get<int64_t>(); replaced > 0) {
+    std::cerr << replaced << " bytes that were not UTF-8 became U+FFFD\n";
+  }
+  if (arguments.json) std::cout << base::dump_json(manifest) << "\n";
+}
+
+// At most `longest` bytes, cut where a character ends.
+std::string_view front_of(std::string_view text, size_t longest) {
+  if (text.size() <= longest) return text;
+  while (longest > 0 && (static_cast<unsigned char>(text[longest]) & 0xc0) == 0x80) --longest;
+  return text.substr(0, longest);
+}
+
+int64_t chosen_document(const data::TokenDataset& dataset, const ShowArguments& arguments) {
+  if (arguments.document >= dataset.documents()) {
+    base::fail(base::ErrorKind::kUsage, "data",
+               "the split has documents 0 to " + std::to_string(dataset.documents() - 1),
+               std::to_string(arguments.document));
+  }
+  if (arguments.document >= 0) return arguments.document;
+  const int domain = arguments.domain.empty() ? -1 : dataset.domain_of(arguments.domain);
+  for (int64_t document = 0; document < dataset.documents(); ++document) {
+    if (domain < 0 || dataset.domain(document) == domain) return document;
+  }
+  return -1;
+}
+
+void show(const ShowArguments& arguments) {
+  const data::TokenDataset dataset = data::TokenDataset::open(arguments.folder, arguments.split);
+  if (arguments.verify) {
+    dataset.verify();
+    std::cerr << "all checksums agree\n";
+  }
+  const int64_t document = chosen_document(dataset, arguments);
+  if (arguments.json) {
+    Json out = dataset.manifest();
+    out["hash"] = dataset.hash();
+    std::cout << base::dump_json(out) << "\n";
+    return;
+  }
+  print_counts(std::cout, dataset.manifest());
+  const auto& document_form = dataset.manifest().at("document");
+  std::cout << "a document is: " << document_form.get<std::string>() << "; tokens are "
+            << dataset.manifest().at("token_type").get<std::string>() << "; vocabulary " << dataset.vocab_size()
+            << "; hash " << dataset.hash() << "\n";
+  if (document < 0) return;
+  const std::string text =
+      data::Tokenizer::load(dataset.folder()).decode(dataset.tokens(document), /*skip_special=*/true);
+  const std::string_view front = front_of(text, arguments.longest);
+  std::cout << "\n"
+            << arguments.split << " document " << document << " ("
+            << dataset.domain_names()[static_cast<size_t>(dataset.domain(document))] << ", "
+            << dataset.tokens_in(document) << " tokens, " << dataset.bytes_in(document) << " bytes)"
+            << (front.size() < text.size() ? ", its beginning" : "") << ":\n"
+            << front << "\n";
+}
+
+void add_build(CLI::App& data) {
+  auto arguments = std::make_shared<BuildArguments>();
+  CLI::App* command = data.add_subcommand("build", "Encode documents into a corpus folder to train on");
+  command
+      ->add_option("SOURCES", arguments->sources,
+                   "NAME=GLOB: a domain and its files, .jsonl, .txt or others, plain, .gz or .zst; quote the pattern")
+      ->required();
+  command->add_option("--tokenizer", arguments->tokenizer, "a tokenizer.json, or a folder with one")->required();
+  command->add_option("-o,--out", arguments->output, "the folder to make; it must not be there or be empty")
+      ->required();
+  command
+      ->add_option("--valid-share", arguments->valid_share,
+                   "the part of the documents kept for validation, chosen by a hash of their text")
+      ->capture_default_str();
+  command->add_option("--seed", arguments->seed, "another seed keeps other documents")->capture_default_str();
+  command->add_flag("--replace-invalid", arguments->replace_invalid, "bytes that are not UTF-8 become U+FFFD");
+  command->add_option("--threads", arguments->threads, "0: as many as the machine has")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_flag("--json", arguments->json, "the manifest on standard output");
+  command->callback([arguments] { build(*arguments); });
+}
+
+void add_show(CLI::App& data) {
+  auto arguments = std::make_shared<ShowArguments>();
+  CLI::App* command = data.add_subcommand("show", "Counts of a corpus by domain, and one of its documents");
+  command->add_option("DIR", arguments->folder, "a folder made by dsmoe data build")->required();
+  command->add_option("--split", arguments->split, "where the document comes from")
+      ->check(CLI::IsMember({"train", "valid"}))
+      ->capture_default_str();
+  command->add_option("--document", arguments->document, "its number; without it the first")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--domain", arguments->domain, "the first of this domain");
+  command->add_option("--bytes", arguments->longest, "how much of it")->capture_default_str();
+  command->add_flag("--verify", arguments->verify, "read everything and compare checksums");
+  command->add_flag("--json", arguments->json, "the manifest and the corpus' hash, as one object");
+  command->callback([arguments] { show(*arguments); });
+}
+
+}  // namespace
+
+void add_data(CLI::App& program) {
+  CLI::App* data = program.add_subcommand("data", "Make and look at corpora");
+  data->require_subcommand(1);
+  add_build(*data);
+  add_show(*data);
+}
+
+}  // namespace dsmoe::apps

@@ -1,0 +1,137 @@
+// dsmoe data as a user meets it: words in, a folder, standard output and an exit code out.
+#include "data/dataset.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <iostream>
+#include <sstream>
+
+#include "apps/commands.h"
+#include "base/json.h"
+#include "data/bpe_alphabet.h"
+#include "data/test_corpus.h"
+#include "data/tokenizer_json.h"
+
+namespace dsmoe::apps {
+namespace {
+
+using base::Json;
+using testing::HasSubstr;
+
+struct Outcome {
+  int exit_code;
+  std::string out, err;
+};
+
+Outcome run(std::vector<std::string> words) {
+  words.insert(words.begin(), {"dsmoe", "data"});
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  std::ostringstream out, err;
+  std::streambuf* const old_out = std::cout.rdbuf(out.rdbuf());
+  std::streambuf* const old_err = std::cerr.rdbuf(err.rdbuf());
+  CLI::App program("", "dsmoe");
+  const int exit_code = run_program(program, kCommands, static_cast<int>(arguments.size()), arguments.data());
+  std::cout.rdbuf(old_out);
+  std::cerr.rdbuf(old_err);
+  return {exit_code, out.str(), err.str()};
+}
+
+// A tokenizer of single bytes: 256 begins a document, 257 ends it.
+class DataCommand : public ::testing::Test {
+ protected:
+  DataCommand() {
+    data::TokenizerSpec spec;
+    for (int b = 0; b < 256; ++b) spec.tokens.push_back(data::bytes_to_alphabet(std::string(1, static_cast<char>(b))));
+    for (const char* name : {"<s>", "</s>"}) {
+      spec.added_tokens.push_back({.id = static_cast<int32_t>(spec.tokens.size()), .content = name, .special = true});
+      spec.tokens.push_back(name);
+    }
+    spec.pre_tokenizer = data::pretokenizer_steps("deepseek-v3").value();
+    spec.bos = 256;
+    spec.eos = 257;
+    data::save_tokenizer(spec, folder_.path());
+  }
+  Outcome build(std::vector<std::string> words) {
+    words.insert(words.begin(), {"build", "--tokenizer", folder_.path().string(), "--out", out_});
+    return run(words);
+  }
+  data::TestFolder folder_;
+  std::string out_ = (folder_ / "out").string();
+};
+
+TEST_F(DataCommand, BuildsAndShows) {
+  folder_.write("a1.jsonl", data::json_lines({"first", "second \xe4\xb8\xad\xe6\x96\x87"}));
+  folder_.write("a2.jsonl", data::json_lines({"first", " "}));
+  folder_.write("b.txt", "one\n\f\ntwo\n");
+  const Outcome built = build({"words=" + (folder_ / "a*.jsonl").string(), "lines=" + (folder_ / "b.txt").string(),
+                               "--valid-share", "0", "--json"});
+  ASSERT_EQ(built.exit_code, 0) << built.err;
+  const Json manifest = base::parse_json(built.out, "standard output");
+  EXPECT_EQ(manifest["domains"][0]["duplicates"], 1);
+  EXPECT_EQ(manifest["domains"][0]["blank"], 1);
+  EXPECT_EQ(manifest["train"]["documents"], 4);
+  EXPECT_EQ(manifest["document"], "bos text eos");
+  EXPECT_EQ(manifest["domains"][1]["sources"][0]["documents"], 2);
+  EXPECT_THAT(built.err, HasSubstr("words"));
+
+  const Outcome shown = run({"show", out_, "--document", "1", "--bytes", "9", "--verify"});
+  ASSERT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_THAT(shown.out, HasSubstr("document 1 (words, 15 tokens, 13 bytes), its beginning:\nsecond \n"))
+      << "cut between characters, special tokens left out";
+  EXPECT_THAT(shown.err, HasSubstr("checksums agree"));
+  EXPECT_THAT(run({"show", out_, "--domain", "lines"}).out, HasSubstr("(lines, 6 tokens, 4 bytes):\none\n"));
+  const Json json = base::parse_json(run({"show", out_, "--json"}).out, "standard output");
+  EXPECT_EQ(json["hash"], data::TokenDataset::open(out_, "train").hash());
+  EXPECT_EQ(run({"show", out_, "--split", "valid"}).exit_code, 0) << "an empty split has nothing to show";
+}
+
+TEST_F(DataCommand, MistakesAreNamedWithTheirExitCode) {
+  const std::string good = "a=" + folder_.write("a.jsonl", data::json_lines({"x", "y"})).string();
+  const std::string latin = "b=" + folder_.write("b.txt", "caf\xe9").string();
+  const auto expect = [&](const Outcome& outcome, int exit_code, const std::string& text) {
+    EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(text));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_FALSE(base::fs::exists(out_));
+  };
+  expect(build({"nameless"}), 2, "a source must be NAME=GLOB");
+  expect(build({"a=" + (folder_ / "*.zst").string()}), 4, "no file matches");
+  expect(build({good, good}), 3, "a domain is named twice");
+  expect(build({latin}), 3, "b.txt line 1, byte 3 holds \"\\xe9\"");
+  expect(run({"build", "--tokenizer", (folder_ / "none").string(), "--out", out_, good}), 4, "none");
+  expect(run({"build", "--tokenizer", (folder_ / "a.jsonl").string(), "--out", out_, good}), 3, "not valid JSON");
+  EXPECT_EQ(run({"build", good}).exit_code, 2);
+  EXPECT_EQ(run({"show", (folder_ / "none").string()}).exit_code, 4);
+
+  const Outcome replaced = build({latin, "--replace-invalid", "--valid-share", "0"});
+  EXPECT_EQ(replaced.exit_code, 0) << replaced.err;
+  EXPECT_THAT(replaced.err, HasSubstr("1 bytes that were not UTF-8"));
+  EXPECT_THAT(run({"show", out_}).out, HasSubstr("caf\ufffd"));
+  EXPECT_EQ(build({good}).exit_code, 4) << "the folder is there already";
+  EXPECT_EQ(run({"show", out_, "--document", "9"}).exit_code, 2);
+  EXPECT_EQ(run({"show", out_, "--domain", "bb"}).exit_code, 3);
+}
+
+TEST_F(DataCommand, TheSampleCorpusHasWhatItsManifestSays) {
+  const base::fs::path sample = base::fs::path(DSMOE_BINARY_DIR) / "sample";
+  if (!base::fs::exists(sample / "manifest.json")) GTEST_SKIP() << "the target sample_corpus has not been built";
+  const Json said = base::parse_json(base::read_file(sample / "manifest.json"), "sample");
+  std::vector<std::string> sources = {"--json"};
+  for (const auto& [name, domain] : said["domains"].items()) {
+    sources.push_back(name + "=" + (sample / domain["file"].get<std::string>()).string());
+  }
+  const Outcome built = build(sources);
+  ASSERT_EQ(built.exit_code, 0) << built.err;
+  const Json manifest = base::parse_json(built.out, "standard output");
+  for (const Json& domain : manifest["domains"]) {
+    const Json& wanted = said["domains"][domain["name"].get<std::string>()];
+    EXPECT_EQ(domain["duplicates"], wanted["duplicates"]) << domain["name"];
+    EXPECT_EQ(domain["sources"][0]["documents"], wanted["documents"]) << domain["name"];
+    EXPECT_EQ(domain["sources"][0]["bytes"], wanted["bytes"]) << domain["name"];
+  }
+}
+
+}  // namespace
+}  // namespace dsmoe::apps
