@@ -192,7 +192,7 @@ TEST(Sources, BadJsonLinesAreNamed) {
                                                         {"{\"txt\":\"x\"}", "lacks the key \"text\""},
                                                         {"{\"text\":7}", "text must be a string"},
                                                         {"\xff\xfe{", "not valid UTF-8"}}) {
-    const std::string error = error_of([&] { read_all(folder.write("a.jsonl", good + good + line)); });
+    const std::string error = error_of([&, line = line] { read_all(folder.write("a.jsonl", good + good + line)); });
     EXPECT_NE(error.find("a.jsonl line 3"), std::string::npos) << error;
     EXPECT_NE(error.find(rule), std::string::npos) << error;
   }
