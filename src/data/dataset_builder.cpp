@@ -130,7 +130,6 @@ class Builder {
         encoder_(encoder),
         options_(options),
         parallel_(parallel),
-        files_(files),
         type_(token_type_for(encoder.vocab_size)),
         folder_(out, files),
         reports_(domains.size()) {
@@ -321,7 +320,6 @@ class Builder {
   const CorpusEncoder& encoder_;
   const BuildOptions& options_;
   const base::ParallelFor& parallel_;
-  base::FileSystem& files_;
   TokenType type_;
   base::FolderWriter folder_;
   std::optional<SplitWriter> splits_[std::size(kCorpusSplits)];
