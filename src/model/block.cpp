@@ -10,22 +10,18 @@ namespace {
 
 using moe::trainable_weight;
 
-moe::Ffn ffn_of(const FfnMasters& masters) {
-  return {trainable_weight(masters.gate_up), trainable_weight(masters.down)};
-}
+/// Null for a tensor the layer does not have.
+moe::WeightPtr weight_of(const Tensor& master) { return master.defined() ? trainable_weight(master) : nullptr; }
 
 std::variant<moe::Ffn, moe::MoeLayer> ffn_or_moe(const spec::ModelConfig& config, const moe::TrainingOptions& training,
-                                                 const LayerMasters& masters) {
-  if (masters.dense.gate_up.defined()) return ffn_of(masters.dense);
-  const moe::GateTensors gate{masters.router.defined() ? trainable_weight(masters.router) : nullptr, masters.bias,
-                              masters.hash_table};
-  return moe::MoeLayer(
-      {.gate = moe::make_gate(config, training, gate),
-       .balance = moe::make_balance_terms(config, training),
-       .dispatcher = std::make_unique<moe::LocalDispatcher>(config.n_routed_experts),
-       .routed = {trainable_weight(masters.routed.gate_up), trainable_weight(masters.routed.down)},
-       .shared = masters.shared.gate_up.defined() ? std::optional(ffn_of(masters.shared)) : std::nullopt,
-       .capacity_factor = training.capacity_factor});
+                                                 const LayerMasters& m) {
+  if (m.dense.gate_up.defined()) return moe::Ffn(weight_of(m.dense.gate_up), weight_of(m.dense.down));
+  return moe::make_moe_layer(config, training,
+                             {.gate = {weight_of(m.router), m.bias, m.hash_table},
+                              .gate_up = weight_of(m.routed.gate_up),
+                              .down = weight_of(m.routed.down),
+                              .shared_gate_up = weight_of(m.shared.gate_up),
+                              .shared_down = weight_of(m.shared.down)});
 }
 
 }  // namespace

@@ -91,4 +91,15 @@ std::vector<std::unique_ptr<BalanceTerm>> make_balance_terms(const spec::ModelCo
   return terms;
 }
 
+MoeLayer make_moe_layer(const spec::ModelConfig& config, const TrainingOptions& training, const MoeWeights& weights) {
+  std::optional<SharedBank> shared;
+  if (weights.shared_gate_up) shared.emplace(weights.shared_gate_up, weights.shared_down);
+  return MoeLayer({.gate = make_gate(config, training, weights.gate),
+                   .balance = make_balance_terms(config, training),
+                   .dispatcher = std::make_unique<LocalDispatcher>(config.n_routed_experts),
+                   .routed = {weights.gate_up, weights.down},
+                   .shared = std::move(shared),
+                   .capacity_factor = training.capacity_factor});
+}
+
 }  // namespace dsmoe::moe

@@ -7,6 +7,7 @@
 
 #include "moe/balance_term.h"
 #include "moe/gate.h"
+#include "moe/moe_layer.h"
 #include "moe/training_options.h"
 #include "spec/model_config.h"
 
@@ -26,5 +27,14 @@ std::unique_ptr<Gate> make_gate(const spec::ModelConfig& config, const TrainingO
 /// The terms with a coefficient above zero. Throws Error(kInvalid) where n_device_groups does not divide the experts.
 std::vector<std::unique_ptr<BalanceTerm>> make_balance_terms(const spec::ModelConfig& config,
                                                              const TrainingOptions& training);
+
+/// All weights of one mixture layer; shared ones null without shared experts.
+struct MoeWeights {
+  GateTensors gate;
+  WeightPtr gate_up, down;                ///< [E, 2F, D], [E, D, F]
+  WeightPtr shared_gate_up, shared_down;  ///< [2 Fs, D], [D, Fs]
+};
+/// The layer with all its experts here.
+MoeLayer make_moe_layer(const spec::ModelConfig& config, const TrainingOptions& training, const MoeWeights& weights);
 
 }  // namespace dsmoe::moe
