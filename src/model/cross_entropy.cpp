@@ -25,7 +25,7 @@ void row_losses(Tensor& logits, const Tensor& targets, std::optional<double> sca
   for_row_pieces(logits, logits.size(0), rows_per_piece(logits.size(1)), [&](int64_t, int64_t begin, int64_t end) {
     Tensor values = logits.narrow(0, begin, end - begin).to(type, /*non_blocking=*/false, /*copy=*/true);
     const Tensor target = targets.narrow(0, begin, end - begin).unsqueeze(1);
-    const Tensor counts = target.ne(kIgnore), index = target.clamp_min(0);
+    const Tensor counts = target.ne(kIgnore).to(type), index = target.clamp_min(0);
     const Tensor log_sum = values.logsumexp(1, /*keepdim=*/true);
     losses.narrow(0, begin, end - begin).copy_(((log_sum - values.gather(1, index)) * counts).squeeze(1));
     if (!scale) return;

@@ -35,9 +35,9 @@ struct TransformerOptions {
 
 /// One micro-batch.
 struct Batch {
-  Tensor ids_BS;      ///< int64
-  Tensor targets_BS;  ///< int64, the successor of each id; kIgnore where there is no loss
-  Tensor mask_BS;     ///< bool, true for real tokens; undefined: all are. Padding stays out of balance and capacity
+  Tensor ids_BS;        ///< int64
+  Tensor targets_BS;    ///< int64, the successor of each id; kIgnore where there is no loss
+  Tensor mask_BS = {};  ///< bool, true for real tokens; undefined: all are. Padding stays out of balance and capacity
   uint64_t random_key = 0;  ///< draws of this micro-batch (random second experts): same key, same draws
 };
 

@@ -2,7 +2,7 @@
 //
 // LibTorch has no ragged product on a CPU. One product per expert builds a new primitive for almost every shape; one
 // batch padded to the largest load computes mostly padding once routing is uneven. A few batches of experts with
-// nearly equal loads avoid both, and their number does not grow with the experts'.
+// nearly equal loads avoid both; their number grows with the unevenness of loads, not with the experts'.
 #pragma once
 
 #include <vector>

@@ -15,6 +15,10 @@ using spec::RouterType;
 using spec::ScoringFunc;
 using spec::TopkMethod;
 
+void limit_groups(ModelConfig& c, TopkMethod method) {
+  c.topk_method = method;
+  c.topk_group = (c.n_group + 1) / 2;
+}
 bool topk(const ModelConfig& c, TopkMethod method) {
   return c.router_type == RouterType::kTopk && c.topk_method == method;
 }
@@ -35,11 +39,11 @@ const std::vector<GateKind>& gate_kinds() {
   static const std::vector<GateKind> kinds = {
       {"topk", [](ModelConfig&) {}, [](const ModelConfig& c) { return topk(c, TopkMethod::kGreedy); },
        of_config<TopkGate>},
-      {"group_limited_greedy", [](ModelConfig& c) { c.topk_method = TopkMethod::kGroupLimitedGreedy; },
+      {"group_limited_greedy", [](ModelConfig& c) { limit_groups(c, TopkMethod::kGroupLimitedGreedy); },
        [](const ModelConfig& c) { return topk(c, TopkMethod::kGroupLimitedGreedy); }, of_config<GroupLimitedGate>},
       {"noaux_tc",
        [](ModelConfig& c) {
-         c.topk_method = TopkMethod::kNoauxTc;
+         limit_groups(c, TopkMethod::kNoauxTc);
          c.scoring_func = ScoringFunc::kSigmoid;
          c.norm_topk_prob = true;
        },

@@ -80,8 +80,7 @@ inline spec::ModelConfig small_config(int64_t experts = 8, int64_t chosen = 2, i
   config.n_shared_experts = shared;
   config.num_experts_per_tok = chosen;
   config.moe_intermediate_size = 5;
-  config.n_group = experts % 4 == 0 ? 4 : 1;
-  config.topk_group = config.n_group > 1 ? 2 : 1;
+  config.n_group = config.topk_group = experts % 4 == 0 ? 4 : 1;  // gates that know groups take half of them
   return config;
 }
 

@@ -1,0 +1,193 @@
+// Norm, rotary positions, attention, cross entropy and recomputation: each against its definition, with gradients.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model/attention.h"
+#include "model/cross_entropy.h"
+#include "model/recompute.h"
+#include "model/rms_norm.h"
+#include "moe/rows.h"
+#include "moe/testing.h"
+
+namespace dsmoe::model {
+namespace {
+
+using namespace moe::testing;  // NOLINT
+
+void expect_same(const TensorFunction& fast, const TensorFunction& definition, const std::vector<Tensor>& inputs,
+                 double tolerance) {
+  EXPECT_LT(largest_difference(fast(inputs), definition(inputs)), tolerance);
+  const auto a = gradients_of(fast, inputs), b = gradients_of(definition, inputs);
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_LT(largest_difference(a[i], b[i]), 10 * tolerance) << "input " << i;
+}
+
+TEST(RowPieces, CoverEveryRowOnce) {
+  for (const int64_t rows : {0, 1, 7, 100}) {
+    std::vector<int> met(static_cast<size_t>(rows), 0);
+    moe::for_row_pieces(torch::empty({1}), rows, 3, [&](int64_t piece, int64_t begin, int64_t end) {
+      EXPECT_EQ(begin, piece * 3);
+      for (int64_t r = begin; r < end; ++r) ++met[static_cast<size_t>(r)];
+    });
+    EXPECT_EQ(met, std::vector<int>(static_cast<size_t>(rows), 1));
+  }
+}
+
+TEST(RmsNorm, IsItsDefinition) {
+  const auto fast = [](const std::vector<Tensor>& in) { return rms_norm(in[0], in[1], 1e-6); };
+  const auto definition = [](const std::vector<Tensor>& in) { return rms_norm_reference(in[0], in[1], 1e-6); };
+  expect_gradients(fast, {random_tensor({3, 5}, 1), random_tensor({5}, 2)});
+  expect_same(fast, definition, {random_tensor({2, 70, 33}, 3), random_tensor({33}, 4)}, 1e-13);
+  expect_same(fast, definition, {random_tensor({5000, 16}, 3), random_tensor({16}, 4)}, 1e-11);  // many pieces
+}
+
+TEST(RmsNorm, CastsBackBeforeTheWeight) {
+  const Tensor x = random_tensor({40, 16}, 1).to(torch::kBFloat16), w = random_tensor({16}, 2).to(torch::kBFloat16);
+  const Tensor wide = x.to(torch::kFloat32);
+  const Tensor normed = (wide * torch::rsqrt(wide.square().mean(1, true) + 1e-6)).to(torch::kBFloat16);
+  EXPECT_TRUE(rms_norm(x, w, 1e-6).equal(normed * w));
+}
+
+TEST(RmsNorm, OfZerosIsZero) {
+  EXPECT_EQ(largest(rms_norm(torch::zeros({2, 4}, torch::kFloat64), torch::ones({4}, torch::kFloat64), 1e-6)), 0);
+}
+
+TEST(Rotate, TurnsPairsByPositionTimesFrequency) {
+  const RotaryTable table = rotary_table(9, 4, 100.0, torch::kFloat64);
+  const Tensor x = random_tensor({2, 9, 3, 4}, 1), y = rotate(x, table, 1);
+  for (int64_t s = 0; s < 9; ++s) {
+    for (int64_t i = 0; i < 2; ++i) {
+      const double angle = static_cast<double>(s) * std::pow(100.0, -2.0 * static_cast<double>(i) / 4);
+      const Tensor low = x.select(1, s).select(2, i), high = x.select(1, s).select(2, i + 2);
+      EXPECT_LT(largest_difference(y.select(1, s).select(2, i), low * std::cos(angle) - high * std::sin(angle)), 1e-14);
+      EXPECT_LT(largest_difference(y.select(1, s).select(2, i + 2), high * std::cos(angle) + low * std::sin(angle)),
+                1e-14);
+    }
+  }
+  EXPECT_LT(largest_difference(rotate(y, table, -1), x), 1e-14) << "turning back";
+  EXPECT_LT(largest_difference(rotate_reference(x, table), y), 1e-14);
+}
+
+TEST(Rotate, ScoresDependOnDistanceOnly) {
+  const RotaryTable table = rotary_table(20, 8, 10000.0, torch::kFloat64);
+  const Tensor q = random_tensor({1, 1, 1, 8}, 1).expand({1, 20, 1, 8}),
+               k = random_tensor({1, 1, 1, 8}, 2).expand({1, 20, 1, 8});
+  const Tensor scores = rotate(q, table, 1).view({20, 8}).matmul(rotate(k, table, 1).view({20, 8}).t());
+  for (int64_t i = 3; i < 20; ++i) EXPECT_NEAR(scores[i][i - 3].item<double>(), scores[3][0].item<double>(), 1e-13);
+}
+
+class CausalAttention : public ::testing::TestWithParam<AttentionShape> {
+ protected:
+  Tensor input() const {
+    const AttentionShape& s = GetParam();
+    return random_tensor({s.batch * s.positions, s.width()}, 1);
+  }
+  TensorFunction run(Tensor (*f)(const Tensor&, const RotaryTable&, const AttentionShape&)) const {
+    return [this, f](const std::vector<Tensor>& in) { return f(in[0], rotary_, GetParam()); };
+  }
+  RotaryTable rotary_ = rotary_table(GetParam().positions + 3, GetParam().head_size, 10000.0, torch::kFloat64);
+};
+
+TEST_P(CausalAttention, IsItsDefinition) {
+  expect_same(run(causal_attention), run(causal_attention_reference), {input()}, 1e-12);
+}
+
+TEST_P(CausalAttention, GradientsByCentralDifferences) {
+  if (GetParam().positions <= 8) expect_gradients(run(causal_attention), {input()});
+}
+
+TEST_P(CausalAttention, NeverLooksAhead) {
+  const AttentionShape& s = GetParam();
+  const Tensor x = input(), y = causal_attention(x, rotary_, s);
+  Tensor later = x.clone().view({s.batch, s.positions, s.width()});
+  const int64_t seen = s.positions / 2 + 1;
+  later.narrow(1, seen, s.positions - seen).fill_(1e3);
+  const Tensor z = causal_attention(later.view(x.sizes()), rotary_, s);
+  const auto first = [&](const Tensor& t) { return t.view({s.batch, s.positions, -1}).narrow(1, 0, seen); };
+  EXPECT_LT(largest_difference(first(y), first(z)), 1e-13);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, CausalAttention,
+                         ::testing::Values(AttentionShape{1, 1, 1, 1, 2}, AttentionShape{2, 5, 2, 2, 4},
+                                           AttentionShape{2, 7, 4, 2, 2}, AttentionShape{1, 6, 6, 1, 2},
+                                           AttentionShape{2, 128, 2, 1, 4}, AttentionShape{1, 129, 2, 2, 4},
+                                           AttentionShape{2, 300, 3, 1, 6}));
+
+TEST(CausalAttentionBfloat16, StaysWithinItsRounding) {
+  const AttentionShape shape{2, 150, 4, 2, 16};
+  const Tensor x = random_tensor({300, shape.width()}, 2).to(torch::kBFloat16);
+  const auto at = [&](torch::ScalarType type) { return rotary_table(150, 16, 10000.0, type); };
+  const Tensor exact = causal_attention_reference(x.to(torch::kFloat64), at(torch::kFloat64), shape);
+  // Scores of size up to |q||k|/4, about 10, are rounded to 2^-9 relative and exponentiated: errors of some 2 % of
+  // values of order one. Angles in bfloat16 add as much.
+  EXPECT_LT(largest_difference(causal_attention(x, at(torch::kBFloat16), shape), exact), 0.1);
+}
+
+TEST(HeadCrossEntropy, IsItsDefinition) {
+  for (const int64_t rows : {1, 7, 2500}) {  // more than two chunks
+    Tensor targets = torch::arange(rows, torch::kInt64).remainder(11);
+    if (rows > 1) targets.narrow(0, rows / 2, 2).fill_(kIgnore);
+    const auto fast = [&](const std::vector<Tensor>& in) {
+      return head_cross_entropy(in[0], in[1], targets, 0.3).view({1});
+    };
+    const auto definition = [&](const std::vector<Tensor>& in) {
+      return head_cross_entropy_reference(in[0], in[1], targets, 0.3).view({1});
+    };
+    const std::vector<Tensor> inputs{random_tensor({rows, 5}, 1), random_tensor({11, 5}, 2)};
+    expect_same(fast, definition, inputs, 1e-10);
+    if (rows < 10) expect_gradients(fast, inputs);
+  }
+}
+
+TEST(HeadCrossEntropy, WithoutGraphIsTheSameNumber) {
+  const Tensor x = random_tensor({9, 4}, 1), head = random_tensor({6, 4}, 2).requires_grad_();
+  const Tensor targets = torch::tensor({0L, 1L, 2L, 3L, 4L, 5L, long{kIgnore}, 0L, 1L}, torch::kInt64);
+  const double with = head_cross_entropy(x, head, targets, 1).item<double>();
+  const torch::NoGradGuard no_grad;
+  EXPECT_DOUBLE_EQ(head_cross_entropy(x, head, targets, 1).item<double>(), with);
+  const Tensor losses = token_losses(x, head, targets);
+  EXPECT_EQ(losses[6].item<double>(), 0);
+  EXPECT_NEAR(losses.sum().item<double>(), with, 1e-12);
+}
+
+TEST(HeadCrossEntropy, AllIgnoredIsZeroWithoutGradient) {
+  const auto loss = [](const std::vector<Tensor>& in) {
+    return head_cross_entropy(in[0], in[1], torch::full({3}, kIgnore, torch::kInt64), 1).view({1});
+  };
+  const std::vector<Tensor> inputs{random_tensor({3, 4}, 1), random_tensor({6, 4}, 2)};
+  EXPECT_EQ(loss(inputs).item<double>(), 0);
+  for (const Tensor& gradient : gradients_of(loss, inputs)) EXPECT_EQ(largest(gradient), 0);
+}
+
+TEST(HeadCrossEntropy, HugeLogitsStayFinite) {
+  const Tensor x = torch::full({2, 1}, 1e4, torch::kFloat32), head = torch::tensor({1.f, -1.f}).view({2, 1});
+  const Tensor losses = token_losses(x, head, torch::tensor({0, 1}, torch::kInt64));
+  EXPECT_FLOAT_EQ(losses[0].item<float>(), 0);
+  EXPECT_FLOAT_EQ(losses[1].item<float>(), 2e4F);
+}
+
+TEST(Recomputed, GivesTheSameValuesAndGradientsAndRunsTwice) {
+  const Tensor w = random_tensor({4, 4}, 1).requires_grad_();
+  int runs = 0;
+  const auto body = [&](const Tensor& x) {
+    ++runs;
+    const Tensor h = torch::tanh(x.matmul(w));
+    return std::vector<Tensor>{h * h, h.sum(), torch::ones({2})};
+  };
+  const auto total = [](const std::vector<Tensor>& out) { return out[0].sum() + out[1] * 3; };
+  const Tensor x = random_tensor({3, 4}, 2).requires_grad_();
+  total(body(x)).backward();
+  const Tensor x_grad = x.grad().clone(), w_grad = w.grad().clone();
+  x.mutable_grad() = Tensor();
+  w.mutable_grad() = Tensor();
+  runs = 0;
+  const auto out = recomputed(x, body);
+  EXPECT_EQ(runs, 1);
+  total(out).backward();
+  EXPECT_EQ(runs, 2);
+  EXPECT_TRUE(x.grad().equal(x_grad));
+  EXPECT_TRUE(w.grad().equal(w_grad));
+}
+
+}  // namespace
+}  // namespace dsmoe::model
