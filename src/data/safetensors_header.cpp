@@ -1,6 +1,8 @@
 #include "data/safetensors_header.h"
 
 #include <algorithm>
+#include <deque>
+#include <iterator>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -16,6 +18,11 @@ using base::in_quotes;
 class HeaderEvents : public nlohmann::json_sax<base::Json> {
  public:
   HeaderEvents(std::string_view where, SafetensorsHeader& header) : where_(where), header_(header) {}
+
+  /// The tensors in the order of the header, in one block of exactly their size.
+  std::vector<TensorEntry> take_tensors() {
+    return {std::make_move_iterator(tensors_.begin()), std::make_move_iterator(tensors_.end())};
+  }
 
   bool null() override { return other("null"); }
   bool boolean(bool) override { return other("true or false"); }
@@ -89,7 +96,7 @@ class HeaderEvents : public nlohmann::json_sax<base::Json> {
         if (seen_ != (kDtype | kShape | kOffsets)) {
           refuse("a tensor must have dtype, shape and data_offsets", tensor() + "lacks one");
         }
-        header_.tensors.push_back(std::move(entry_));
+        tensors_.push_back(std::move(entry_));
         state_ = State::kTop;
         return true;
       default:
@@ -172,6 +179,7 @@ class HeaderEvents : public nlohmann::json_sax<base::Json> {
   std::string_view where_;
   SafetensorsHeader& header_;
   State state_ = State::kStart;
+  std::deque<TensorEntry> tensors_;  // not a vector: one that grows may hold twice the entries, beyond twice the file
   TensorEntry entry_;
   std::string key_;
   unsigned field_ = kUnknown, seen_ = 0;
@@ -271,6 +279,7 @@ SafetensorsHeader read_header(std::string_view file, std::string_view where) {
   header.data_start = 8 + length;
   HeaderEvents events(where, header);
   base::Json::sax_parse(text.begin(), text.end(), &events);
+  header.tensors = events.take_tensors();
   judge_names(header, where);
   for (const TensorEntry& entry : header.tensors) judge_sizes(entry, where);
   judge_layout(header, file.size() - header.data_start, where);

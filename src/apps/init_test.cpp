@@ -1,0 +1,143 @@
+// dsmoe init and its progress, as a user meets them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <iostream>
+#include <sstream>
+
+#include "apps/commands.h"
+#include "apps/progress.h"
+#include "base/test_files.h"
+#include "data/manifest.h"
+#include "data/model_folder.h"
+#include "spec/settings.h"
+
+namespace dsmoe::apps {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+struct Outcome {
+  int exit_code;
+  std::string out, err;
+};
+
+Outcome init(std::vector<std::string> words) {
+  words.insert(words.begin(), {"dsmoe", "init"});
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  std::ostringstream out, err;
+  std::streambuf* const old_out = std::cout.rdbuf(out.rdbuf());
+  std::streambuf* const old_err = std::cerr.rdbuf(err.rdbuf());
+  CLI::App program("", "dsmoe");
+  const int exit_code = run_program(program, kCommands, static_cast<int>(arguments.size()), arguments.data());
+  std::cout.rdbuf(old_out);
+  std::cerr.rdbuf(old_err);
+  return {exit_code, out.str(), err.str()};
+}
+
+TEST(Init, WritesAModelOfThePreset) {
+  const base::TestFolder folder("init");
+  const std::string path = folder / "m";
+  const Outcome result = init({"tiny", "-o", path, "--seed", "5", "--dtype", "f32", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("no tokenizer comes with it"));
+  const data::ModelFolder model = data::ModelFolder::open(path);
+  EXPECT_EQ(model.config(), spec::resolve("tiny").config.model);
+  EXPECT_EQ(model.dtype(), data::Dtype::kF32);
+  EXPECT_TRUE(model.verify());
+  const base::Json json = base::parse_json(result.out, "standard output");
+  EXPECT_EQ(json["total_size"], model.total_size());
+  EXPECT_EQ(json["shards"], 1);
+  EXPECT_EQ(json["seed"], 5);
+}
+
+TEST(Init, SeedDecidesTheBytesAndThreadsDoNot) {
+  const base::TestFolder folder("init_seed");
+  const auto bytes = [&](const std::string& name, const std::string& seed, const std::string& threads) {
+    EXPECT_EQ(init({"tiny", "-o", folder / name, "--seed", seed, "--threads", threads}).exit_code, 0);
+    return data::hash_file(folder / name / "model.safetensors");
+  };
+  const std::string first = bytes("a", "1", "1");
+  EXPECT_EQ(bytes("b", "1", "3"), first);
+  EXPECT_NE(bytes("c", "2", "1"), first);
+}
+
+TEST(Init, TakesOverridesAndShapesOfFolders) {
+  const base::TestFolder folder("init_shape");
+  const std::string a = folder / "a", b = folder / "b";
+  ASSERT_EQ(init({"tiny", "model.num_hidden_layers=2", "-o", a}).exit_code, 0);
+  EXPECT_EQ(data::ModelFolder::open(a).config().num_hidden_layers, 2);
+  ASSERT_EQ(init({a, "-o", b}).exit_code, 0);
+  EXPECT_EQ(data::ModelFolder::open(b).config(), data::ModelFolder::open(a).config());
+  EXPECT_EQ(init({a, "model.num_hidden_layers=2", "-o", folder / "c"}).exit_code, 2);
+}
+
+TEST(Init, RefusalsHaveTheirExitCodesAndLeaveNothing) {
+  const base::TestFolder folder("init_bad");
+  const std::string out = folder / "m";
+  EXPECT_EQ(init({"tiny"}).exit_code, 2);
+  EXPECT_EQ(init({"tiny", "-o", out, "--dtype", "int8"}).exit_code, 2);
+  EXPECT_EQ(init({"tiny", "-o", out, "--seed", "-1"}).exit_code, 2);
+  EXPECT_EQ(init({"tiyn", "-o", out}).exit_code, 3);
+  EXPECT_EQ(init({"tiny", "model.num_experts_per_tok=9", "-o", out}).exit_code, 3);
+  const Outcome big = init({"deepseekmoe-145b", "model.vocab_size=16777216", "model.hidden_size=1048576", "-o", out});
+  EXPECT_EQ(big.exit_code, 4) << big.err;
+  EXPECT_THAT(big.err, HasSubstr("not enough free space"));
+  EXPECT_EQ(folder.count(), 0u);
+  base::write_file(folder / "m", "a file");
+  EXPECT_EQ(init({"tiny", "-o", out}).exit_code, 4);
+  EXPECT_EQ(base::read_file(folder / "m"), "a file");
+}
+
+TEST(Progress, PlainLinesComeEveryFewSeconds) {
+  std::ostringstream out;
+  double now = 100;
+  Progress progress("writing", 1000, bytes_text, out, {.bar = false, .color = false, .every = 5}, [&] { return now; });
+  for (int second = 1; second <= 11; ++second) {
+    now = 100 + second;
+    progress.update(static_cast<uint64_t>(second) * 50);
+  }
+  EXPECT_EQ(out.str(),
+            "writing: 250 B of 1.00 kB (25%), 50 B/s, 15.0s left\n"
+            "writing: 500 B of 1.00 kB (50%), 50 B/s, 10.0s left\n");
+  out.str("");
+  now = 120;
+  progress.update(1000);
+  progress.finish();
+  EXPECT_THAT(out.str(), HasSubstr("took 20.0s\n"));
+  EXPECT_THAT(out.str(), Not(HasSubstr("\033")));
+}
+
+TEST(Progress, TheBarRedrawsOneLine) {
+  std::ostringstream out;
+  double now = 0;
+  {
+    Progress progress("x", 100, count_text, out, {.bar = true, .color = true, .every = 0}, [&] { return now += 1; });
+    progress.update(50);
+    EXPECT_THAT(out.str(), HasSubstr("\r\033[K[\033[32m############............\033[0m] x: 50 of 100 (50%)"));
+    EXPECT_THAT(out.str(), Not(HasSubstr("\n")));
+  }
+  EXPECT_EQ(out.str().back(), '\n') << "an error's line starts on its own";
+  std::ostringstream plain;
+  Progress progress("x", 0, count_text, plain, {.bar = true, .color = false, .every = 0}, [&] { return now += 1; });
+  progress.update(1234567);
+  EXPECT_THAT(plain.str(), HasSubstr("x: 1.23M, "));
+  EXPECT_THAT(plain.str(), Not(HasSubstr("left")));
+  EXPECT_THAT(plain.str(), Not(HasSubstr("[3")));
+}
+
+TEST(Progress, FiguresForPeople) {
+  EXPECT_EQ(bytes_text(0), "0 B");
+  EXPECT_EQ(bytes_text(999.4), "999 B");
+  EXPECT_EQ(bytes_text(32751456256.0), "32.75 GB");
+  EXPECT_EQ(count_text(123456), "123k");
+  EXPECT_EQ(duration_text(0.04), "0.0s");
+  EXPECT_EQ(duration_text(59.97), "1m00s");
+  EXPECT_EQ(duration_text(250), "4m10s");
+  EXPECT_EQ(duration_text(7500), "2h05m");
+}
+
+}  // namespace
+}  // namespace dsmoe::apps
