@@ -13,7 +13,7 @@ namespace {
 struct Options {
   std::string config, output, dtype = "bf16";
   std::vector<std::string> overrides;
-  uint64_t seed = 0;
+  int64_t seed = 0;
   int threads = 0;
   bool json = false;
 };
@@ -42,12 +42,13 @@ void act(const Options& options) {
   base::ThreadPool pool(options.threads);
   const StopSignals signals;
   Progress progress("writing", model.total_size(), bytes_text);
-  data::write_initial_model(model, config, options.seed, pool.parallel_for(), [&](uint64_t written) {
-    if (signals.requested()) {
-      base::fail(base::ErrorKind::kFailure, "init", "stopped on request", "", "nothing is left behind");
-    }
-    progress.update(written);
-  });
+  data::write_initial_model(
+      model, config, static_cast<uint64_t>(options.seed), pool.parallel_for(), [&](uint64_t written) {
+        if (signals.requested()) {
+          base::fail(base::ErrorKind::kFailure, "init", "stopped on request", "", "nothing is left behind");
+        }
+        progress.update(written);
+      });
   model.finish();
   folder.commit();
   progress.finish();
@@ -66,6 +67,7 @@ void add_init(CLI::App& program) {
   command->add_option("-o,--output", options->output, "the folder to make; it must not be there or be empty")
       ->required();
   command->add_option("--seed", options->seed, "the same seed gives the same bytes, whatever the threads")
+      ->check(CLI::Range(int64_t{0}, INT64_MAX))
       ->capture_default_str();
   command->add_option("--dtype", options->dtype, "what the weights are stored as")
       ->check(CLI::IsMember({"bf16", "f32", "f16"}))
