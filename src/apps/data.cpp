@@ -23,7 +23,8 @@ struct BuildArguments {
   std::vector<std::string> sources;
   double valid_share = data::BuildOptions{}.valid_share;
   uint64_t seed = 0;
-  bool replace_invalid = false, json = false;
+  std::string invalid_utf8 = "refuse";
+  bool json = false;
   int threads = 0;
 };
 
@@ -105,7 +106,7 @@ void build(const BuildArguments& arguments) {
   data::BuildOptions options;
   options.valid_share = arguments.valid_share;
   options.seed = arguments.seed;
-  options.invalid_utf8 = arguments.replace_invalid ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse;
+  options.invalid_utf8 = arguments.invalid_utf8 == "replace" ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse;
   options.program_version = version_text();
   options.on_progress = [&](const data::BuildProgress& done) {
     if (signals.requested()) {
@@ -191,8 +192,11 @@ void add_build(CLI::App& data) {
                    "the part of the documents kept for validation, chosen by a hash of their text")
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "another seed keeps other documents")->capture_default_str();
-  command->add_flag("--replace-invalid", arguments->replace_invalid, "bytes that are not UTF-8 become U+FFFD");
-  command->add_option("--threads", arguments->threads, "0: as many as the machine has")
+  command
+      ->add_option("--invalid-utf8", arguments->invalid_utf8, "what bytes that are no text do: stop, or become U+FFFD")
+      ->check(CLI::IsMember({"refuse", "replace"}))
+      ->capture_default_str();
+  command->add_option("-t,--threads", arguments->threads, "0: as many as the machine has")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "the manifest on standard output");

@@ -105,7 +105,7 @@ TEST_F(DataCommand, MistakesAreNamedWithTheirExitCode) {
   EXPECT_EQ(run({"build", good}).exit_code, 2);
   EXPECT_EQ(run({"show", (folder_ / "none").string()}).exit_code, 4);
 
-  const Outcome replaced = build({latin, "--replace-invalid", "--valid-share", "0"});
+  const Outcome replaced = build({latin, "--invalid-utf8", "replace", "--valid-share", "0"});
   EXPECT_EQ(replaced.exit_code, 0) << replaced.err;
   EXPECT_THAT(replaced.err, HasSubstr("1 bytes that were not UTF-8"));
   EXPECT_THAT(run({"show", out_}).out, HasSubstr("caf\ufffd"));

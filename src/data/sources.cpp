@@ -24,7 +24,7 @@ bool is_separator(std::string_view line) { return line == "\f\n" || line == "\f\
                      path.string() + " line " + std::to_string(record.line + breaks) + ", byte " +
                          std::to_string(record.offset + static_cast<int64_t>(at)) + " holds " +
                          base::in_quotes(std::string_view(record.bytes).substr(at, 1)),
-                     "convert the file to UTF-8, or replace such bytes with --replace-invalid");
+                     "convert the file to UTF-8, or replace such bytes with --invalid-utf8 replace");
 }
 
 // Each byte that is not part of a valid character becomes U+FFFD.

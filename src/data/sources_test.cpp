@@ -160,7 +160,7 @@ TEST(Sources, InvalidUtf8IsNamedWithLineAndByte) {
   const auto text = folder.write("a.txt", "one\n\f\ntwo\nthr\xffree\n");
   const std::string error = error_of([&] { read_all(text); });
   EXPECT_NE(error.find("a.txt line 4, byte 13 holds \"\\xff\""), std::string::npos) << error;
-  EXPECT_NE(error.find("--replace-invalid"), std::string::npos) << error;
+  EXPECT_NE(error.find("--invalid-utf8 replace"), std::string::npos) << error;
   const auto lines = folder.write("a.jsonl", "{\"text\":\"ok\"}\n{\"text\":\"\xc0\xaf\xe4\xb8\"}\n");
   EXPECT_NE(error_of([&] { read_all(lines); }).find("line 2, byte 23 holds \"\\xc0\""), std::string::npos);
 
