@@ -51,7 +51,10 @@ TEST(MegatronIndex, EveryFieldIsChecked) {
   const TokenIndex index = index_of(TokenType::kU16, {3, 5, 2});
   const std::string good = encode_token_index(index);
   const size_t lengths = 34, pointers = lengths + 12, boundaries = pointers + 24;
+  // boundaries 1, 2, 3: growing and right at the end, but without the first document
+  const std::string late = with<uint64_t>(good.substr(0, boundaries) + good.substr(boundaries + 8), 26, 3);
   const std::vector<std::pair<std::string, std::string>> cases = {
+      {late, "document boundaries"},
       {"", "shorter than its header"},
       {good.substr(0, 33), "shorter than its header"},
       {good.substr(0, good.size() - 1), "its size must be"},
