@@ -26,6 +26,7 @@ if(DSMOE_TRAIN)
     set(DSMOE_TRAIN OFF)
   else()
     # Torch adds these to every target otherwise; the rooms link it by name.
-    find_library(OPENBLAS_OPENMP NAMES openblas PATHS /usr/lib/x86_64-linux-gnu/openblas-openmp NO_DEFAULT_PATH)
+    find_library(OPENBLAS_OPENMP NAMES libopenblas.so.0 PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp
+      NO_DEFAULT_PATH)
   endif()
 endif()

@@ -31,7 +31,8 @@ int run_program(CLI::App& program, const std::vector<AddCommand>& commands, int 
     program.exit(error, std::cerr, std::cerr);
     return static_cast<int>(base::ErrorKind::kUsage);
   } catch (const base::Error& error) {
-    std::cerr << "error: " << error.what() << "\n";
+    const bool stopped = error.kind() == base::ErrorKind::kStopped;  // what was asked for, not a fault
+    std::cerr << (stopped ? "" : "error: ") << error.what() << "\n";
     return error.exit_code();
   } catch (const std::bad_alloc&) {
     std::cerr << "error: [memory] not enough memory for this\n";

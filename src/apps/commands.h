@@ -14,6 +14,7 @@ void add_plan(CLI::App& program);
 void add_data(CLI::App& program);
 void add_init(CLI::App& program);
 void add_tokenizer(CLI::App& program);
+void add_train_command(CLI::App& program);
 void add_version(CLI::App& program);
 
 // One to a line, and clang-format kept out, so that two branches adding a command seldom meet.
@@ -28,6 +29,7 @@ inline const std::vector<AddCommand> kCommands = {
     add_data,
     add_init,
     add_tokenizer,
+    add_train_command,
     add_version,
 };
 // clang-format on

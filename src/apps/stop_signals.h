@@ -1,25 +1,29 @@
-// SIGINT and SIGTERM as a question a long command asks between two pieces of work, so that it can clean up and leave.
+// Signals as a question a long command asks between two pieces of work, so that it can clean up and leave.
 #pragma once
 
-#include <atomic>
 #include <csignal>
+#include <initializer_list>
+#include <utility>
+#include <vector>
 
 namespace dsmoe::apps {
 
-/// While one lives, the first signal sets a flag and the second one ends the program as usual. One at a time.
+/// While one lives, the first of the signals sets a flag and a second one of that kind ends the program as usual. One
+/// at a time.
 class StopSignals {
  public:
-  StopSignals() {
+  explicit StopSignals(std::initializer_list<int> signals = {SIGINT, SIGTERM}) {
     requested_flag() = 0;
     struct sigaction action {};
     action.sa_handler = [](int) { requested_flag() = 1; };
     action.sa_flags = static_cast<int>(SA_RESETHAND);
-    ::sigaction(SIGINT, &action, &old_interrupt_);
-    ::sigaction(SIGTERM, &action, &old_terminate_);
+    for (const int number : signals) {
+      old_.emplace_back(number, action);
+      ::sigaction(number, &action, &old_.back().second);
+    }
   }
   ~StopSignals() {
-    ::sigaction(SIGINT, &old_interrupt_, nullptr);
-    ::sigaction(SIGTERM, &old_terminate_, nullptr);
+    for (const auto& [number, action] : old_) ::sigaction(number, &action, nullptr);
   }
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
@@ -30,8 +34,7 @@ class StopSignals {
     static volatile std::sig_atomic_t flag = 0;
     return flag;
   }
-  struct sigaction old_interrupt_ {
-  }, old_terminate_{};
+  std::vector<std::pair<int, struct sigaction>> old_;
 };
 
 }  // namespace dsmoe::apps

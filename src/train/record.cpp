@@ -45,6 +45,16 @@ int64_t StepRecord::dropped() const {
   return sum;
 }
 
+Json RunStart::to_json() const {
+  return {{"type", "start"},
+          {"step", step},
+          {"steps", steps},
+          {"resumed_from", resumed_from},
+          {"output", output},
+          {"parameters", parameters},
+          {"tokens_per_step", tokens_per_step}};
+}
+
 Json StepRecord::to_json() const {
   Json json = {{"type", "step"},
                {"step", step},

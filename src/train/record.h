@@ -14,6 +14,16 @@
 
 namespace dsmoe::train {
 
+struct RunStart {
+  std::string output;
+  int64_t step = 0;   ///< where it begins; above 0: resumed
+  int64_t steps = 0;  ///< where it ends
+  std::string resumed_from;
+  int64_t parameters = 0;
+  int64_t tokens_per_step = 0;
+  base::Json to_json() const;
+};
+
 /// What the router of one MoE layer did in one step, over the whole global batch.
 struct LayerLoad {
   int64_t layer = 0;  ///< the block's number

@@ -15,16 +15,21 @@ using base::Json;
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
-// Lines up to `step`. A line that is no record can only be one that a power loss tore; it ends what is kept.
-std::string kept_lines(const std::string& text, int64_t step) {
+bool comes_again(const Json& record, const RunPosition& position) {
+  const int64_t step = base::require_int(record, "step", 0, INT64_MAX, "metrics.jsonl");
+  const bool validation = base::require_string(record, "type", "metrics.jsonl") == "validation";
+  return step > position.step || (step == position.step && validation && position.validation_due);
+}
+
+// Lines up to the position. A line that is no record can only be one that a power loss tore; it ends what is kept.
+std::string kept_lines(const std::string& text, const RunPosition& position) {
   std::string kept;
   for (size_t at = 0; at < text.size();) {
     const size_t end = text.find('\n', at);
     if (end == std::string::npos) break;
     const std::string_view line = std::string_view(text).substr(at, end + 1 - at);
     try {
-      const Json record = base::parse_json(line, "metrics.jsonl");
-      if (base::require_int(record, "step", 0, INT64_MAX, "metrics.jsonl") <= step) kept += line;
+      if (!comes_again(base::parse_json(line, "metrics.jsonl"), position)) kept += line;
     } catch (const base::Error&) {
       break;
     }
@@ -41,12 +46,13 @@ std::string layer_tag(const char* what, int64_t layer) {
 
 }  // namespace
 
-RunRecords::RunRecords(const fs::path& folder, int64_t step, int64_t tensorboard_every, base::FileSystem& files)
-    : tensorboard_every_(tensorboard_every), step_(step) {
+RunRecords::RunRecords(const fs::path& folder, const RunPosition& position, int64_t tensorboard_every,
+                       base::FileSystem& files)
+    : tensorboard_every_(tensorboard_every), step_(position.step) {
   const fs::path metrics = folder / "metrics.jsonl";
   if (fs::exists(metrics)) {
     const std::string text = base::read_file(metrics);
-    const std::string kept = step > 0 ? kept_lines(text, step) : std::string();
+    const std::string kept = position.step > 0 ? kept_lines(text, position) : std::string();
     if (kept != text) base::write_file(metrics, kept, files);
   }
   metrics_.emplace(metrics, files);
@@ -54,7 +60,7 @@ RunRecords::RunRecords(const fs::path& folder, int64_t step, int64_t tensorboard
     files.create_directory(folder / "tensorboard");
     events_.emplace(folder / "tensorboard" / event_file_name(now()), files);
     add_event(version_event(now()));
-    if (step > 0) add_event(session_start_event(now(), step + 1));
+    if (step_ > 0) add_event(session_start_event(now(), step_ + 1));
   }
 }
 

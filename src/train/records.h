@@ -12,11 +12,17 @@
 
 namespace dsmoe::train {
 
+/// Where a run begins or goes on.
+struct RunPosition {
+  int64_t step = 0;             ///< steps done
+  bool validation_due = false;  ///< the validation of that step is still to come
+};
+
 class RunRecords {
  public:
-  /// Opens the records of a run that continues after `step` (0: from the start). What metrics.jsonl holds of later
-  /// steps, and a torn last line, go: those steps come again. `tensorboard_every` 0: no events.
-  RunRecords(const base::fs::path& folder, int64_t step, int64_t tensorboard_every,
+  /// What metrics.jsonl holds of later steps, and a torn last line, go: those steps come again. `tensorboard_every` 0:
+  /// no events.
+  RunRecords(const base::fs::path& folder, const RunPosition& position, int64_t tensorboard_every,
              base::FileSystem& files = base::real_files());
 
   void add(const StepRecord& record);

@@ -1,0 +1,128 @@
+// dsmoe-train train: arguments, signals, threads, and the run.
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "apps/stop_signals.h"
+#include "apps/training/train_progress.h"
+#include "apps/training/training_commands.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "spec/settings.h"
+
+namespace dsmoe::apps {
+namespace {
+
+struct TrainArguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string resume = "never", init;
+  int threads = 0;
+  bool print_config = false, quiet = false, json = false;
+};
+
+int use_threads(int wanted) {
+  const int cores = std::max(1U, std::thread::hardware_concurrency());
+  const int threads = wanted > 0 ? wanted : cores;
+  at::set_num_threads(threads);
+  return threads;
+}
+
+// LibTorch's pool as ours: two pools side by side would fight for the cores.
+void torch_for(int64_t count, int64_t grain, const base::Body& body) {
+  const int64_t chunks = (count + grain - 1) / grain;
+  at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) body(c * grain, std::min(count, (c + 1) * grain));
+  });
+}
+
+train::RunOptions run_options(const TrainArguments& arguments, const StopSignals& signals) {
+  train::RunOptions options;
+  if (arguments.resume == "auto") {
+    options.resume = train::Resume::kAuto;
+  } else if (arguments.resume != "never") {
+    options.resume = train::Resume::kPath;
+    options.resume_path = arguments.resume;
+  }
+  options.init_path = arguments.init;
+  options.threads = use_threads(arguments.threads);
+  options.parallel_for = torch_for;
+  options.stop = [&signals] { return signals.requested(); };
+  return options;
+}
+
+bool live_terminal() {
+  const char* term = std::getenv("TERM");
+  return ::isatty(STDERR_FILENO) == 1 && term != nullptr && std::string(term) != "dumb";
+}
+
+// LibTorch reports memory that is not there as its own exception.
+[[noreturn]] void rethrow(const c10::Error& error) {
+  const std::string text = error.what_without_backtrace();
+  if (text.find("alloc") == std::string::npos) throw std::runtime_error(text);
+  base::fail(base::ErrorKind::kFailure, "memory", "not enough memory for this run", text.substr(0, text.find('\n')),
+             "lower train.micro_batch or set train.recompute=true; dsmoe plan says what a run takes");
+}
+
+void print_summary(const TrainProgress& progress, bool done) {
+  const base::Json summary = {
+      {"end", done ? "done" : "stopped"}, {"step", progress.last_step()}, {"checkpoint", progress.last_checkpoint()}};
+  std::cout << base::dump_json(summary) << "\n";
+}
+
+void run(const TrainArguments& arguments) {
+  spec::ResolvedConfig config = spec::resolve(arguments.config, arguments.overrides);
+  if (arguments.print_config) {
+    std::cout << spec::to_toml(config.config, &config.origins);
+    return;
+  }
+  const StopSignals signals({SIGINT, SIGTERM, SIGUSR1});
+  std::signal(SIGPIPE, SIG_IGN);  // nobody reading the progress is no reason to stop
+  TrainProgress progress(arguments.quiet, live_terminal());
+  if (std::getenv("OPENBLAS_CORETYPE") != nullptr && config.config.train.precision == spec::Precision::kF32) {
+    progress.on_notice("OPENBLAS_CORETYPE is set, which slows float32 products; unset it unless you mean it");
+  }
+  train::RunEnd end;
+  try {
+    end = train::run_training(std::move(config), run_options(arguments, signals), progress);
+  } catch (const c10::Error& error) {
+    rethrow(error);
+  }
+  if (arguments.json) print_summary(progress, end == train::RunEnd::kDone);
+  if (end == train::RunEnd::kStopped) {
+    base::fail(base::ErrorKind::kStopped, "train", "stopped after step " + std::to_string(progress.last_step()),
+               progress.last_checkpoint(), "the same command with --resume auto goes on");
+  }
+}
+
+}  // namespace
+
+void add_train(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("train", "Train a model; docs/training.md tells the whole story");
+  const auto arguments = std::make_shared<TrainArguments>();
+  command->add_option("config", arguments->config, "a preset, or a .toml or .json file")->required();
+  command->add_option("settings", arguments->overrides, "section.key=value, later ones win");
+  command
+      ->add_option("--resume", arguments->resume,
+                   "auto: from the newest undamaged checkpoint of output.dir, or begin; PATH: from that one; never")
+      ->capture_default_str();
+  command->add_option("--init", arguments->init, "begin with the weights of this model folder");
+  command->add_option("-t,--threads", arguments->threads, "0: as many as there are cores")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  command->add_flag("--print-config", arguments->print_config, "print the resolved configuration and leave");
+  command->add_flag("-q,--quiet", arguments->quiet, "no progress; alarms and notices only");
+  command->add_flag("--json", arguments->json, "print one object at the end: how it ended, step, checkpoint");
+  command->footer(
+      "Exit codes: 0 done, 3 bad configuration or data, 4 input/output (a full disk), 5 no usable checkpoint,\n"
+      "6 loss or gradient not finite, 75 stopped by SIGINT, SIGTERM or SIGUSR1 after saving (a second one leaves).");
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace dsmoe::apps

@@ -1,0 +1,14 @@
+// Every subcommand of `dsmoe-train`, one line each.
+#pragma once
+
+#include "apps/command.h"
+
+namespace dsmoe::apps {
+
+void add_train(CLI::App& program);
+
+inline const std::vector<AddCommand> kTrainingCommands = {
+    add_train,
+};
+
+}  // namespace dsmoe::apps

@@ -1,0 +1,168 @@
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/error.h"
+#include "data/manifest.h"
+#include "data/model_folder.h"
+#include "data/model_folder_writer.h"
+#include "data/safetensors.h"
+#include "data/safetensors_writer.h"
+
+namespace dsmoe::train {
+namespace {
+
+namespace fs = base::fs;
+using base::Json;
+
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kStateFile = "trainer_state.json";
+constexpr const char* kConfigFile = "run.toml";
+constexpr const char* kFirst = "first_moment.";
+constexpr const char* kSecond = "second_moment.";
+
+std::span<const float> floats_of(const torch::Tensor& tensor) {
+  return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
+}
+
+void write_moments(const fs::path& path, const AdamW& optimizer, base::FileSystem& files) {
+  std::vector<data::TensorDeclaration> tensors;
+  const auto declare = [&](const char* prefix) {
+    for (const Parameter& p : optimizer.parameters()) {
+      tensors.push_back({prefix + p.name, data::Dtype::kF32, p.value.sizes().vec()});
+    }
+  };
+  declare(kFirst);
+  declare(kSecond);
+  data::SafetensorsWriter writer(path, std::move(tensors), {}, files);
+  const size_t count = optimizer.parameters().size();
+  for (size_t i = 0; i < count; ++i) writer.append(std::as_bytes(floats_of(optimizer.first_moment(i))));
+  for (size_t i = 0; i < count; ++i) writer.append(std::as_bytes(floats_of(optimizer.second_moment(i))));
+  writer.finish();
+}
+
+void read_moment(const data::SafetensorsFile& file, const std::string& name, const torch::Tensor& into) {
+  const data::TensorView view = file.tensor(name);
+  if (view.dtype != data::Dtype::kF32 || view.shape != into.sizes().vec()) {
+    base::fail_invalid("checkpoint", "the optimiser's state does not fit the model", name,
+                       "the checkpoint is of another model");
+  }
+  std::memcpy(into.data_ptr<float>(), view.bytes.data(), view.bytes.size());
+}
+
+// Keys that do not decide what a step computes.
+bool may_change(const std::string& key) {
+  constexpr std::array<std::string_view, 9> kFree = {"train.steps",
+                                                     "train.log_every",
+                                                     "train.validate_every",
+                                                     "train.validate_tokens",
+                                                     "train.checkpoint_every",
+                                                     "train.keep_checkpoints",
+                                                     "train.sample_every",
+                                                     "data.path",
+                                                     "output.dir"};
+  return std::find(kFree.begin(), kFree.end(), key) != kFree.end() || key.rfind("plan.", 0) == 0;
+}
+
+}  // namespace
+
+Json TrainerState::to_json() const {
+  return {{"format", "dsmoe trainer state 1"},
+          {"step", step},
+          {"tokens", tokens},
+          {"random", {{"seed", seed}, {"step", step}}},
+          {"data", {{"hash", data_hash}, {"next_step", step}}},
+          {"threads", threads},
+          {"validation_due", validation_due},
+          {"router_watch", router_watch}};
+}
+
+TrainerState TrainerState::from_json(const Json& json, const std::string& where) {
+  const std::string format = base::require_string(json, "format", where);
+  if (format != "dsmoe trainer state 1") {
+    base::fail_invalid(where, "format must be dsmoe trainer state 1", base::in_quotes(format));
+  }
+  TrainerState state;
+  state.step = base::require_int(json, "step", 0, INT64_MAX, where);
+  state.tokens = base::require_int(json, "tokens", 0, INT64_MAX, where);
+  state.seed = base::require_int(base::require_member(json, "random", where), "seed", INT64_MIN, INT64_MAX, where);
+  state.data_hash = base::require_string(base::require_member(json, "data", where), "hash", where);
+  state.threads = static_cast<int>(base::require_int(json, "threads", 0, 1 << 20, where));
+  state.validation_due = base::require_bool(json, "validation_due", where);
+  state.router_watch = base::require_member(json, "router_watch", where);
+  if (!state.router_watch.is_array()) base::fail_invalid(where, "router_watch must be a list");
+  return state;
+}
+
+uint64_t write_checkpoint(const fs::path& path, const CheckpointSource& source, base::FileSystem& files,
+                          const base::ParallelFor& parallel) {
+  base::FolderWriter folder(path, files);
+  data::ModelFolderOptions options;
+  options.dtype = data::Dtype::kF32;
+  options.tokenizer_from = source.tokenizer_from;
+  data::ModelFolderWriter weights(folder.path(), source.model.config(), options, files);
+  uint64_t moments = 0;
+  for (const Parameter& p : source.optimizer.parameters()) moments += 2 * p.value.nbytes();
+  base::require_free_space(path, weights.bytes_on_disk() + moments + (1 << 20), "train");
+  source.model.save(weights);
+  weights.finish();
+  write_moments(folder.path() / kOptimizerFile, source.optimizer, files);
+  folder.write_file(kStateFile, base::dump_json(source.state.to_json(), 1) + "\n");
+  folder.write_file(kConfigFile, spec::to_toml(source.config.config, &source.config.origins));
+  data::write_manifest(folder.path(), {{"step", source.state.step}}, files, parallel);
+  uint64_t bytes = 0;
+  for (const auto& file : fs::directory_iterator(folder.path())) bytes += file.file_size();
+  folder.commit();
+  return bytes;
+}
+
+CheckpointInfo open_checkpoint(const fs::path& path) {
+  CheckpointInfo info;
+  info.path = path;
+  const std::string where = (path / kStateFile).string();
+  info.state = TrainerState::from_json(base::parse_json(base::read_file(where), where), where);
+  info.config = spec::resolve((path / kConfigFile).string()).config;
+  return info;
+}
+
+std::string first_difference(const spec::RunConfig& before, const spec::RunConfig& now) {
+  for (const std::string& difference : spec::differences(before, now)) {
+    if (!may_change(difference.substr(0, difference.find(':')))) return difference;
+  }
+  return {};
+}
+
+void require_same_run(const CheckpointInfo& checkpoint, const spec::RunConfig& config, const std::string& data_hash) {
+  const std::string hint = "a run keeps its configuration; train in another output.dir, or set it back";
+  const std::string difference = first_difference(checkpoint.config, config);
+  if (!difference.empty()) {
+    base::fail_invalid("resume", "the checkpoint is of another configuration", difference, hint);
+  }
+  if (checkpoint.state.data_hash != data_hash) {
+    base::fail_invalid("resume", "the checkpoint was trained on other data",
+                       "data.path holds " + data_hash + ", the run began with " + checkpoint.state.data_hash, hint);
+  }
+  if (config.train.steps < checkpoint.state.step) {
+    base::fail_invalid("resume", "train.steps is below the checkpoint's step",
+                       std::to_string(config.train.steps) + " and " + std::to_string(checkpoint.state.step));
+  }
+}
+
+void load_checkpoint(const CheckpointInfo& checkpoint, model::Transformer& model, AdamW& optimizer) {
+  const data::ModelFolder folder = data::ModelFolder::open(checkpoint.path);
+  if (folder.config() != model.config()) {
+    base::fail_invalid("checkpoint", "config.json is of another model", checkpoint.path.string());
+  }
+  model.load(folder);
+  const data::SafetensorsFile moments(checkpoint.path / kOptimizerFile);
+  for (size_t i = 0; i < optimizer.parameters().size(); ++i) {
+    read_moment(moments, kFirst + optimizer.parameters()[i].name, optimizer.first_moment(i));
+    read_moment(moments, kSecond + optimizer.parameters()[i].name, optimizer.second_moment(i));
+  }
+  optimizer.set_updates(checkpoint.state.step);
+  optimizer.zero_gradients();
+}
+
+}  // namespace dsmoe::train

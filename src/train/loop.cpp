@@ -1,0 +1,196 @@
+#include "train/loop.h"
+
+#include <chrono>
+
+#include "base/error.h"
+#include "data/model_folder.h"
+#include "train/checkpoint.h"
+#include "train/records.h"
+#include "train/router_watch.h"
+#include "train/run_folder.h"
+#include "train/run_plan.h"
+#include "train/sample.h"
+#include "train/trainer.h"
+#include "train/validate.h"
+
+namespace dsmoe::train {
+namespace {
+
+namespace fs = base::fs;
+using Clock = std::chrono::steady_clock;
+
+bool is_due(int64_t step, int64_t every, int64_t last) { return step == last || (every > 0 && step % every == 0); }
+
+// Everything a run in progress holds.
+class Run {
+ public:
+  Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunListener& listener);
+  RunEnd to_the_end();
+
+ private:
+  void announce();
+  void one_step();
+  void validate_if_due();
+  void sample_if_due();
+  void save();
+  void raise(const AlarmRecord& alarm);
+
+  const RunPlan& plan_;
+  const spec::RunConfig& config_;
+  RunFolder& folder_;
+  const RunOptions& options_;
+  RunListener& listener_;
+  Trainer trainer_;
+  RunRecords records_;
+  RouterWatch watch_;
+  std::optional<data::ValidationWindows> windows_;
+  std::optional<data::Tokenizer> tokenizer_;
+  bool validation_due_ = false;
+  fs::path saved_as_;      // the newest checkpoint
+  int64_t saved_at_ = -1;  // and its step
+};
+
+RunPosition position_of(const RunPlan& plan) {
+  return {plan.step(), plan.checkpoint && plan.checkpoint->state.validation_due};
+}
+
+Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunListener& listener)
+    : plan_(plan),
+      config_(plan.config.config),
+      folder_(folder),
+      options_(options),
+      listener_(listener),
+      trainer_(config_, plan.data->train, options.parallel_for),
+      records_(folder.path(), position_of(plan), config_.train.log_every, *options.files),
+      watch_(config_.model.num_experts_per_tok) {
+  if (plan.checkpoint) {
+    load_checkpoint(*plan.checkpoint, trainer_.model(), trainer_.optimizer());
+    trainer_.go_to(plan.step());
+    watch_.restore(plan.checkpoint->state.router_watch);
+    validation_due_ = plan.checkpoint->state.validation_due;
+    saved_at_ = plan.step();
+    saved_as_ = plan.checkpoint->path;
+  } else if (!options.init_path.empty()) {
+    trainer_.model().load(data::ModelFolder::open(options.init_path));
+  }
+  if (plan.data->valid) {
+    windows_.emplace(*plan.data->valid, config_.train.sequence_length, config_.train.validate_tokens);
+  }
+  if (config_.train.sample_every > 0) tokenizer_ = data::Tokenizer::load(plan.data->train.folder());
+}
+
+void Run::announce() {
+  RunStart start;
+  start.output = folder_.path().string();
+  start.step = plan_.step();
+  start.steps = config_.train.steps;
+  start.resumed_from = saved_as_.string();
+  for (const Parameter& p : trainer_.optimizer().parameters()) start.parameters += p.value.numel();
+  start.tokens_per_step = config_.train.tokens_per_step();
+  records_.add_line(start.to_json());
+  listener_.on_start(start);
+}
+
+RunEnd Run::to_the_end() {
+  announce();
+  validate_if_due();
+  while (trainer_.steps_done() < config_.train.steps && !options_.stop()) {
+    one_step();
+    validate_if_due();
+    sample_if_due();
+    if (is_due(trainer_.steps_done(), config_.train.checkpoint_every, config_.train.steps)) save();
+  }
+  const bool done = trainer_.steps_done() == config_.train.steps && !validation_due_;
+  if (saved_at_ != trainer_.steps_done() && trainer_.steps_done() > 0) save();
+  records_.sync();
+  return done ? RunEnd::kDone : RunEnd::kStopped;
+}
+
+void Run::one_step() {
+  StepRecord record;
+  try {
+    record = trainer_.step();
+  } catch (const base::Error& error) {
+    if (error.kind() != base::ErrorKind::kNonFinite) throw;
+    records_.sync();
+    const std::string good = saved_as_.empty() ? "none yet" : saved_as_.string();
+    throw base::Error(error.kind(), std::string(error.what()) + "; last good checkpoint: " + good);
+  }
+  records_.add(record);
+  listener_.on_step(record);
+  for (const AlarmRecord& alarm : watch_.observe(record.step, record.layers)) raise(alarm);
+  if (const auto alarm = records_.take_alarm()) raise(*alarm);
+  validation_due_ = windows_ && is_due(record.step, config_.train.validate_every, config_.train.steps);
+}
+
+void Run::raise(const AlarmRecord& alarm) {
+  records_.add_line(alarm.to_json());
+  listener_.on_alarm(alarm);
+}
+
+void Run::validate_if_due() {
+  if (!validation_due_) return;
+  const auto record =
+      validate(trainer_.model(), *plan_.data->valid, *windows_, config_.train.micro_batch, options_.stop);
+  if (!record) return;  // stopped: still owed, and the checkpoint says so
+  ValidationRecord stamped = *record;
+  stamped.step = trainer_.steps_done();
+  records_.add(stamped);
+  listener_.on_validation(stamped);
+  validation_due_ = false;
+}
+
+void Run::sample_if_due() {
+  const int64_t step = trainer_.steps_done();
+  if (!tokenizer_ || !is_due(step, config_.train.sample_every, config_.train.steps)) return;
+  const SampleRecord record{
+      step, sample_text(trainer_.model(), *tokenizer_, {.seed = static_cast<uint64_t>(config_.train.seed)})};
+  records_.add_line(record.to_json());
+  listener_.on_sample(record);
+}
+
+void Run::save() {
+  const auto start = Clock::now();
+  records_.sync();  // a checkpoint is never newer than the records before it
+  const int64_t step = trainer_.steps_done();
+  const TrainerState state{.step = step,
+                           .tokens = trainer_.tokens(),
+                           .seed = config_.train.seed,
+                           .threads = options_.threads,
+                           .data_hash = plan_.data->train.hash(),
+                           .validation_due = validation_due_,
+                           .router_watch = watch_.state()};
+  const fs::path path = folder_.checkpoint_path(step);
+  const uint64_t bytes =
+      write_checkpoint(path, {trainer_.model(), trainer_.optimizer(), state, plan_.config, plan_.data->train.folder()},
+                       *options_.files, options_.parallel_for);
+  saved_at_ = step;
+  saved_as_ = path;
+  folder_.publish(step, config_.train.keep_checkpoints);
+  const CheckpointRecord record{step, path.string(), bytes,
+                                std::chrono::duration<double>(Clock::now() - start).count()};
+  records_.add_line(record.to_json());
+  listener_.on_checkpoint(record);
+}
+
+void require_places(const spec::RunConfig& config) {
+  if (config.data.path.empty()) {
+    base::fail_invalid("train", "data.path must name a folder made by dsmoe data build", "nothing",
+                       "set data.path=FOLDER");
+  }
+  if (config.output.dir.empty()) {
+    base::fail_invalid("train", "output.dir must name a folder for the results", "nothing", "set output.dir=FOLDER");
+  }
+}
+
+}  // namespace
+
+RunEnd run_training(spec::ResolvedConfig config, const RunOptions& options, RunListener& listener) {
+  require_places(config.config);
+  RunFolder folder(config.config.output.dir, *options.files);
+  const RunPlan plan = plan_run(std::move(config), folder, options, listener);
+  Run run(plan, folder, options, listener);
+  return run.to_the_end();
+}
+
+}  // namespace dsmoe::train

@@ -1,0 +1,55 @@
+// A whole run: find where it stands, then step, record, validate, save, until the steps are done or somebody says stop.
+//
+// Nothing here prints or reads signals: what happens goes to a RunListener, and the wish to stop comes as a flag.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/file.h"
+#include "base/parallel.h"
+#include "spec/settings.h"
+#include "train/record.h"
+
+namespace dsmoe::train {
+
+enum class Resume {
+  kNever,  ///< begin; refuse an output folder that holds a run
+  kAuto,   ///< from the newest undamaged checkpoint, or begin where there is none
+  kPath,   ///< from the one named
+};
+
+struct RunOptions {
+  Resume resume = Resume::kNever;
+  base::fs::path resume_path;  ///< for kPath
+  base::fs::path init_path;    ///< begin with the weights of this model folder; empty: with random ones
+  int threads = 1;
+  base::ParallelFor parallel_for = base::serial_for;
+  /// Asked between pieces of work: true means finish the step at hand, save, return kStopped.
+  std::function<bool()> stop = [] { return false; };
+  base::FileSystem* files = &base::real_files();
+  double step_seconds = 0;  ///< what a step takes, for train.minutes; 0: measured
+};
+
+/// Hears what happens, in order, on the thread that trains.
+class RunListener {
+ public:
+  virtual ~RunListener() = default;
+  virtual void on_notice(const std::string&) {}  ///< one sentence
+  virtual void on_start(const RunStart&) {}
+  virtual void on_step(const StepRecord&) {}
+  virtual void on_validation(const ValidationRecord&) {}
+  virtual void on_checkpoint(const CheckpointRecord&) {}
+  virtual void on_alarm(const AlarmRecord&) {}
+  virtual void on_sample(const SampleRecord&) {}
+};
+
+enum class RunEnd { kDone, kStopped };
+
+/// Trains. With train.minutes the number of steps is measured and fixed before the first one.
+/// Throws Error: kInvalid (configuration, data, another run's checkpoint), kIo (a full disk: the last checkpoint stays
+/// whole), kNoCheckpoint, kNonFinite (naming the last good checkpoint).
+RunEnd run_training(spec::ResolvedConfig config, const RunOptions& options, RunListener& listener);
+
+}  // namespace dsmoe::train

@@ -1,0 +1,64 @@
+// A run's output folder: who may write in it, and which checkpoints it holds.
+//
+//   OUT/run.toml            the resolved configuration, with where each value came from
+//   OUT/metrics.jsonl       records (record.h); OUT/tensorboard/ beside it
+//   OUT/step-00001000/      checkpoints (checkpoint.h); they appear whole or not at all
+//   OUT/latest              a link to the newest, for people; resuming does not trust it
+//   OUT/aside-step-...      a checkpoint that a resumed run went back behind; never looked at again
+//
+// A checkpoint is judged by its manifest alone here: every file present, of its size and checksum.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/parallel.h"
+
+namespace dsmoe::train {
+
+struct CheckpointPlace {
+  int64_t step = 0;
+  base::fs::path path;
+};
+
+/// What looking for a checkpoint found.
+struct CheckpointSearch {
+  std::optional<CheckpointPlace> newest;  ///< the newest undamaged one
+  std::vector<std::string> damaged;       ///< newer ones that were passed over: a line each with the reason
+};
+
+class RunFolder {
+ public:
+  /// Makes the folder if need be and locks it; throws Error(kIo) when another process is training there. Removes what
+  /// a killed process left half-made.
+  RunFolder(const base::fs::path& path, base::FileSystem& files = base::real_files());
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  const base::fs::path& path() const { return path_; }
+  base::fs::path checkpoint_path(int64_t step) const;
+  /// Ascending, unjudged.
+  std::vector<CheckpointPlace> checkpoints() const;
+  /// True when a run has left records or checkpoints here.
+  bool in_use() const;
+  /// Scans backwards and judges until one is whole. Throws Error(kNoCheckpoint) when there are some and all are
+  /// damaged.
+  CheckpointSearch find_newest(const base::ParallelFor& parallel = base::serial_for) const;
+
+  /// Renames checkpoints after `step`: a run that goes back to `step` makes its own.
+  std::vector<std::string> set_aside_after(int64_t step);
+  /// Called when the checkpoint of `step` is durable: points `latest` at it, then removes the oldest so that `keep`
+  /// stay. Never removes that of `step` or a newer one.
+  void publish(int64_t step, int64_t keep);
+
+ private:
+  void remove_leftovers();
+  base::fs::path path_;
+  base::FileSystem& files_;
+  int lock_ = -1;
+};
+
+}  // namespace dsmoe::train

@@ -1,0 +1,160 @@
+// Output folders: locks, leftovers, finding the newest whole checkpoint, retention.
+#include "train/run_folder.h"
+
+#include <gtest/gtest.h>
+
+#include "data/manifest.h"
+#include "train/test_support.h"
+
+namespace dsmoe::train {
+namespace {
+
+namespace fs = base::fs;
+using testing::error_of;
+using testing::overwrite;
+using testing::quick_files;
+using testing::TempFolder;
+
+void make_checkpoint(const RunFolder& folder, int64_t step) {
+  base::FolderWriter writer(folder.checkpoint_path(step), quick_files());
+  writer.write_file("weights", "of step " + std::to_string(step));
+  data::write_manifest(writer.path(), {}, quick_files());
+  writer.commit();
+}
+
+std::vector<int64_t> steps_of(const RunFolder& folder) {
+  std::vector<int64_t> steps;
+  for (const CheckpointPlace& place : folder.checkpoints()) steps.push_back(place.step);
+  return steps;
+}
+
+TEST(RunFolder, OnlyOneTrainsInIt) {
+  const TempFolder temp("lock");
+  const RunFolder first(temp.path() / "run");
+  const base::Error error = error_of([&] { RunFolder second(temp.path() / "run"); });
+  EXPECT_EQ(error.kind(), base::ErrorKind::kIo);
+  EXPECT_NE(std::string(error.what()).find("another process"), std::string::npos);
+}
+
+TEST(RunFolder, LeftoversOfAKilledProcessGo) {
+  const TempFolder temp("leftovers");
+  fs::create_directories(temp.path() / ".step-00000004.tmp-123" / "deep");
+  fs::create_directories(temp.path() / ".step-00000002.tmp-removed");
+  overwrite(temp.path() / ".run.toml.tmp-123", "x");
+  overwrite(temp.path() / ".keep", "somebody's own");
+  const RunFolder folder(temp.path(), quick_files());
+  EXPECT_FALSE(fs::exists(temp.path() / ".step-00000004.tmp-123"));
+  EXPECT_FALSE(fs::exists(temp.path() / ".step-00000002.tmp-removed"));
+  EXPECT_FALSE(fs::exists(temp.path() / ".run.toml.tmp-123"));
+  EXPECT_TRUE(fs::exists(temp.path() / ".keep"));
+  EXPECT_FALSE(folder.in_use());
+}
+
+TEST(RunFolder, NamesThatAreNoCheckpointsAreLeftAlone) {
+  const TempFolder temp("names");
+  for (const char* name : {"step-1", "step-0000000x", "step-00000001-copy", "aside-step-00000001", "steps"}) {
+    fs::create_directories(temp.path() / name);
+  }
+  overwrite(temp.path() / "step-00000002", "a file");
+  RunFolder folder(temp.path(), quick_files());
+  EXPECT_TRUE(steps_of(folder).empty());
+  make_checkpoint(folder, 123456789);
+  EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{123456789})) << "more digits than eight are fine";
+}
+
+TEST(RunFolder, DamagedCheckpointsArePassedOverAndNamed) {
+  const TempFolder temp("damaged");
+  const RunFolder folder(temp.path(), quick_files());
+  EXPECT_FALSE(folder.find_newest().newest);
+  for (const int64_t step : {2, 4, 6}) make_checkpoint(folder, step);
+  EXPECT_EQ(folder.find_newest().newest->step, 6);
+  overwrite(folder.checkpoint_path(6) / "weights", "of step 7");
+  const CheckpointSearch search = folder.find_newest();
+  EXPECT_EQ(search.newest->step, 4);
+  ASSERT_EQ(search.damaged.size(), 1U);
+  EXPECT_NE(search.damaged[0].find("step-00000006"), std::string::npos);
+  fs::remove(folder.checkpoint_path(4) / "manifest.json");
+  fs::remove(folder.checkpoint_path(2) / "weights");
+  const base::Error error = error_of([&] { folder.find_newest(); });
+  EXPECT_EQ(error.exit_code(), 5);
+}
+
+TEST(RunFolder, RetentionKeepsTheNewestAndNeverTheDeadOnly) {
+  const TempFolder temp("retention");
+  RunFolder folder(temp.path(), quick_files());
+  for (const int64_t step : {2, 4, 6, 8}) {
+    make_checkpoint(folder, step);
+    folder.publish(step, 2);
+  }
+  EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{6, 8}));
+  EXPECT_EQ(fs::read_symlink(temp.path() / "latest"), "step-00000008");
+  folder.publish(8, 1);
+  EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{8}));
+  // whatever lies above the published step is not the publisher's to remove, nor is the published one
+  make_checkpoint(folder, 9);
+  make_checkpoint(folder, 10);
+  folder.publish(8, 1);
+  EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{8, 9, 10}));
+}
+
+TEST(RunFolder, WhatIsNewerIsSetAsideNotRemoved) {
+  const TempFolder temp("aside");
+  RunFolder folder(temp.path(), quick_files());
+  for (const int64_t step : {2, 4, 6}) make_checkpoint(folder, step);
+  EXPECT_EQ(folder.set_aside_after(2).size(), 2U);
+  EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{2}));
+  make_checkpoint(folder, 4);
+  folder.set_aside_after(2);
+  EXPECT_TRUE(fs::exists(temp.path() / "aside-step-00000004"));
+  EXPECT_TRUE(fs::exists(temp.path() / "aside-step-00000004-2"));
+  EXPECT_TRUE(folder.set_aside_after(2).empty());
+}
+
+// The k-th call on the disk fails, for every k: whatever happens, a whole checkpoint can be found.
+class FailingFiles : public base::FileSystem {
+ public:
+  explicit FailingFiles(int fail_at) : left_(fail_at) {}
+  bool failed() const { return left_ <= 0; }
+  void rename(const fs::path& from, const fs::path& to) override {
+    tick(to);
+    base::FileSystem::rename(from, to);
+  }
+  void remove_all(const fs::path& path) override {
+    tick(path);
+    base::FileSystem::remove_all(path);
+  }
+  void sync_directory(const fs::path& path) override { tick(path); }
+  void create_symlink(const fs::path& target, const fs::path& link) override {
+    tick(link);
+    base::FileSystem::create_symlink(target, link);
+  }
+
+ private:
+  void tick(const fs::path& path) {
+    if (--left_ == 0) base::fail_io("test", "injected", path.string(), ENOSPC);
+  }
+  int left_;
+};
+
+TEST(RunFolder, RetentionSurvivesEveryFailingCall) {
+  int failures = 0;
+  for (int k = 1;; ++k) {
+    const TempFolder temp("retention_faults");
+    FailingFiles files(k);
+    {
+      RunFolder whole(temp.path(), quick_files());
+      for (const int64_t step : {2, 4, 6, 8}) make_checkpoint(whole, step);
+    }
+    RunFolder folder(temp.path(), files);
+    const base::Error error = error_of([&] { folder.publish(8, 2); });
+    EXPECT_EQ(folder.find_newest().newest->step, 8);
+    for (const CheckpointPlace& place : folder.checkpoints()) EXPECT_NO_THROW(data::verify_manifest(place.path));
+    if (!files.failed()) break;
+    EXPECT_EQ(error.exit_code(), 4);
+    ++failures;
+  }
+  EXPECT_GE(failures, 10) << "link, rename and removal all had their turn";
+}
+
+}  // namespace
+}  // namespace dsmoe::train

@@ -1,0 +1,125 @@
+#include "train/run_plan.h"
+
+#include <chrono>
+
+#include "base/error.h"
+#include "data/manifest.h"
+#include "train/trainer.h"
+
+namespace dsmoe::train {
+namespace {
+
+namespace fs = base::fs;
+using base::fail_invalid;
+
+std::unique_ptr<RunData> open_data(const std::string& path) {
+  auto data = std::make_unique<RunData>(RunData{data::TokenDataset::open(path, "train"), std::nullopt});
+  data::TokenDataset valid = data::TokenDataset::open(path, "valid");
+  if (valid.total_tokens() > 0) data->valid.emplace(std::move(valid));
+  return data;
+}
+
+// The tokens that begin and end a document are the tokenizer's to say. A value that somebody set must agree.
+void take_border(spec::ResolvedConfig& config, const char* key, int64_t& member, int32_t of_data) {
+  if (of_data < 0 || member == of_data) return;
+  if (config.origins.contains(key)) {
+    fail_invalid("train", std::string(key) + " differs from the data's tokenizer",
+                 std::to_string(member) + " and " + std::to_string(of_data), "leave it out: the data says it");
+  }
+  member = of_data;
+  config.origins[key] = "data";
+}
+
+void fit_to_data(spec::ResolvedConfig& config, const data::TokenDataset& data) {
+  if (data.vocab_size() > config.config.model.vocab_size) {
+    fail_invalid("train", "the data's vocabulary is larger than model.vocab_size",
+                 std::to_string(data.vocab_size()) + " and " + std::to_string(config.config.model.vocab_size),
+                 "set model.vocab_size=" + std::to_string(data.vocab_size()) + " or build the data anew");
+  }
+  take_border(config, "model.bos_token_id", config.config.model.bos_token_id, data.bos_id());
+  take_border(config, "model.eos_token_id", config.config.model.eos_token_id, data.eos_id());
+}
+
+// The checkpoint to go on from, if any; its files have been compared with their checksums.
+std::optional<CheckpointInfo> choose_checkpoint(RunFolder& folder, const RunOptions& options, RunListener& listener) {
+  switch (options.resume) {
+    case Resume::kNever:
+      if (folder.in_use()) {
+        fail_invalid("train", "the output folder holds a run already", folder.path().string(),
+                     "continue it with --resume auto, or name another output.dir");
+      }
+      return std::nullopt;
+    case Resume::kPath:
+      if (folder.in_use() && !fs::equivalent(fs::absolute(options.resume_path).parent_path(), folder.path())) {
+        fail_invalid("resume", "the checkpoint lies outside the output folder, which holds a run of its own",
+                     options.resume_path.string(), "name another output.dir");
+      }
+      data::verify_manifest(options.resume_path, options.parallel_for);
+      return open_checkpoint(options.resume_path);
+    case Resume::kAuto:
+      break;
+  }
+  const CheckpointSearch search = folder.find_newest(options.parallel_for);
+  for (const std::string& damaged : search.damaged) listener.on_notice(damaged + "; going back to the one before");
+  if (!search.newest) return std::nullopt;
+  return open_checkpoint(search.newest->path);
+}
+
+// A run that was cut before its first checkpoint has its steps in run.toml only.
+std::optional<int64_t> steps_written_before(const fs::path& file, const spec::RunConfig& config) {
+  if (!fs::exists(file)) return std::nullopt;
+  const spec::RunConfig before = spec::resolve(file.string()).config;
+  return first_difference(before, config).empty() ? std::optional(before.train.steps) : std::nullopt;
+}
+
+// Turns train.minutes into train.steps, once in a run's life.
+void fix_steps(RunPlan& plan, const RunFolder& folder, const RunOptions& options, RunListener& listener) {
+  spec::TrainConfig& train = plan.config.config.train;
+  if (train.minutes <= 0) return;
+  plan.config.origins["train.steps"] = "measured for train.minutes";
+  if (plan.checkpoint) {
+    train.steps = plan.checkpoint->config.train.steps;
+    return;
+  }
+  if (options.resume == Resume::kAuto) {
+    if (const auto steps = steps_written_before(folder.path() / "run.toml", plan.config.config)) {
+      train.steps = *steps;
+      return;
+    }
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const double step_seconds = options.step_seconds > 0
+                                  ? options.step_seconds
+                                  : measure_step_seconds(plan.config.config, plan.data->train, options.parallel_for);
+  const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  train.steps = steps_for_minutes(train, step_seconds, spent);
+  char text[160];
+  std::snprintf(text, sizeof text, "a step takes %.3g s: %lld steps fill %.4g minutes", step_seconds,
+                static_cast<long long>(train.steps), train.minutes);
+  listener.on_notice(text);
+}
+
+}  // namespace
+
+RunPlan plan_run(spec::ResolvedConfig config, RunFolder& folder, const RunOptions& options, RunListener& listener) {
+  RunPlan plan;
+  plan.config = std::move(config);
+  plan.data = open_data(plan.config.config.data.path);
+  fit_to_data(plan.config, plan.data->train);
+  plan.checkpoint = choose_checkpoint(folder, options, listener);
+  fix_steps(plan, folder, options, listener);
+  if (plan.checkpoint) {
+    require_same_run(*plan.checkpoint, plan.config.config, plan.data->train.hash());
+    if (plan.checkpoint->state.threads != options.threads) {
+      listener.on_notice("the run began with " + std::to_string(plan.checkpoint->state.threads) + " threads and has " +
+                         std::to_string(options.threads) + " now: the last bits of sums may differ");
+    }
+  }
+  for (const std::string& name : folder.set_aside_after(plan.step())) {
+    listener.on_notice("set aside " + name + ", which is newer than where the run goes on");
+  }
+  base::write_file(folder.path() / "run.toml", spec::to_toml(plan.config.config, &plan.config.origins), *options.files);
+  return plan;
+}
+
+}  // namespace dsmoe::train

@@ -1,0 +1,143 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "train/layer_loads.h"
+#include "train/schedule.h"
+
+namespace dsmoe::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kRoutingStream = 0x726f757465;  // random second experts: a stream of their own
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+moe::TrainingOptions training_options(const spec::TrainConfig& t) {
+  return {.aux_loss_alpha = t.aux_loss_alpha,
+          .seq_aux = t.seq_aux,
+          .first_choice_aux = t.first_choice_aux,
+          .device_aux_loss_alpha = t.device_aux_loss_alpha,
+          .comm_aux_loss_alpha = t.comm_aux_loss_alpha,
+          .n_device_groups = t.n_device_groups,
+          .z_loss_alpha = t.z_loss_alpha,
+          .capacity_factor = t.capacity_factor,
+          .random_second_expert = t.random_second_expert};
+}
+
+model::TransformerOptions transformer_options(const spec::TrainConfig& t) {
+  return {.compute = t.precision == spec::Precision::kBf16 ? torch::kBFloat16 : torch::kFloat32,
+          .master = torch::kFloat32,
+          .recompute = t.recompute};
+}
+
+// Matrices decay; norms do not (nor biases: router biases are no parameters at all).
+std::vector<Parameter> optimised(const model::Transformer& model) {
+  std::vector<Parameter> parameters;
+  for (const model::Parameter& p : model.parameters()) {
+    parameters.push_back({p.name, p.value, p.role != spec::TensorRole::kNorm});
+  }
+  return parameters;
+}
+
+}  // namespace
+
+Trainer::Trainer(const spec::RunConfig& config, const data::TokenDataset& train_data, base::ParallelFor parallel_for)
+    : config_(config),
+      batches_(train_data, static_cast<uint64_t>(config.train.seed), config.train.sequence_length, config.data.weights),
+      model_(config.model, training_options(config.train), transformer_options(config.train)),
+      optimizer_(optimised(model_),
+                 {.beta1 = config.train.beta1,
+                  .beta2 = config.train.beta2,
+                  .eps = config.train.adam_eps,
+                  .weight_decay = config.train.weight_decay},
+                 std::move(parallel_for)) {
+  model_.initialise(static_cast<uint64_t>(config.train.seed));
+}
+
+model::Batch Trainer::read_batch(int64_t micro) const {
+  const spec::TrainConfig& t = config_.train;
+  const int64_t B = t.micro_batch, S = t.sequence_length;
+  model::Batch batch;
+  batch.ids_BS = torch::empty({B, S}, torch::kLong);
+  batch.targets_BS = torch::empty({B, S}, torch::kLong);
+  std::vector<int32_t> row(static_cast<size_t>(S + 1));
+  for (int64_t b = 0; b < B; ++b) {
+    int domain = 0;
+    batches_.sequence(step_, micro * B + b, t.global_batch, row, domain);
+    std::copy(row.begin(), row.end() - 1, batch.ids_BS.data_ptr<int64_t>() + b * S);
+    std::copy(row.begin() + 1, row.end(), batch.targets_BS.data_ptr<int64_t>() + b * S);
+  }
+  const auto index = static_cast<uint64_t>(step_ * t.micro_batches() + micro);
+  batch.random_key = base::random_bits(static_cast<uint64_t>(t.seed), kRoutingStream, index);
+  return batch;
+}
+
+StepRecord Trainer::step() {
+  const auto start = Clock::now();
+  const spec::TrainConfig& train = config_.train;
+  const auto tokens = static_cast<double>(train.tokens_per_step());
+  StepRecord record;
+  record.layers = empty_loads(config_.model);
+
+  for (int64_t micro = 0; micro < train.micro_batches(); ++micro) {
+    const model::StepOutput output = model_.forward_loss(read_batch(micro), {.targets = tokens, .tokens = tokens});
+    output.total().backward();
+    record.loss += output.loss.item<double>();
+    record.balance_loss += output.balance_loss.item<double>();
+    add_loads(output.routings, record.layers);
+  }
+
+  record.grad_norm = optimizer_.gradient_norm();
+  require_finite(record.loss + record.balance_loss, record.grad_norm);
+  record.lr = learning_rate(train, step_);
+  optimizer_.update(record.lr, clip_scale(record.grad_norm, train.clip_norm));
+
+  record.step = ++step_;
+  record.tokens = step_ * train.tokens_per_step();
+  record.tokens_per_s = tokens / seconds_since(start);
+  return record;
+}
+
+void Trainer::require_finite(double loss, double grad_norm) const {
+  if (std::isfinite(loss) && std::isfinite(grad_norm)) return;
+  base::fail(base::ErrorKind::kNonFinite, "train",
+             std::isfinite(loss) ? "the gradient is not finite" : "the loss is not finite",
+             "step " + std::to_string(step_ + 1) + ", loss " + std::to_string(loss) + ", gradient norm " +
+                 std::to_string(grad_norm),
+             "the weights are as they were before this step");
+}
+
+double measure_step_seconds(const spec::RunConfig& config, const data::TokenDataset& train_data,
+                            const base::ParallelFor& parallel_for) {
+  constexpr int kWarmUp = 2, kAtLeast = 3, kAtMost = 20;
+  constexpr double kLongEnough = 5;  // seconds
+  Trainer trainer(config, train_data, parallel_for);
+  for (int i = 0; i < kWarmUp; ++i) trainer.step();
+  std::vector<double> seconds;
+  const auto start = Clock::now();
+  while (seconds.size() < kAtLeast || (seconds.size() < kAtMost && seconds_since(start) < kLongEnough)) {
+    const auto begin = Clock::now();
+    trainer.step();
+    seconds.push_back(seconds_since(begin));
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + static_cast<ptrdiff_t>(seconds.size() / 2), seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
+int64_t steps_for_minutes(const spec::TrainConfig& train, double step_seconds, double seconds_spent) {
+  // A forward pass is about a third of a step of as many tokens.
+  const double validation =
+      step_seconds / 3 * static_cast<double>(train.validate_tokens) / static_cast<double>(train.tokens_per_step());
+  double per_step = step_seconds;
+  if (train.validate_every > 0) per_step += validation / static_cast<double>(train.validate_every);
+  const double seconds = train.minutes * 60 - seconds_spent - validation;
+  return std::max<int64_t>(1, static_cast<int64_t>(seconds / per_step));
+}
+
+}  // namespace dsmoe::train

@@ -1,0 +1,57 @@
+// One training step, repeated: the model, its optimiser and its place in the run.
+//
+// step() is the whole algorithm, readable in one go (trainer.cpp). What surrounds it, records, validation, checkpoints,
+// signals, is loop.h's. Everything a step computes is a function of the configuration, the data and the step number.
+#pragma once
+
+#include <memory>
+
+#include "base/parallel.h"
+#include "data/batches.h"
+#include "data/dataset.h"
+#include "model/transformer.h"
+#include "spec/run_config.h"
+#include "train/optimizer.h"
+#include "train/record.h"
+
+namespace dsmoe::train {
+
+class Trainer {
+ public:
+  /// Initialises the model from train.seed. `train_data` must outlive this.
+  Trainer(const spec::RunConfig& config, const data::TokenDataset& train_data, base::ParallelFor parallel_for);
+
+  /// batch -> micro-batches: forward, loss, backward -> clip, AdamW, schedule -> router biases.
+  /// Throws Error(kNonFinite) before anything is changed when the loss or the gradient is not finite.
+  StepRecord step();
+
+  int64_t steps_done() const { return step_; }
+  int64_t tokens() const { return step_ * config_.train.tokens_per_step(); }
+  /// After the weights and moments of `step` have been loaded.
+  void go_to(int64_t step) { step_ = step; }
+
+  model::Transformer& model() { return model_; }
+  AdamW& optimizer() { return optimizer_; }
+  const spec::RunConfig& config() const { return config_; }
+
+ private:
+  /// Rows [micro * micro_batch, ...) of the global batch.
+  model::Batch read_batch(int64_t micro) const;
+  void require_finite(double loss, double grad_norm) const;
+
+  spec::RunConfig config_;
+  data::BatchOrder batches_;
+  model::Transformer model_;
+  AdamW optimizer_;
+  int64_t step_ = 0;
+};
+
+/// Seconds that a step of this configuration takes on this machine: the median of a few, on a trainer that is thrown
+/// away, so that measuring leaves no trace in the run.
+double measure_step_seconds(const spec::RunConfig& config, const data::TokenDataset& train_data,
+                            const base::ParallelFor& parallel_for);
+
+/// The number of steps that fill train.minutes at that speed, validations included; at least 1.
+int64_t steps_for_minutes(const spec::TrainConfig& train, double step_seconds, double seconds_spent);
+
+}  // namespace dsmoe::train
