@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "moe/bias_balancer.h"
 #include "train/layer_loads.h"
 #include "train/schedule.h"
 
@@ -45,6 +46,17 @@ std::vector<Parameter> optimised(const model::Transformer& model) {
   return parameters;
 }
 
+// How often each token occurs: what a balanced hash table is made from. Empty for every other router.
+std::vector<int64_t> token_frequencies(const spec::ModelConfig& config, const data::TokenDataset& data) {
+  std::vector<int64_t> counts;
+  if (config.router_type != spec::RouterType::kHashBalanced) return counts;
+  counts.resize(static_cast<size_t>(config.vocab_size));
+  for (int64_t document = 0; document < data.documents(); ++document) {
+    for (const int32_t id : data.tokens(document)) ++counts[static_cast<size_t>(id)];
+  }
+  return counts;
+}
+
 }  // namespace
 
 Trainer::Trainer(const spec::RunConfig& config, const data::TokenDataset& train_data, base::ParallelFor parallel_for)
@@ -57,7 +69,7 @@ Trainer::Trainer(const spec::RunConfig& config, const data::TokenDataset& train_
                   .eps = config.train.adam_eps,
                   .weight_decay = config.train.weight_decay},
                  std::move(parallel_for)) {
-  model_.initialise(static_cast<uint64_t>(config.train.seed));
+  model_.initialise(static_cast<uint64_t>(config.train.seed), token_frequencies(config.model, train_data));
 }
 
 model::Batch Trainer::read_batch(int64_t micro) const {
@@ -97,11 +109,22 @@ StepRecord Trainer::step() {
   require_finite(record.loss + record.balance_loss, record.grad_norm);
   record.lr = learning_rate(train, step_);
   optimizer_.update(record.lr, clip_scale(record.grad_norm, train.clip_norm));
+  move_router_biases(record.layers);
 
   record.step = ++step_;
   record.tokens = step_ * train.tokens_per_step();
   record.tokens_per_s = tokens / seconds_since(start);
   return record;
+}
+
+void Trainer::move_router_biases(const std::vector<LayerLoad>& loads) {
+  const spec::TrainConfig& train = config_.train;
+  if (train.bias_update_rate == 0) return;
+  const bool sign = train.bias_update_rule == spec::BiasUpdateRule::kSign;
+  const moe::BiasBalancer balancer(train.bias_update_rate, sign ? moe::BiasRule::kSign : moe::BiasRule::kProportional);
+  for (size_t i = 0; i < loads.size(); ++i) {
+    balancer.update(model_.router_biases()[i], torch::tensor(loads[i].counts_E, torch::kLong));
+  }
 }
 
 void Trainer::require_finite(double loss, double grad_norm) const {

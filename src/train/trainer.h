@@ -37,6 +37,8 @@ class Trainer {
  private:
   /// Rows [micro * micro_batch, ...) of the global batch.
   model::Batch read_batch(int64_t micro) const;
+  /// Loss-free balancing, by the loads of the whole step.
+  void move_router_biases(const std::vector<LayerLoad>& loads);
   void require_finite(double loss, double grad_norm) const;
 
   spec::RunConfig config_;
