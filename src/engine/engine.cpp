@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "engine/forward.h"
+#include "kernels/isa.h"
 
 namespace dsmoe::engine {
 
@@ -56,6 +57,7 @@ Engine Engine::load(const base::fs::path& model_folder, const EngineOptions& opt
 
 Engine::Engine(Weights weights, const EngineOptions& options) {
   DSMOE_CHECK(options.chunk > 0, "a chunk has tokens");
+  kernels::active_isa();  // an impossible DSMOE_ISA is said here, not in the middle of a pass
   impl_ = std::make_unique<Impl>(std::move(weights), options);
 }
 Engine::~Engine() = default;
