@@ -25,6 +25,9 @@ CASES = {
     "deepseekmoe_bf16": dict(first_k_dense_replace=1, torch_dtype="bfloat16"),
     "normalised": dict(norm_topk_prob=True, routed_scaling_factor=16.0, topk_method="greedy"),
     "switch": dict(num_experts_per_tok=1, n_shared_experts=None),
+    "one_is_never_normalised": dict(num_experts_per_tok=1, norm_topk_prob=True, routed_scaling_factor=3.0),
+    "v3_one": dict(V3, num_experts_per_tok=1),
+    "sigmoid": dict(V3, topk_method="greedy"),
     "hash": dict(router_type="hash", num_experts_per_tok=1, n_shared_experts=None),
     "gshard": dict(router_type="gshard", num_experts_per_tok=2, n_shared_experts=None),
     "group_limited": dict(topk_method="group_limited_greedy", n_group=4, topk_group=2, routed_scaling_factor=16.0),
@@ -176,8 +179,8 @@ def choose(c, w, prefix, x, token, margins):
     gates, scale = [s[e] for e in experts], c.get("routed_scaling_factor", 1.0)
     if c.get("router_type") == "gshard":
         gates = [g / (math.fsum(gates) + 1e-9) for g in gates]
-    elif method == "noaux_tc":  # DeepSeek-V3: normalise, then scale
-        total = math.fsum(gates) + 1e-20 if c["norm_topk_prob"] else 1.0
+    elif method == "noaux_tc" or sigmoid:  # DeepSeek-V3: normalise, then scale
+        total = math.fsum(gates) + 1e-20 if c["norm_topk_prob"] and K > 1 else 1.0
         gates = [g / total * scale for g in gates]
     elif c["norm_topk_prob"] and K > 1:  # DeepSeek-V2: one or the other
         gates = [g / (math.fsum(gates) + 1e-20) for g in gates]
