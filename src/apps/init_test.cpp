@@ -8,8 +8,12 @@
 #include "apps/commands.h"
 #include "apps/progress.h"
 #include "base/test_files.h"
+#include "data/config_json.h"
 #include "data/manifest.h"
 #include "data/model_folder.h"
+#include "data/model_folder_writer.h"
+#include "spec/counts.h"
+#include "spec/presets.h"
 #include "spec/settings.h"
 
 namespace dsmoe::apps {
@@ -90,6 +94,22 @@ TEST(Init, RefusalsHaveTheirExitCodesAndLeaveNothing) {
   base::write_file(folder / "m", "a file");
   EXPECT_EQ(init({"tiny", "-o", out}).exit_code, 4);
   EXPECT_EQ(base::read_file(folder / "m"), "a file");
+}
+
+TEST(Init, EveryPresetIsPlannedAsSpecCountsItAndSurvivesConfigJson) {
+  for (const spec::Preset& preset : spec::presets()) {
+    const spec::ModelConfig config = spec::resolve(std::string(preset.name)).config.model;
+    for (const auto& [dtype, precision] :
+         {std::pair(data::Dtype::kBf16, spec::Precision::kBf16), std::pair(data::Dtype::kF32, spec::Precision::kF32)}) {
+      const data::ModelFolderWriter plan("nowhere", config, {.dtype = dtype});
+      EXPECT_EQ(plan.total_size(), static_cast<uint64_t>(spec::weight_bytes(config, precision))) << preset.name;
+      EXPECT_EQ(data::config_from_json(data::config_to_json(config, dtype), "again"), config) << preset.name;
+    }
+  }
+  // as released: paper.md section 7.2
+  const data::ModelFolderWriter released("nowhere", spec::resolve("deepseekmoe-16b").config.model);
+  EXPECT_EQ(released.total_size(), 32'751'456'256u);
+  EXPECT_EQ(released.shard_count(), 7u);
 }
 
 TEST(Progress, PlainLinesComeEveryFewSeconds) {
