@@ -1,4 +1,4 @@
-// RMSNorm as the released model computes it (paper.md 1.6): in float32, cast back, then times the weight.
+// RMSNorm as the released model computes it: in float32, cast back, then times the weight.
 #pragma once
 
 #include <torch/types.h>

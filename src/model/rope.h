@@ -1,4 +1,4 @@
-// Rotary position embedding, half-split pairing: element i of a head turns with element i + A/2 (paper.md 1.6).
+// Rotary position embedding, half-split pairing: element i of a head turns with element i + A/2.
 #pragma once
 
 #include <torch/types.h>

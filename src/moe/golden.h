@@ -1,4 +1,4 @@
-// The worked example of paper.md 1.4: six tokens, eight routed experts, two chosen, four devices.
+// The worked example of docs/papers.md: six tokens, eight routed experts, two chosen, four devices.
 #pragma once
 
 #include "moe/testing.h"

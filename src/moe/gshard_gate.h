@@ -1,5 +1,5 @@
-// The original GShard's top-2 gate (paper.md 6.2): both gate values divided by their sum, and in training the second
-// expert is visited with probability min(1, 2 g2), drawn per token.
+// The original GShard's top-2 gate (arXiv 2006.16668): both gate values divided by their sum, and in training the
+// second expert is visited with probability min(1, 2 g2), drawn per token.
 //
 // What else makes the original - capacity by first choice first, and a balance loss that counts first choices - are
 // Capacity and first_choice_aux, parts of their own.

@@ -1,5 +1,5 @@
-// Hash layers (paper.md 6.4): the expert is a fixed function of the token id. No router, no gate multiplier, nothing
-// for a balance loss to push.
+// Hash layers (arXiv 2106.04426): the expert is a fixed function of the token id. No router, no gate multiplier,
+// nothing for a balance loss to push.
 //
 // The table is a tensor of the model, made by data/initial_values.h at random or balanced by token frequency.
 #pragma once

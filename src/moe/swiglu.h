@@ -1,4 +1,4 @@
-// SwiGLU: silu(gate) * up, the elementwise middle of every FFN and expert (paper section 1.6 via the released code).
+// SwiGLU: silu(gate) * up, the elementwise middle of every FFN and expert (as released).
 #pragma once
 
 #include <torch/types.h>

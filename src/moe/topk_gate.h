@@ -25,7 +25,7 @@ class TopkGate : public Gate {
 };
 
 /// DeepSeek-V2: the best topk_group groups by their best affinity, then the best K inside them (device-limited
-/// routing, paper.md 5.3).
+/// routing).
 class GroupLimitedGate final : public TopkGate {
  public:
   using TopkGate::TopkGate;
