@@ -25,7 +25,8 @@ struct TrainOptions {
   int32_t vocab_size = 8192;
   uint64_t min_frequency = 2;
   int threads = 0;
-  std::string out, pre = "deepseek-v3", invalid_utf8 = "refuse";
+  bool replace_invalid = false;
+  std::string out, pre = "deepseek-v3";
   std::vector<std::string> files;
 };
 
@@ -35,7 +36,7 @@ class Counting {
   Counting(data::WordCounter& counter, const TrainOptions& options)
       : counter_(counter),
         pool_(options.threads),
-        policy_(options.invalid_utf8 == "replace" ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse) {}
+        policy_(options.replace_invalid ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse) {}
 
   void add_file(const std::string& path) {
     data::RecordReader reader(path);
@@ -207,9 +208,7 @@ void add_train(CLI::App& group) {
   command->add_option("--pre", options->pre, "how text is cut into words, by llama.cpp's names")
       ->capture_default_str()
       ->check(CLI::IsMember({"deepseek-v3", "deepseek-llm", "llama-bpe", "qwen2", "gpt-2"}));
-  command->add_option("--invalid-utf8", options->invalid_utf8, "what bytes that are no text do: stop, or become U+FFFD")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"refuse", "replace"}));
+  command->add_flag("--replace-invalid", options->replace_invalid, "bytes that are not UTF-8 become U+FFFD");
   command->add_option("--min-frequency", options->min_frequency, "do not merge pairs that come less often")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000000000));

@@ -25,17 +25,16 @@ Bpe::Bpe(const std::vector<int32_t>& byte_ids, const std::vector<BpeMerge>& merg
   slots_.assign(std::bit_ceil(merges.size() * 2 + 2), Slot{0, kNoRank, 0});
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const BpeMerge& m = merges[rank];
-    auto& slot = const_cast<Slot&>(find(m.left, m.right));
-    slot = {pair_of(m.left, m.right), static_cast<uint32_t>(rank), m.merged};
+    const uint64_t pair = pair_of(m.left, m.right);
+    slots_[place(pair)] = {pair, static_cast<uint32_t>(rank), m.merged};
   }
 }
 
-const Bpe::Slot& Bpe::find(int32_t left, int32_t right) const {
-  const uint64_t pair = pair_of(left, right);
+size_t Bpe::place(uint64_t pair) const {
   const size_t mask = slots_.size() - 1;
   size_t at = base::mix64(pair) & mask;
   while (slots_[at].rank != kNoRank && slots_[at].pair != pair) at = (at + 1) & mask;
-  return slots_[at];
+  return at;
 }
 
 void Bpe::encode(std::string_view piece, BpeWorkspace& workspace, std::vector<int32_t>& out) const {

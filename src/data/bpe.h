@@ -72,8 +72,9 @@ class Bpe {
   static uint64_t pair_of(int32_t left, int32_t right) {
     return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
   }
-  /// The slot of a pair; an empty one has kNoRank.
-  const Slot& find(int32_t left, int32_t right) const;
+  /// Where a pair is in slots_, or the empty slot (kNoRank) where it would be.
+  size_t place(uint64_t pair) const;
+  const Slot& find(int32_t left, int32_t right) const { return slots_[place(pair_of(left, right))]; }
   void merge(std::string_view piece, BpeWorkspace& workspace, std::vector<int32_t>& out) const;
   void merge_short(std::vector<int32_t>& out, size_t begin) const;
   void merge_long(BpeWorkspace& workspace, std::vector<int32_t>& out, size_t begin) const;

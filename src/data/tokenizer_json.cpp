@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -157,6 +158,7 @@ class Reader {
   void read_added_tokens(const Json& list) {
     if (list.is_null()) return;
     if (!list.is_array()) fail("added_tokens must be an array");
+    std::unordered_set<std::string> added;
     for (const Json& item : list) {
       only_keys(item, "an added token", {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
       AddedToken token;
@@ -173,8 +175,8 @@ class Reader {
       if (token.in_model && known->second != token.id) {
         fail("an added token has another id than in the vocabulary", base::in_quotes(token.content));
       }
-      for (const AddedToken& other : spec_.added_tokens) {
-        if (other.content == token.content) fail("an added token comes twice", base::in_quotes(token.content));
+      if (!added.insert(token.content).second) {
+        fail("an added token comes twice", base::in_quotes(token.content));
       }
       if (!token.in_model) place(token.id, token.content);
       spec_.added_tokens.push_back(std::move(token));
