@@ -25,8 +25,6 @@ if(DSMOE_TRAIN)
     message(STATUS "LibTorch not found: building the running half only")
     set(DSMOE_TRAIN OFF)
   else()
-    # Torch adds these to every target otherwise; the rooms link it by name.
-    find_library(OPENBLAS_OPENMP NAMES libopenblas.so.0 PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp
-      NO_DEFAULT_PATH)
+    find_path(DSMOE_BLAS_DIR libblas.so.3 PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-openmp NO_DEFAULT_PATH)
   endif()
 endif()

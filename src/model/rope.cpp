@@ -11,11 +11,12 @@ RotaryTable rotary_table(int64_t positions, int64_t head_size, double theta, tor
   return {angles.cos().to(type), angles.sin().to(type)};
 }
 
-Tensor rotate(const Tensor& x_BSHA, const RotaryTable& table, int direction) {
+Tensor rotate(const Tensor& x_BSHA, const RotaryTable& table, int direction, double scale) {
   const int64_t batch = x_BSHA.size(0), positions = x_BSHA.size(1), heads = x_BSHA.size(2), size = x_BSHA.size(3);
   const int64_t half = size / 2;
   const auto type = moe::wide(x_BSHA.scalar_type());
-  const Tensor cos = table.cos_SA.narrow(0, 0, positions).to(type), sin = table.sin_SA.narrow(0, 0, positions).to(type);
+  const Tensor cos = table.cos_SA.narrow(0, 0, positions).to(type) * scale;
+  const Tensor sin = table.sin_SA.narrow(0, 0, positions).to(type) * scale;
   Tensor out = torch::empty({batch, positions, heads, size}, x_BSHA.options());
   // Pieces run over positions, all sequences at once, so that a piece shares its angles.
   moe::for_row_pieces(

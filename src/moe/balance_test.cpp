@@ -70,7 +70,7 @@ TEST(MaxViolation, OfEvenAndOneSidedLoad) {
 }
 
 /// Each token prefers the next pair of experts: load and mean affinity are even.
-Routing perfectly_balanced(int64_t devices) {
+Routing perfectly_balanced(int64_t devices, bool softmax = true) {
   const int64_t experts = 8;
   Tensor logits = torch::zeros({experts, experts}, torch::kFloat64);
   for (int64_t t = 0; t < experts; ++t) {
@@ -79,10 +79,17 @@ Routing perfectly_balanced(int64_t devices) {
   }
   Routing routing;
   routing.logits_TE = logits;
-  routing.scores_TE = torch::softmax(logits, -1);
+  routing.scores_TE = softmax ? torch::softmax(logits, -1) : torch::sigmoid(logits);
+  routing.scores_sum_to_one = softmax;
   routing.experts_TK = std::get<1>(routing.scores_TE.topk(2, -1));
   routing.weights_TK = routing.scores_TE.gather(1, routing.experts_TK);
   return routing;
+}
+
+TEST(PerfectBalance, GivesExactlyAlphaForSigmoidAffinitiesToo) {
+  const Routing routing = perfectly_balanced(4, false);
+  EXPECT_NEAR(value(ExpertBalance(0.25, kPooled, false).loss(routing, 8)), 0.25, 1e-15);
+  EXPECT_NEAR(value(DeviceBalance(0.25, kSequence, 4).loss(routing, 8)), 0.25, 1e-15);
 }
 
 TEST(PerfectBalance, GivesExactlyAlpha) {

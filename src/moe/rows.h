@@ -18,9 +18,10 @@ using torch::Tensor;
 /// float32, or float64 where the input is: what norms, softmax, sigmoid and sums are computed in.
 inline torch::ScalarType wide(torch::ScalarType type) { return type == torch::kFloat64 ? type : torch::kFloat32; }
 
-/// Rows a piece has when one row holds `width` values.
+/// Rows a piece has when one row holds `width` values: a quarter of a megabyte in float32, of which a chain of
+/// operations keeps a few alive.
 inline int64_t rows_per_piece(int64_t width) {
-  return std::max<int64_t>(1, (int64_t{1} << 15) / std::max<int64_t>(1, width));
+  return std::max<int64_t>(1, (int64_t{1} << 16) / std::max<int64_t>(1, width));
 }
 
 /// body(piece, begin, end) for each piece of [0, rows); in parallel on a CPU, as one piece elsewhere. Runs below
