@@ -88,8 +88,8 @@ function(dsmoe_use_torch target)
   endif()
   target_compile_options(${target} PRIVATE -fpch-preprocess)
   target_precompile_headers(${target} REUSE_FROM dsmoe_torch_pch)
-  # Where several BLAS are installed, the one that shares LibTorch's OpenMP pool: the pthread flavour fights it. An old
-  # RPATH, because the library that needs BLAS is LibTorch, not ours.
+  # The OpenMP flavour of OpenBLAS shares LibTorch's threads; the pthread flavour, which Debian's alternatives may
+  # prefer, fights them. An rpath (not a runpath) is also searched for libraries of libraries, such as LibTorch's BLAS.
   get_target_property(kind ${target} TYPE)
   if(kind STREQUAL "EXECUTABLE" AND DSMOE_BLAS_DIR)
     target_link_options(${target} PRIVATE "LINKER:--disable-new-dtags,-rpath,${DSMOE_BLAS_DIR}")
