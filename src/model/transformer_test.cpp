@@ -124,6 +124,14 @@ TEST_P(EveryModel, MicroBatchesAddUpToTheBigBatch) {
   }
 }
 
+TEST_P(EveryModel, LossesAreSharesOfTheStepsTotals) {
+  const Transformer model = make(kDouble);
+  const Batch batch = random_batch(2, 6, 3);
+  const StepOutput a = model.forward_loss(batch, {12, 12}), b = model.forward_loss(batch, {24, 36});
+  EXPECT_NEAR(b.loss.item<double>(), a.loss.item<double>() / 2, 1e-14);
+  EXPECT_NEAR(b.balance_loss.item<double>(), a.balance_loss.item<double>() / 3, 1e-14);
+}
+
 TEST_P(EveryModel, RecomputationChangesNoBit) {
   moe::TrainingOptions training = with_balance();
   training.capacity_factor = 0.8;
