@@ -5,8 +5,9 @@
 // causal attention keeps the padding from what is scored. So every token of the stream but the first is a target
 // exactly once, in the packed form the model was trained on.
 //
-// A limit on tokens is shared out among domains in proportion to their size, and keeps whole documents from the front
-// of each, at least one: only whole documents have a known number of bytes.
+// A limit on tokens is shared out among domains in proportion to their size, and keeps whole documents of each, at
+// least one: only whole documents have a known number of bytes. From the front, passing over those too long for what is
+// left.
 #pragma once
 
 #include <cstdint>

@@ -81,6 +81,17 @@ TEST(Validation, LimitKeepsWholeDocumentsOfEveryDomainInProportion) {
   EXPECT_THROW(ValidationWindows(dataset, 0), base::Error);
 }
 
+TEST(Validation, LimitIsNotOverrunByALongDocument) {
+  const TestFolder folder;
+  const auto text = [](size_t tokens) { return std::string(tokens - 2, static_cast<char>('a' + tokens % 26)); };
+  const TokenDataset dataset =
+      corpus(folder, {{"a", {text(900), text(40), text(500), text(30), text(27)}}, {"b", {text(803)}}});
+  const ValidationWindows windows(dataset, 16, 230);  // a tenth of each
+  EXPECT_EQ(windows.tokens(0), 40 + 30 + 27 - 1);
+  EXPECT_EQ(windows.tokens(1), 802) << "at least one document";
+  EXPECT_EQ(ValidationWindows(dataset, 16, 10).tokens(0), 26) << "the shortest";
+}
+
 TEST(Validation, AnEmptySplitHasNoWindows) {
   const TestFolder folder;
   corpus(folder, {{"a", {"x"}}});
