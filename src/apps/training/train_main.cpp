@@ -8,12 +8,13 @@
 
 namespace {
 
-// OpenMP's threads wait for one another by spinning, which on a machine with other work to do costs far more than it
-// saves (docs/training.md has figures). libgomp reads its environment before main, so the program starts itself again,
-// once; who sets either variable decides for himself.
-void wait_without_spinning(char** argv) {
+// OpenMP's threads wait for one another by spinning without end, which stops a run dead when another process wants a
+// core; not spinning at all costs a third of the speed on an idle machine, because a step
+// is many short parallel regions. A short spin is good at both. libgomp reads its environment before main, so the
+// program starts itself again, once; who sets either variable decides for himself.
+void spin_briefly(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  ::setenv("OMP_WAIT_POLICY", "passive", 1);
+  ::setenv("GOMP_SPINCOUNT", "10000", 1);
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   if (!error) ::execv(self.c_str(), argv);  // returns only if it fails: then it spins
@@ -22,7 +23,7 @@ void wait_without_spinning(char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  wait_without_spinning(argv);
+  spin_briefly(argv);
   CLI::App program("dsmoe-train trains DeepSeekMoE language models", "dsmoe-train");
   return dsmoe::apps::run_program(program, dsmoe::apps::kTrainingCommands, argc, argv);
 }
