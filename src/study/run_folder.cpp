@@ -25,8 +25,8 @@ void read_metrics(const fs::path& file, RunReport& run) {
   std::string line;
   for (int64_t number = 1; std::getline(lines, line); ++number) {
     const Json record = base::parse_json(line, file.string() + ":" + std::to_string(number));
-    if (!record.contains("step") || !record.contains("loss"))
-      continue;  // validation and alarms have records of their own
+    // validations, checkpoints and alarms have records of their own
+    if (record.value("type", "step") != "step" || !record.contains("loss")) continue;
     run.step.push_back(number_or_nan(record, "step"));
     run.tokens.push_back(number_or_nan(record, "tokens"));
     run.loss.push_back(number_or_nan(record, "loss"));

@@ -80,10 +80,10 @@ TEST(Report, ReadsARunAndRendersOnePage) {
   const auto folder = std::filesystem::temp_directory_path() / ("dsmoe_report_" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder / "samples");
   EXPECT_THROW(read_run(folder), base::Error);
-  base::write_file(
-      folder / "metrics.jsonl",
-      "{\"step\":1,\"tokens\":100,\"loss\":9.0,\"max_vio\":0.5,\"tokens_per_s\":10}\n"
-      "{\"step\":2,\"tokens\":200,\"loss\":8.5,\"max_vio\":0.25,\"tokens_per_s\":11}\n{\"event\":\"alarm\"}\n");
+  base::write_file(folder / "metrics.jsonl",
+                   "{\"step\":1,\"tokens\":100,\"loss\":9.0,\"max_vio\":0.5,\"tokens_per_s\":10}\n"
+                   "{\"step\":2,\"tokens\":200,\"loss\":8.5,\"max_vio\":0.25,\"tokens_per_s\":11}\n{\"type\":"
+                   "\"validation\",\"step\":2,\"loss\":1.0}\n");
   base::write_file(folder / "eval.json",
                    R"({"nats_per_token":2,"bits_per_byte":1.25,"tokens":10,"bytes":30,)"
                    R"("domains":{"zh":{"nats_per_token":3,"bits_per_byte":1.75,"tokens":4,"bytes":9}}})");
