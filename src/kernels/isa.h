@@ -1,5 +1,5 @@
 // Which instruction set the kernels run on. One binary holds all; the best that the machine has is taken at first use,
-// or the one that DSMOE_ISA (scalar, avx2, avx512) names.
+// or the one that DSMOE_ISA (scalar, avx2, avx512, avx512bf16) names.
 #pragma once
 
 #include <string_view>
@@ -9,7 +9,8 @@
 
 namespace dsmoe::kernels {
 
-enum class Isa { kScalar, kAvx2, kAvx512 };
+/// kAvx512Bf16 adds the dot products of BF16 and VNNI.
+enum class Isa { kScalar, kAvx2, kAvx512, kAvx512Bf16 };
 
 std::string_view isa_name(Isa isa);
 /// The sets this machine can run, from plain to best; kScalar is always there.

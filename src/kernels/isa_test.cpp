@@ -14,8 +14,9 @@ class Dispatch : public testing::EveryIsa {};
 DSMOE_ON_EVERY_ISA(Dispatch);
 
 TEST_P(Dispatch, TheForcedSetIsTheOneThatRuns) {
-  const std::map<Isa, int> bits = {{Isa::kScalar, 32}, {Isa::kAvx2, 256}, {Isa::kAvx512, 512}};
+  const std::map<Isa, int> bits = {{Isa::kScalar, 32}, {Isa::kAvx2, 256}, {Isa::kAvx512, 512}, {Isa::kAvx512Bf16, 512}};
   EXPECT_EQ(kernels().register_bits, bits.at(GetParam()));  // compiled into the unit itself
+  EXPECT_EQ(kernels().dot_products, GetParam() == Isa::kAvx512Bf16);
   EXPECT_EQ(isa_from(isa_name(GetParam())), GetParam());
 }
 
@@ -43,7 +44,7 @@ TEST(Isa, AnUnknownNameIsRefused) {
     FAIL();
   } catch (const base::Error& error) {
     EXPECT_EQ(error.kind(), base::ErrorKind::kInvalid);
-    EXPECT_NE(std::string(error.what()).find("DSMOE_ISA must be scalar, avx2 or avx512: \"avx1024\""),
+    EXPECT_NE(std::string(error.what()).find("DSMOE_ISA must be scalar, avx2, avx512 or avx512bf16: \"avx1024\""),
               std::string::npos)
         << error.what();
   }

@@ -9,8 +9,8 @@ namespace dsmoe::kernels {
 
 const KernelTable& avx2_table() {
   static constexpr KernelTable kTable = {
-      kRegisterBits,  {matmul<float>, matmul<uint16_t>}, attention, rms_norm, rope, softmax, silu_mul, add_scaled,
-      exponential_row};
+      kRegisterBits, kDotProducts,   {matmul<float>, matmul<uint16_t>}, attention, rms_norm, rope, softmax, silu_mul,
+      add_scaled,    exponential_row};
   return kTable;
 }
 

@@ -11,6 +11,7 @@ namespace dsmoe::kernels {
 
 struct KernelTable {
   int register_bits;  ///< as compiled into the unit, so that a test sees which one runs
+  bool dot_products;  ///< likewise: of bf16 pairs (AVX-512 BF16) and of int8 fours (VNNI)
   void (*matmul[kWeightTypes])(const Product& product);
   void (*attention)(const Attention& attention);
   void (*rms_norm)(const float* x, const float* weight, int64_t n, double eps, float* out);
@@ -24,5 +25,6 @@ struct KernelTable {
 const KernelTable& scalar_table();
 const KernelTable& avx2_table();
 const KernelTable& avx512_table();
+const KernelTable& avx512bf16_table();
 
 }  // namespace dsmoe::kernels

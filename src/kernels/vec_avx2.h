@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kLanes = 16;
 constexpr int kRegisterBits = 256;
+constexpr bool kDotProducts = false;
 constexpr int kTileRows = 2, kTileTokens = 2, kMatvecRows = 4;  // 8 of the 16 registers hold sums
 
 /// Lanes below n on; n from 0 to 8.

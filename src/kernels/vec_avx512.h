@@ -15,6 +15,11 @@ namespace {
 
 constexpr int kLanes = 16;
 constexpr int kRegisterBits = 512;
+#if defined(__AVX512BF16__) && defined(__AVX512VNNI__)
+constexpr bool kDotProducts = true;
+#else
+constexpr bool kDotProducts = false;
+#endif
 constexpr int kTileRows = 4, kTileTokens = 4, kMatvecRows = 8;  // 16 of the 32 registers hold sums
 
 inline __mmask16 first_lanes(int64_t n) {

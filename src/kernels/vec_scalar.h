@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kLanes = 16;
 constexpr int kRegisterBits = 32;  ///< of this unit's widest arithmetic, for tests
+constexpr bool kDotProducts = false;
 // Register blocking of the product: weight rows by tokens.
 constexpr int kTileRows = 4, kTileTokens = 1, kMatvecRows = 4;
 
