@@ -14,6 +14,7 @@
 #include "apps/training/training_commands.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "moe/parallel.h"
 #include "spec/settings.h"
 
 namespace dsmoe::apps {
@@ -34,14 +35,6 @@ int use_threads(int wanted) {
   return threads;
 }
 
-// LibTorch's pool as ours: two pools side by side would fight for the cores.
-void torch_for(int64_t count, int64_t grain, const base::Body& body) {
-  const int64_t chunks = (count + grain - 1) / grain;
-  at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) body(c * grain, std::min(count, (c + 1) * grain));
-  });
-}
-
 train::RunOptions run_options(const TrainArguments& arguments, const StopSignals& signals) {
   train::RunOptions options;
   if (arguments.resume == "auto") {
@@ -52,7 +45,7 @@ train::RunOptions run_options(const TrainArguments& arguments, const StopSignals
   }
   options.init_path = arguments.init;
   options.threads = use_threads(arguments.threads);
-  options.parallel_for = torch_for;
+  options.parallel_for = moe::torch_parallel_for();
   options.stop = [&signals] { return signals.requested(); };
   return options;
 }
