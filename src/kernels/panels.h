@@ -66,17 +66,17 @@ struct SwigluTile {
 
 struct PanelProduct {
   int64_t m = 0, n = 0, k = 0;
-  RowsView left;
+  RowsView left = {};
   Along left_along = Along::kOutput;
   const void* right = nullptr;  ///< packed; or null, and then right_rows are packed on the way (Along::kDepth)
-  RowsView right_rows;
+  RowsView right_rows = {};
   Epilogue epilogue = Epilogue::kStore;
   void* out = nullptr;
   int64_t out_stride = 0;              ///< elements
   const int32_t* out_index = nullptr;  ///< row m goes to row out_index[m]; rows must be distinct within one call
   Number out_type = Number::kF32;
   const void* add = nullptr;  ///< kStore: rows like out's and of its type, added before rounding
-  SwigluTile swiglu;
+  SwigluTile swiglu = {};
 };
 
 /// All products, inputs of `type`, as one list of tiles in one parallel region. m or k of 0 is a product like any other
