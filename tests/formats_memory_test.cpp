@@ -1,6 +1,6 @@
-// No safetensors file makes its reader allocate more than twice the file's size at once, whatever the header claims:
-// sizes are judged before anything is allocated by them. Counts every allocation of the process, so it has its own
-// program.
+// No safetensors or GGUF file makes its reader allocate more than twice the file's size at once, whatever the header
+// claims: sizes are judged before anything is allocated by them. Counts every allocation of the process, so it has its
+// own program.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -8,7 +8,9 @@
 #include <new>
 
 #include "base/error.h"
+#include "data/gguf.h"
 #include "data/safetensors_header.h"
+#include "data/test_gguf.h"
 
 namespace {
 std::atomic<size_t> largest{0};
@@ -80,6 +82,35 @@ TEST(SafetensorsMemory, NoAllocationBeyondTwiceTheFile) {
     }
     const size_t most = std::max<size_t>(2 * file.size(), 4096);  // error lines and the parser itself are small
     EXPECT_LE(largest, most) << name << ", a file of " << file.size() << " bytes";
+  }
+}
+
+// Refused before anything beyond the file's size is allocated.
+TEST(GgufMemory, NoAllocationBeyondTheFile) {
+  constexpr uint64_t kHuge = uint64_t{1} << 40;
+  constexpr size_t kMany = 20'000;
+  GgufText many_keys(3, 0, kMany), many_tensors(3, kMany, 0), many_strings(3, 0, 1);
+  for (size_t i = 0; i < kMany; ++i) {
+    many_keys.key(std::to_string(10000 + i % (kMany - 1)), 0).u8(1);  // the last one is there twice
+    many_tensors.tensor(std::to_string(10000 + i), {1}, 0, 0);        // all overlap
+  }
+  many_strings.key("k", 9).u32(8).u64(kMany);
+  for (size_t i = 0; i + 1 < kMany; ++i) many_strings.string("");
+  const std::vector<std::pair<const char*, string>> files = {
+      {"keys without end", GgufText(3, 0, kHuge).data(1000).text},
+      {"tensors without end", GgufText(3, kHuge, 0).data(1000).text},
+      {"a long string", GgufText(3, 0, 1).key("k", 8).u64(kHuge).data(1000).text},
+      {"a long array", GgufText(3, 0, 1).key("k", 9).u32(4).u64(kHuge).data(1000).text},
+      {"a long array of strings", GgufText(3, 0, 1).key("k", 9).u32(8).u64(kHuge).data(1000).text},
+      {"strings that end too soon", many_strings.text},
+      {"a large tensor", GgufText(3, 1, 0).tensor("a", {kHuge}, 0, 0).data(1000).text},
+      {"many small keys", many_keys.text},
+      {"many small tensors", many_tensors.data(64).text},
+  };
+  for (const auto& [name, file] : files) {
+    largest = 0;
+    EXPECT_THROW(read_gguf_header(file, "f"), base::Error) << name;
+    EXPECT_LE(largest, std::max<size_t>(file.size(), 4096)) << name << ", a file of " << file.size() << " bytes";
   }
 }
 
