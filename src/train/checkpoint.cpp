@@ -75,7 +75,6 @@ Json TrainerState::to_json() const {
           {"random", {{"seed", seed}, {"step", step}}},
           {"data", {{"hash", data_hash}, {"next_step", step}}},
           {"threads", threads},
-          {"validation_due", validation_due},
           {"router_watch", router_watch}};
 }
 
@@ -90,7 +89,6 @@ TrainerState TrainerState::from_json(const Json& json, const std::string& where)
   state.seed = base::require_int(base::require_member(json, "random", where), "seed", INT64_MIN, INT64_MAX, where);
   state.data_hash = base::require_string(base::require_member(json, "data", where), "hash", where);
   state.threads = static_cast<int>(base::require_int(json, "threads", 0, 1 << 20, where));
-  state.validation_due = base::require_bool(json, "validation_due", where);
   state.router_watch = base::require_member(json, "router_watch", where);
   if (!state.router_watch.is_array()) base::fail_invalid(where, "router_watch must be a list");
   return state;

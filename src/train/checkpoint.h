@@ -28,7 +28,6 @@ struct TrainerState {
   int64_t seed = 0;
   int threads = 0;              ///< of the run that wrote it; the same number gives the same bits
   std::string data_hash;        ///< TokenDataset::hash()
-  bool validation_due = false;  ///< stopped between a step and its validation, which is still owed
   base::Json router_watch = base::Json::array();
 
   base::Json to_json() const;

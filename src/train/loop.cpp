@@ -30,8 +30,10 @@ class Run {
  private:
   void announce();
   void one_step();
-  void validate_if_due();
-  void sample_if_due();
+  void find_what_is_due(int64_t step);
+  void do_what_is_due();
+  void validate_now();
+  void sample_now();
   void save();
   void raise(const AlarmRecord& alarm);
 
@@ -45,14 +47,10 @@ class Run {
   RouterWatch watch_;
   std::optional<data::ValidationWindows> windows_;
   std::optional<data::Tokenizer> tokenizer_;
-  bool validation_due_ = false;
-  fs::path saved_as_;      // the newest checkpoint
-  int64_t saved_at_ = -1;  // and its step
+  bool validation_due_ = false, sample_due_ = false;  // after the last step done
+  fs::path saved_as_;                                 // the newest checkpoint
+  int64_t saved_at_ = -1;                             // and its step
 };
-
-RunPosition position_of(const RunPlan& plan) {
-  return {plan.step(), plan.checkpoint && plan.checkpoint->state.validation_due};
-}
 
 Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunListener& listener)
     : plan_(plan),
@@ -61,13 +59,12 @@ Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunL
       options_(options),
       listener_(listener),
       trainer_(config_, plan.data->train, options.parallel_for),
-      records_(folder.path(), position_of(plan), config_.train.log_every, *options.files),
+      records_(folder.path(), plan.step(), config_.train.log_every, *options.files),
       watch_(config_.model.num_experts_per_tok) {
   if (plan.checkpoint) {
     load_checkpoint(*plan.checkpoint, trainer_.model(), trainer_.optimizer());
     trainer_.go_to(plan.step());
     watch_.restore(plan.checkpoint->state.router_watch);
-    validation_due_ = plan.checkpoint->state.validation_due;
     saved_at_ = plan.step();
     saved_as_ = plan.checkpoint->path;
   } else if (!options.init_path.empty()) {
@@ -77,6 +74,11 @@ Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunL
     windows_.emplace(*plan.data->valid, config_.train.sequence_length, config_.train.validate_tokens);
   }
   if (config_.train.sample_every > 0) tokenizer_ = data::Tokenizer::load(plan.data->train.folder());
+  if (records_.held("step")) {
+    find_what_is_due(plan.step());
+    validation_due_ = validation_due_ && !records_.held("validation");
+    sample_due_ = sample_due_ && !records_.held("sample");
+  }
 }
 
 void Run::announce() {
@@ -93,14 +95,13 @@ void Run::announce() {
 
 RunEnd Run::to_the_end() {
   announce();
-  validate_if_due();
+  do_what_is_due();
   while (trainer_.steps_done() < config_.train.steps && !options_.stop()) {
     one_step();
-    validate_if_due();
-    sample_if_due();
+    do_what_is_due();
     if (is_due(trainer_.steps_done(), config_.train.checkpoint_every, config_.train.steps)) save();
   }
-  const bool done = trainer_.steps_done() == config_.train.steps && !validation_due_;
+  const bool done = trainer_.steps_done() == config_.train.steps && !validation_due_ && !sample_due_;
   if (saved_at_ != trainer_.steps_done() && trainer_.steps_done() > 0) save();
   records_.sync();
   return done ? RunEnd::kDone : RunEnd::kStopped;
@@ -120,7 +121,18 @@ void Run::one_step() {
   listener_.on_step(record);
   for (const AlarmRecord& alarm : watch_.observe(record.step, record.layers)) raise(alarm);
   if (const auto alarm = records_.take_alarm()) raise(*alarm);
-  validation_due_ = windows_ && is_due(record.step, config_.train.validate_every, config_.train.steps);
+  find_what_is_due(record.step);
+}
+
+void Run::find_what_is_due(int64_t step) {
+  validation_due_ = windows_ && is_due(step, config_.train.validate_every, config_.train.steps);
+  sample_due_ = tokenizer_ && is_due(step, config_.train.sample_every, config_.train.steps);
+}
+
+// In this order whatever was cut: a sample waits for the validation that a stop has put off.
+void Run::do_what_is_due() {
+  if (validation_due_) validate_now();
+  if (sample_due_ && !validation_due_) sample_now();
 }
 
 void Run::raise(const AlarmRecord& alarm) {
@@ -128,11 +140,10 @@ void Run::raise(const AlarmRecord& alarm) {
   listener_.on_alarm(alarm);
 }
 
-void Run::validate_if_due() {
-  if (!validation_due_) return;
+void Run::validate_now() {
   const auto record =
       validate(trainer_.model(), *plan_.data->valid, *windows_, config_.train.micro_batch, options_.stop);
-  if (!record) return;  // stopped: still owed, and the checkpoint says so
+  if (!record) return;  // stopped: still owed, and the records show it
   ValidationRecord stamped = *record;
   stamped.step = trainer_.steps_done();
   records_.add(stamped);
@@ -140,13 +151,12 @@ void Run::validate_if_due() {
   validation_due_ = false;
 }
 
-void Run::sample_if_due() {
-  const int64_t step = trainer_.steps_done();
-  if (!tokenizer_ || !is_due(step, config_.train.sample_every, config_.train.steps)) return;
-  const SampleRecord record{
-      step, sample_text(trainer_.model(), *tokenizer_, {.seed = static_cast<uint64_t>(config_.train.seed)})};
+void Run::sample_now() {
+  const SampleRecord record{trainer_.steps_done(), sample_text(trainer_.model(), *tokenizer_,
+                                                               {.seed = static_cast<uint64_t>(config_.train.seed)})};
   records_.add_line(record.to_json());
   listener_.on_sample(record);
+  sample_due_ = false;
 }
 
 void Run::save() {
@@ -158,7 +168,6 @@ void Run::save() {
                            .seed = config_.train.seed,
                            .threads = options_.threads,
                            .data_hash = plan_.data->train.hash(),
-                           .validation_due = validation_due_,
                            .router_watch = watch_.state()};
   const fs::path path = folder_.checkpoint_path(step);
   const uint64_t bytes =

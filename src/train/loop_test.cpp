@@ -57,7 +57,7 @@ std::vector<std::string> series(const fs::path& output) {
   std::istringstream text(base::read_file(output / "metrics.jsonl"));
   for (std::string line; std::getline(text, line);) {
     base::Json record = base::parse_json(line, "metrics.jsonl");
-    if (record["type"] != "step" && record["type"] != "validation") continue;
+    if (record["type"] != "step" && record["type"] != "validation" && record["type"] != "sample") continue;
     record.erase("tokens_per_s");
     record.erase("seconds");
     lines.push_back(base::dump_json(record));
@@ -153,11 +153,30 @@ TEST_F(LoopTest, AValidationThatWasCutIsMadeUp) {
   piece.stop_after = 5;  // before the validation of step 5
   EXPECT_EQ(piece.run(config(temp.path() / "cut"), resume_auto()), RunEnd::kStopped);
   EXPECT_TRUE(piece.validations.empty());
-  EXPECT_TRUE(open_checkpoint(temp.path() / "cut" / "latest").state.validation_due);
   Recorder rest;
   EXPECT_EQ(rest.run(config(temp.path() / "cut"), resume_auto()), RunEnd::kDone);
   EXPECT_EQ(rest.validations.size(), 3U);
   EXPECT_EQ(series(temp.path() / "whole"), series(temp.path() / "cut"));
+}
+
+TEST_F(LoopTest, AStopInTheLastValidationLeavesNothingBehindWhenMadeUp) {
+  const TempFolder temp("last");
+  make_corpus(temp.path() / "corpus");
+  write_byte_tokenizer(temp.path() / "corpus");
+  const auto run = [&](const char* name) {
+    return tiny_run(temp.path() / "corpus", temp.path() / name, {"train.sample_every=6"});
+  };
+  Recorder whole, piece, rest, after;
+  EXPECT_EQ(whole.run(run("whole")), RunEnd::kDone);
+  piece.stop_after = 12;
+  EXPECT_EQ(piece.run(run("cut"), resume_auto()), RunEnd::kStopped) << "its validation and its sample are owed";
+  EXPECT_EQ(piece.checkpoints.back().step, 12);
+  EXPECT_EQ(rest.run(run("cut"), resume_auto()), RunEnd::kDone);
+  EXPECT_TRUE(rest.steps.empty());
+  EXPECT_EQ(series(temp.path() / "whole"), series(temp.path() / "cut")) << "the sample after the validation";
+  expect_same_checkpoint(temp.path() / "whole" / "latest", temp.path() / "cut" / "latest");
+  EXPECT_EQ(after.run(run("cut"), resume_auto()), RunEnd::kDone);
+  EXPECT_TRUE(after.validations.empty()) << "made up once";
 }
 
 TEST_F(LoopTest, ADamagedCheckpointIsNamedAndTheOneBeforeIsUsed) {

@@ -15,21 +15,25 @@ using base::Json;
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
-bool comes_again(const Json& record, const RunPosition& position) {
-  const int64_t step = base::require_int(record, "step", 0, INT64_MAX, "metrics.jsonl");
-  const bool validation = base::require_string(record, "type", "metrics.jsonl") == "validation";
-  return step > position.step || (step == position.step && validation && position.validation_due);
-}
+// The lines up to a step, and the types of that step's own.
+struct Kept {
+  std::string lines;
+  std::set<std::string> of_last_step;
+};
 
-// Lines up to the position. A line that is no record can only be one that a power loss tore; it ends what is kept.
-std::string kept_lines(const std::string& text, const RunPosition& position) {
-  std::string kept;
+// A line that is no record can only be one that a power loss tore; it ends what is kept.
+Kept kept_lines(const std::string& text, int64_t last_step) {
+  Kept kept;
   for (size_t at = 0; at < text.size();) {
     const size_t end = text.find('\n', at);
     if (end == std::string::npos) break;
     const std::string_view line = std::string_view(text).substr(at, end + 1 - at);
     try {
-      if (!comes_again(base::parse_json(line, "metrics.jsonl"), position)) kept += line;
+      const Json record = base::parse_json(line, "metrics.jsonl");
+      const int64_t step = base::require_int(record, "step", 0, INT64_MAX, "metrics.jsonl");
+      const std::string type = base::require_string(record, "type", "metrics.jsonl");
+      if (step == last_step) kept.of_last_step.insert(type);
+      if (step <= last_step) kept.lines += line;
     } catch (const base::Error&) {
       break;
     }
@@ -46,14 +50,14 @@ std::string layer_tag(const char* what, int64_t layer) {
 
 }  // namespace
 
-RunRecords::RunRecords(const fs::path& folder, const RunPosition& position, int64_t tensorboard_every,
-                       base::FileSystem& files)
-    : tensorboard_every_(tensorboard_every), step_(position.step) {
+RunRecords::RunRecords(const fs::path& folder, int64_t step, int64_t tensorboard_every, base::FileSystem& files)
+    : tensorboard_every_(tensorboard_every), step_(step) {
   const fs::path metrics = folder / "metrics.jsonl";
   if (fs::exists(metrics)) {
     const std::string text = base::read_file(metrics);
-    const std::string kept = position.step > 0 ? kept_lines(text, position) : std::string();
-    if (kept != text) base::write_file(metrics, kept, files);
+    Kept kept = step > 0 ? kept_lines(text, step) : Kept{};
+    if (kept.lines != text) base::write_file(metrics, kept.lines, files);
+    held_ = std::move(kept.of_last_step);
   }
   metrics_.emplace(metrics, files);
   if (tensorboard_every_ > 0) {

@@ -6,27 +6,25 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "base/file.h"
 #include "train/record.h"
 
 namespace dsmoe::train {
 
-/// Where a run begins or goes on.
-struct RunPosition {
-  int64_t step = 0;             ///< steps done
-  bool validation_due = false;  ///< the validation of that step is still to come
-};
-
 class RunRecords {
  public:
-  /// What metrics.jsonl holds of later steps, and a torn last line, go: those steps come again. `tensorboard_every` 0:
-  /// no events.
-  RunRecords(const base::fs::path& folder, const RunPosition& position, int64_t tensorboard_every,
+  /// A run that goes on after `step` (0: begins). What metrics.jsonl holds of later steps, and a torn last line, go:
+  /// those steps come again. `tensorboard_every` 0: no events.
+  RunRecords(const base::fs::path& folder, int64_t step, int64_t tensorboard_every,
              base::FileSystem& files = base::real_files());
 
   void add(const StepRecord& record);
   void add(const ValidationRecord& record);
+  /// Whether the records of the step the run goes on after hold one of this type. A run that was stopped between a step
+  /// and its validation owes the validation, and this is how it knows.
+  bool held(const std::string& type) const { return held_.contains(type); }
   /// Anything else: one line.
   void add_line(const base::Json& record);
   void sync();
@@ -37,6 +35,7 @@ class RunRecords {
   void add_event(const std::string& event);
 
   int64_t tensorboard_every_;
+  std::set<std::string> held_;
   std::optional<base::AppendLog> metrics_;
   std::optional<base::AppendLog> events_;
   int64_t step_;

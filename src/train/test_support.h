@@ -9,7 +9,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "data/bpe_trainer.h"
 #include "data/dataset_builder.h"
+#include "data/tokenizer_json.h"
 #include "spec/settings.h"
 
 namespace dsmoe::train::testing {
@@ -82,6 +84,15 @@ inline void make_corpus(const fs::path& folder, int documents = 120) {
   data::BuildOptions options;
   options.valid_share = 0.1;
   data::build_corpus(folder, domains, encoder, options, base::serial_for, quick_files());
+}
+
+/// For runs that write samples: three special tokens and the bytes, no merge.
+inline void write_byte_tokenizer(const fs::path& folder) {
+  data::BpeTrainOptions options;
+  options.vocab_size = 259;
+  data::WordCounts words;
+  words.add("any");
+  data::save_tokenizer(data::train_bpe(words, options), folder);
 }
 
 /// The preset tiny with further settings.
