@@ -4,13 +4,15 @@
 #include "kernels/body_attention.h"
 #include "kernels/body_elementwise.h"
 #include "kernels/body_matmul.h"
+#include "kernels/body_train.h"
 
 namespace dsmoe::kernels {
 
 const KernelTable& scalar_table() {
-  static constexpr KernelTable kTable = {
-      kRegisterBits, kDotProducts,   {matmul<float>, matmul<uint16_t>}, attention, rms_norm, rope, softmax, silu_mul,
-      add_scaled,    exponential_row};
+  static constexpr KernelTable kTable = {kRegisterBits,   kDotProducts, {matmul<float>, matmul<uint16_t>},
+                                         attention,       rms_norm,     rope,
+                                         softmax,         silu_mul,     add_scaled,
+                                         exponential_row, kTrain};
   return kTable;
 }
 

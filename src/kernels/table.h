@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/matrix.h"
+#include "kernels/train_table.h"
 
 namespace dsmoe::kernels {
 
@@ -20,6 +21,7 @@ struct KernelTable {
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
   void (*add_scaled)(float scale, const float* x, int64_t n, float* y);
   void (*exponential)(const float* x, int64_t n, float* out);
+  TrainTable train;
 };
 
 const KernelTable& scalar_table();

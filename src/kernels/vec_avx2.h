@@ -48,6 +48,24 @@ struct Vec {
     _mm256_maskstore_ps(p, first_lanes(below_eight(n)), low);
     if (n > 8) _mm256_maskstore_ps(p + 8, first_lanes(below_eight(n - 8)), high);
   }
+  /// The upper halves after rounding to nearest even, as 32-bit lanes.
+  static __m256i narrow(__m256 x) {
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+  }
+  void store(uint16_t* bf16) const {
+    const __m256i packed = _mm256_packus_epi32(narrow(low), narrow(high));  // quarters come as 0 2 1 3
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(bf16), _mm256_permute4x64_epi64(packed, 0xd8));
+  }
+  void store(uint16_t* bf16, int64_t n) const {
+    uint16_t whole[kLanes];
+    store(whole);
+    for (int64_t i = 0; i < n && i < kLanes; ++i) bf16[i] = whole[i];
+  }
 
   friend Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
   friend Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }

@@ -38,6 +38,20 @@ struct Vec {
   static Vec load(const uint16_t* bf16, int64_t n) { return widen(_mm256_maskz_loadu_epi16(first_lanes(n), bf16)); }
   void store(float* p) const { _mm512_storeu_ps(p, x); }
   void store(float* p, int64_t n) const { _mm512_mask_storeu_ps(p, first_lanes(n), x); }
+  __m256i narrow() const {
+#if defined(__AVX512BF16__)
+    return __builtin_bit_cast(__m256i, _mm512_cvtneps_pbh(x));
+#else
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    const __m512i kept = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16));
+#endif
+  }
+  void store(uint16_t* bf16) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(bf16), narrow()); }
+  void store(uint16_t* bf16, int64_t n) const { _mm256_mask_storeu_epi16(bf16, first_lanes(n), narrow()); }
 
   friend Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.x, b.x)}; }
   friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.x, b.x)}; }

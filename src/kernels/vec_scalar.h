@@ -56,6 +56,18 @@ struct Vec {
   void store(float* p, int64_t n) const {
     for (int i = 0; i < kLanes && i < n; ++i) p[i] = lane[i];
   }
+  /// To nearest even; NaN stays one.
+  static uint16_t narrow(float x) {
+    const uint32_t bits = __builtin_bit_cast(uint32_t, x);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+    return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+  }
+  void store(uint16_t* bf16) const {
+    for (int i = 0; i < kLanes; ++i) bf16[i] = narrow(lane[i]);
+  }
+  void store(uint16_t* bf16, int64_t n) const {
+    for (int i = 0; i < kLanes && i < n; ++i) bf16[i] = narrow(lane[i]);
+  }
 
   template <class F>
   static Vec map(F f) {

@@ -1,7 +1,7 @@
 // Causal self-attention with grouped key/value heads, rotary positions and no biases.
 //
-// Two expressions of one function. The fast one walks blocks of queries, looks at no key after a block's end, and
-// computes a block's probabilities again backward instead of keeping the S x S matrix. The reference is the textbook's.
+// Two expressions of one function. The fast one (kernels/train_attention.h) walks blocks of queries and keys and makes
+// probabilities again backward instead of keeping the S x S matrix. The reference is the textbook's, in LibTorch.
 #pragma once
 
 #include <utility>

@@ -13,10 +13,8 @@ struct RotaryTable {
 };
 RotaryTable rotary_table(int64_t positions, int64_t head_size, double theta, torch::ScalarType type);
 
-/// x [B, S, H, A] turned by its position's angles and scaled; `direction` -1 turns back, which, scaled alike, is also
-/// the gradient. In wide type, rounded once. Without graph: the attention's autograd function is its user.
-Tensor rotate(const Tensor& x_BSHA, const RotaryTable& table, int direction, double scale = 1.0);
-/// x cos + rotate_half(x) sin, the published expression: the definition, differentiable.
-Tensor rotate_reference(const Tensor& x_BSHA, const RotaryTable& table);
+/// x [B, S, H, A] turned by its position's angles: x cos + rotate_half(x) sin, the published expression.
+/// Differentiable. On a CPU, kernels/train_attention.h turns heads while it takes them apart.
+Tensor rotate(const Tensor& x_BSHA, const RotaryTable& table);
 
 }  // namespace dsmoe::model

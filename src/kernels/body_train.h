@@ -1,0 +1,130 @@
+// The training step's kernels along rows and tiles, over the Vec of the including unit. Contracts: train_table.h.
+#pragma once
+
+#include "kernels/body_elementwise.h"
+#include "kernels/train_table.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+template <class T>
+inline void store_zeros(T* out, int64_t n) {
+  each_vec(n, [&](int64_t i, int64_t lanes) { Vec::zero().store(out + i, lanes); });
+}
+
+/// Vectors of 16 whole and then the rest: masks cost more than they save inside.
+template <class Step>
+inline void each_vec_whole_first(int64_t n, const Step& step) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    step([&](auto* p) { return Vec::load(p + i); }, [&](const Vec& v, auto* p) { v.store(p + i); });
+  }
+  if (i < n) {
+    step([&](auto* p) { return Vec::load(p + i, n - i); }, [&](const Vec& v, auto* p) { v.store(p + i, n - i); });
+  }
+}
+
+/// out = e^(x - top) in T and the sum of the unrounded values.
+template <class T>
+inline float exponentials_to(const float* x, float top, int64_t n, T* out) {
+  const Vec below = Vec::all(top);
+  Vec total = Vec::zero();
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vec e = exponential(Vec::load(x + i) - below);
+    e.store(out + i);
+    total = total + e;
+  }
+  if (i < n) {
+    float rest[kLanes];
+    exponential(Vec::load(x + i, n - i) - below).store(rest);
+    const Vec e = Vec::load(rest, n - i);
+    e.store(out + i, n - i);
+    total = total + e;
+  }
+  return sum(total);
+}
+
+template <class T>
+void softmax_tile(const SoftmaxTile& t) {
+  for (int64_t row = 0; row < t.rows; ++row) {
+    const float* scores = t.scores + row * t.stride;
+    const int64_t seen = t.lead + row + 1 < t.keys ? t.lead + row + 1 : t.keys;
+    const float largest_here = largest_of(scores, seen), before = t.top[row];
+    if (largest_here > before) {  // what is there was relative to a smaller maximum
+      float correction = before - largest_here;
+      exponential_row(&correction, 1, &correction);
+      t.total[row] *= correction;
+      const Vec factor = Vec::all(correction);
+      float* out = t.out + row * t.width;
+      each_vec_whole_first(t.width, [&](auto load, auto store) { store(load(out) * factor, out); });
+      t.top[row] = largest_here;
+    }
+    T* p = static_cast<T*>(t.p) + row * t.stride;
+    t.total[row] += exponentials_to(scores, t.top[row], seen, p);
+    store_zeros(p + seen, t.keys - seen);
+  }
+}
+
+template <class T>
+void softmax_grad_tile(const SoftmaxGradTile& t) {
+  for (int64_t key = 0; key < t.keys; ++key) {
+    const float *scores = t.scores + key * t.stride, *grad_p = t.grad_p + key * t.stride;
+    T *p_out = static_cast<T*>(t.p) + key * t.stride, *grad_out = static_cast<T*>(t.grad_scores) + key * t.stride;
+    each_vec_whole_first(t.queries, [&](auto load, auto store) {
+      const Vec p = exponential(load(scores) - load(t.log_sum));
+      store(p, p_out);
+      store(p * (load(grad_p) - load(t.delta)), grad_out);
+    });
+    const int64_t blind = key - t.lead < t.queries ? key - t.lead : t.queries;  // queries before this key
+    if (blind > 0) {
+      store_zeros(p_out, blind);
+      store_zeros(grad_out, blind);
+    }
+  }
+}
+
+template <class In, class Out>
+inline void rotate_head(const Rotation& r, const In* x, Out* out) {
+  const Vec scale = Vec::all(r.scale), turn = Vec::all(r.scale * r.direction);
+  each_vec_whole_first(r.half, [&](auto load, auto store) {
+    const Vec a = load(x), b = load(x + r.half), c = load(r.cosines) * scale, s = load(r.sines) * turn;
+    store(a * c - b * s, out);
+    store(b * c + a * s, out + r.half);
+  });
+}
+template <class T>
+void rotate(const Rotation& r, const void* x, void* out) {
+  rotate_head(r, static_cast<const T*>(x), static_cast<T*>(out));
+}
+template <class T>
+void rotate_sums(const Rotation& r, const float* x, void* out) {
+  rotate_head(r, x, static_cast<T*>(out));
+}
+
+template <class T>
+void scaled(const float* x, float factor, int64_t n, void* out) {
+  const Vec f = Vec::all(factor);
+  T* target = static_cast<T*>(out);
+  each_vec_whole_first(n, [&](auto load, auto store) { store(load(x) * f, target); });
+}
+
+template <class T>
+float dot(const void* a, const void* b, int64_t n) {
+  const T *left = static_cast<const T*>(a), *right = static_cast<const T*>(b);
+  Vec total = Vec::zero();
+  each_vec_whole_first(n, [&](auto load, auto) { total = fma(load(left), load(right), total); });
+  return sum(total);
+}
+
+constexpr TrainTable kTrain = {
+    {softmax_tile<float>, softmax_tile<uint16_t>},
+    {softmax_grad_tile<float>, softmax_grad_tile<uint16_t>},
+    {rotate<float>, rotate<uint16_t>},
+    {rotate_sums<float>, rotate_sums<uint16_t>},
+    {scaled<float>, scaled<uint16_t>},
+    {dot<float>, dot<uint16_t>},
+};
+
+}  // namespace
+}  // namespace dsmoe::kernels

@@ -1,0 +1,173 @@
+// Attention of the training step against its definition, on every instruction set, over odd shapes; its order of sums.
+#include "kernels/train_attention.h"
+
+#include <cstring>
+
+#include "kernels/product.h"
+#include "kernels/rows.h"
+#include "kernels/testing.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+using testing::kRound;
+using testing::normal_values;
+
+struct Shape {
+  int64_t batch, positions, heads, kv_heads, head_size;
+  std::string text() const {
+    return std::to_string(batch) + "x" + std::to_string(positions) + " heads " + std::to_string(heads) + "/" +
+           std::to_string(kv_heads) + " of " + std::to_string(head_size);
+  }
+};
+// One position; less than a block; the block's border from both sides; several blocks; few problems, cut into pieces.
+constexpr Shape kShapes[] = {{1, 1, 1, 1, 2},   {2, 5, 4, 2, 6},   {1, 63, 2, 1, 16},  {3, 64, 3, 3, 32},
+                             {1, 65, 6, 2, 10}, {9, 70, 1, 1, 16}, {1, 200, 4, 2, 64}, {2, 130, 5, 5, 128}};
+
+/// Bytes of `values` in a type.
+std::vector<uint8_t> numbers(Number type, const std::vector<float>& values) {
+  std::vector<uint8_t> bytes(values.size() * static_cast<size_t>(number_bytes(type)));
+  for (size_t i = 0; i < values.size(); ++i) {
+    const uint16_t narrow = to_bf16(values[i]);
+    if (type == Number::kF32) {
+      std::memcpy(&bytes[4 * i], &values[i], 4);
+    } else {
+      std::memcpy(&bytes[2 * i], &narrow, 2);
+    }
+  }
+  return bytes;
+}
+std::vector<float> floats(Number type, const std::vector<uint8_t>& bytes) {
+  std::vector<float> values(bytes.size() / static_cast<size_t>(number_bytes(type)));
+  for (size_t i = 0; i < values.size(); ++i) {
+    uint16_t narrow = 0;
+    if (type == Number::kF32) {
+      std::memcpy(&values[i], &bytes[4 * i], 4);
+    } else {
+      std::memcpy(&narrow, &bytes[2 * i], 2);
+      values[i] = from_bf16(narrow);
+    }
+  }
+  return values;
+}
+
+/// One layer's attention with all it reads and writes; outputs begin as rubbish.
+struct Trial {
+  Trial(Number t, const Shape& s) : type(t), table(s.head_size, 10000, s.positions) {
+    base::Rng rng(5);
+    a.type = t;
+    a.batch = s.batch, a.positions = s.positions, a.heads = s.heads, a.kv_heads = s.kv_heads;
+    a.head_size = s.head_size;
+    a.cosines = table.cosines(0).data(), a.sines = table.sines(0).data();
+    const int64_t tokens = s.batch * s.positions;
+    qkv = numbers(t, normal_values(rng, tokens * a.width()));
+    grad_out = numbers(t, normal_values(rng, tokens * s.heads * s.head_size));
+    out = numbers(t, std::vector<float>(static_cast<size_t>(tokens * s.heads * s.head_size), 77));
+    grad_qkv = numbers(t, std::vector<float>(static_cast<size_t>(tokens * a.width()), 77));
+    log_sum.assign(static_cast<size_t>(tokens * s.heads), 77);
+    a.qkv = qkv.data(), a.out = out.data(), a.log_sum = log_sum.data();
+  }
+  Trial& run(const base::ParallelFor& parallel_for) {
+    attention_forward(parallel_for, a);
+    attention_backward(parallel_for, a, grad_out.data(), grad_qkv.data());
+    return *this;
+  }
+  Trial& run_ref() {
+    attention_forward_ref(base::serial_for, a);
+    attention_backward_ref(base::serial_for, a, grad_out.data(), grad_qkv.data());
+    return *this;
+  }
+  Number type;
+  RopeTable table;
+  TrainAttention a;
+  std::vector<uint8_t> qkv, grad_out, out, grad_qkv;
+  std::vector<float> log_sum;
+};
+
+double norm(const std::vector<float>& x) {
+  double squares = 0;
+  for (const float value : x) squares += double{value} * value;
+  return std::sqrt(squares);
+}
+
+/// |got - want| <= bound |want| as vectors.
+void expect_near(const std::vector<float>& got, const std::vector<float>& want, double bound, const std::string& what) {
+  ASSERT_EQ(got.size(), want.size());
+  std::vector<float> difference(got.size());
+  for (size_t i = 0; i < got.size(); ++i) difference[i] = got[i] - want[i];
+  EXPECT_LE(norm(difference), bound * norm(want)) << what;
+}
+
+class TrainAttentionTest : public testing::EveryIsa {};
+DSMOE_ON_EVERY_ISA(TrainAttentionTest);
+
+// With inputs of deviation 1, scores have deviation 1 and stay below 6 in size; |q| |k| / sqrt(A) is below 2 sqrt(A).
+//
+// float32: a score errs by at most dot_bound(A) times that, plus a rounding each of q, k and their angles; the
+// exponential has 6 roundings more; every product after it adds its own dot bound over S or A. What a difference
+// dP - delta loses is relative to |dP|, which is sqrt(A) large as |dS| / P is.
+double float_bound(const Shape& s) {
+  const double score = (testing::dot_bound(s.head_size) + 4 * kRound) * 2 * std::sqrt(static_cast<double>(s.head_size));
+  return 4 * (score + 8 * kRound + testing::dot_bound(s.positions));
+}
+// bf16 rounds q, k, P, dS and results to 2^-9, each of them independently; a score of size 1 then errs by about 2^-9
+// and makes P err likewise. Against random gradients all this adds up as squares do: below 4 * 2^-9 of the norm. Rows
+// of one or two keys, whose dS is a difference of near equals, count double.
+constexpr double kBf16Bound = 8 * 0x1p-9;
+
+TEST_P(TrainAttentionTest, MatchesItsDefinition) {
+  for (const Number type : {Number::kF32, Number::kBf16}) {
+    for (const Shape& shape : kShapes) {
+      Trial fast(type, shape), exact(type, shape);
+      fast.run(base::serial_for);
+      exact.run_ref();
+      const double bound = type == Number::kF32 ? float_bound(shape) : kBf16Bound;
+      const std::string what = shape.text() + (type == Number::kF32 ? " f32" : " bf16");
+      expect_near(floats(type, fast.out), floats(type, exact.out), bound, "out of " + what);
+      expect_near(fast.log_sum, exact.log_sum, bound, "log_sum of " + what);
+      // With one key to see, dS is zero and dQ, dK are what rounding leaves of it.
+      if (shape.positions == 1) continue;
+      expect_near(floats(type, fast.grad_qkv), floats(type, exact.grad_qkv), bound, "gradients of " + what);
+    }
+  }
+}
+
+TEST_P(TrainAttentionTest, HugeScoresStayFinite) {
+  Trial trial(Number::kF32, {1, 70, 2, 1, 4});
+  auto* values = reinterpret_cast<float*>(trial.qkv.data());
+  for (int64_t i = 0; i < 70 * trial.a.width(); ++i) values[i] *= i % 7 == 0 ? 1e4F : 1.0F;
+  trial.run(base::serial_for);
+  for (const float x : floats(trial.type, trial.out)) ASSERT_TRUE(std::isfinite(x));
+  for (const float x : floats(trial.type, trial.grad_qkv)) ASSERT_TRUE(std::isfinite(x));
+}
+
+TEST_P(TrainAttentionTest, BitsDependOnNeitherThreadsNorRuns) {
+  base::ThreadPool two(2), three(3);
+  for (const Number type : {Number::kF32, Number::kBf16}) {
+    for (const Shape& shape : {Shape{3, 150, 4, 2, 16}, Shape{1, 300, 2, 1, 16}}) {
+      Trial one(type, shape);
+      one.run(base::serial_for);
+      for (base::ThreadPool* pool : {&two, &three, &three}) {
+        Trial other(type, shape);
+        other.run(pool->parallel_for());
+        EXPECT_EQ(one.out, other.out) << shape.text();
+        EXPECT_EQ(one.grad_qkv, other.grad_qkv) << shape.text();
+        EXPECT_EQ(one.log_sum, other.log_sum) << shape.text();
+      }
+    }
+  }
+}
+
+TEST_P(TrainAttentionTest, LaterPositionsChangeNoBit) {
+  Trial whole(Number::kBf16, {1, 190, 2, 2, 16}), cut(Number::kBf16, {1, 190, 2, 2, 16});
+  const size_t seen = 101 * static_cast<size_t>(whole.a.width()) * 2;
+  std::fill(cut.qkv.begin() + static_cast<int64_t>(seen), cut.qkv.end(), uint8_t{0x41});
+  attention_forward(base::serial_for, whole.a);
+  attention_forward(base::serial_for, cut.a);
+  const size_t bytes = 101 * 2 * 16 * 2;
+  EXPECT_TRUE(std::equal(whole.out.begin(), whole.out.begin() + static_cast<int64_t>(bytes), cut.out.begin()));
+  EXPECT_NE(whole.out, cut.out);
+}
+
+}  // namespace
+}  // namespace dsmoe::kernels
