@@ -46,7 +46,7 @@ install: all ## PREFIX=/usr/local
 	cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)
 
 clean: ## remove the build
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) build-hidden
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
