@@ -7,6 +7,7 @@
 
 #include "kernels/train_attention.h"
 #include "moe/composed.h"
+#include "moe/linear.h"
 #include "moe/parallel.h"
 #include "moe/rows.h"
 
@@ -76,11 +77,12 @@ Tensor causal_attention_reference(const Tensor& qkv_TW, const RotaryTable& rotar
   return p.matmul(heads_first(parts[2])).transpose(1, 2).reshape({s.batch * s.positions, s.heads * s.head_size});
 }
 
-Tensor Attention::forward(const Tensor& x_TD, int64_t batch, const RotaryTable& rotary) const {
+Tensor Attention::forward(const Tensor& x_TD, const Tensor& residual_TD, int64_t batch,
+                          const RotaryTable& rotary) const {
   const AttentionShape shape{batch, x_TD.size(0) / batch, config_.num_attention_heads, config_.num_key_value_heads,
                              config_.head_dim()};
-  const Tensor qkv_TW = torch::linear(x_TD, qkv_->get(x_TD.scalar_type()));
-  return torch::linear(causal_attention(qkv_TW, rotary, shape), out_->get(x_TD.scalar_type()));
+  const Tensor qkv_TW = moe::linear(x_TD, qkv_);
+  return moe::linear(causal_attention(qkv_TW, rotary, shape), out_, residual_TD);
 }
 
 }  // namespace dsmoe::model

@@ -27,8 +27,8 @@ class Attention {
   /// qkv [(H + 2 Hkv) A, D] (q_proj, k_proj, v_proj from top to bottom), out [D, H A].
   Attention(const spec::ModelConfig& config, moe::WeightPtr qkv, moe::WeightPtr out)
       : config_(config), qkv_(std::move(qkv)), out_(std::move(out)) {}
-  /// x [B*S, D] to the same.
-  Tensor forward(const Tensor& x_TD, int64_t batch, const RotaryTable& rotary) const;
+  /// x [B*S, D] to the same, plus the residual.
+  Tensor forward(const Tensor& x_TD, const Tensor& residual_TD, int64_t batch, const RotaryTable& rotary) const;
 
  private:
   spec::ModelConfig config_;

@@ -7,6 +7,7 @@
 #include "model/block.h"
 #include "model/parameters.h"
 #include "model/rms_norm.h"
+#include "moe/linear.h"
 #include "moe/rows.h"
 
 namespace dsmoe::model {
@@ -124,7 +125,7 @@ Tensor Transformer::logits(const Tensor& ids_BS) const {
   impl_->check(ids_BS);
   std::vector<moe::Routing> routings;
   const Tensor x_TD = impl_->forward(ids_BS, impl_->context(ids_BS), routings, nullptr);
-  const Tensor logits_TV = torch::linear(x_TD, impl_->head->get(x_TD.scalar_type()));
+  const Tensor logits_TV = moe::linear(x_TD, impl_->head);
   return logits_TV.to(moe::wide(x_TD.scalar_type())).view({ids_BS.size(0), ids_BS.size(1), -1});
 }
 

@@ -1,106 +1,17 @@
 #include "moe/expert_bank.h"
 
-#include <torch/csrc/autograd/custom_function.h>
-
-#include "moe/packing.h"
-#include "moe/rows.h"
+#include "moe/composed.h"
+#include "moe/packed_experts.h"
 #include "moe/swiglu.h"
+#include "moe/swiglu_bank.h"
 
 namespace dsmoe::moe {
-namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
-
-/// sum_k weight[r, k] * packed[place[r, k]], where the last packed row is the zero of slots that were not kept. Summed
-/// in wide type, choices in order, rounded once. weights_RK undefined: ones.
-Tensor gather_sum(const Tensor& packed_PD, const Tensor& place_RK, const Tensor& weights_RK) {
-  const int64_t rows = place_RK.size(0), chosen = place_RK.size(1), width = packed_PD.size(1);
-  const auto type = wide(packed_PD.scalar_type());
-  Tensor out_RD = torch::empty({rows, width}, packed_PD.options());
-  for_row_pieces(packed_PD, rows, rows_per_piece(chosen * width), [&](int64_t, int64_t begin, int64_t end) {
-    const Tensor place = place_RK.narrow(0, begin, end - begin).reshape(-1);
-    Tensor terms = packed_PD.index_select(0, place).to(type).view({end - begin, chosen, width});
-    if (weights_RK.defined()) terms = terms * weights_RK.narrow(0, begin, end - begin).unsqueeze(2);
-    out_RD.narrow(0, begin, end - begin).copy_(terms.sum(1));
-  });
-  return out_RD;
-}
-
-Tensor with_zero_row(int64_t rows, int64_t width, const torch::TensorOptions& options) {
-  Tensor packed_PD = torch::empty({rows + 1, width}, options);
-  packed_PD.narrow(0, rows, 1).zero_();
-  return packed_PD;
-}
-
-/// The packed rows of a group of n experts as [n, C, width].
-Tensor group_rows(const Tensor& packed, int64_t first, int64_t experts, int64_t capacity) {
-  return packed.narrow(0, first, experts * capacity).view({experts, capacity, -1});
-}
-Tensor flat(const Tensor& x_nCD) { return x_nCD.view({-1, x_nCD.size(2)}); }
-
-struct PackedExperts : torch::autograd::Function<PackedExperts> {
-  static Tensor forward(AutogradContext* context, const Tensor& rows_RD, const Tensor& weights_RK,
-                        const Tensor& gate_up, const Tensor& down, const SlotPlan* plan) {
-    const Packing packing = pack(*plan);
-    const Tensor row_P = packing.order_P.div(weights_RK.size(1), "floor");
-    const Tensor weight_P = weights_RK.reshape(-1).index_select(0, packing.order_P) * packing.real_P;
-    variable_list saved{rows_RD, weights_RK, gate_up, down, packing.place_RK, row_P, weight_P};
-    const Tensor out_PD = with_zero_row(packing.rows(), rows_RD.size(1), rows_RD.options());
-    for (const ExpertGroup& group : packing.groups) {
-      const int64_t n = group.experts_n.size(0);
-      const Tensor x =
-          rows_RD.index_select(0, row_P.narrow(0, group.first, group.rows())).view({n, group.capacity, -1});
-      const Tensor h = torch::bmm(x, gate_up.index_select(0, group.experts_n).transpose(1, 2));
-      Tensor hidden = torch::empty({group.rows(), h.size(2) / 2}, h.options());
-      swiglu_forward(flat(h), hidden);
-      Tensor out = group_rows(out_PD, group.first, n, group.capacity);
-      torch::bmm_out(out, hidden.view({n, group.capacity, -1}), down.index_select(0, group.experts_n).transpose(1, 2));
-      saved.insert(saved.end(), {group.experts_n, h});
-    }
-    context->save_for_backward(std::move(saved));
-    return gather_sum(out_PD, packing.place_RK, weights_RK);
-  }
-
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
-    const auto saved = context->get_saved_variables();
-    const Tensor &rows_RD = saved[0], &gate_up = saved[2], &down = saved[3];
-    const Tensor &place_RK = saved[4], &row_P = saved[5], &weight_P = saved[6];
-    const Tensor grad_out_RD = gradients[0].contiguous();
-    const int64_t packed = row_P.size(0);
-    const Tensor grad_rows_PD = with_zero_row(packed, rows_RD.size(1), rows_RD.options());
-    const Tensor grad_weight_P = torch::zeros({packed + 1}, weight_P.options());
-    // Experts without slots keep these zeros.
-    const Tensor grad_gate_up = torch::zeros_like(gate_up), grad_down = torch::zeros_like(down);
-    int64_t first = 0;
-    for (size_t i = 7; i < saved.size(); i += 2) {
-      const Tensor &experts_n = saved[i], &h = saved[i + 1];
-      const int64_t n = h.size(0), capacity = h.size(1), rows = n * capacity;
-      const Tensor row = row_P.narrow(0, first, rows);
-      const Tensor g = grad_out_RD.index_select(0, row).view({n, capacity, -1});
-      const Tensor grad_hidden = torch::bmm(g, down.index_select(0, experts_n));  // before the slot's weight
-      SwigluGradients inner{torch::empty({rows, h.size(2)}, h.options()),
-                            torch::empty({rows, h.size(2) / 2}, h.options()), grad_weight_P.narrow(0, first, rows)};
-      swiglu_backward(flat(h), flat(grad_hidden), weight_P.narrow(0, first, rows), inner);
-      const Tensor hidden = inner.weighted_out.view({n, capacity, -1}), grad_h = inner.grad_h.view({n, capacity, -1});
-      grad_down.index_copy_(0, experts_n, torch::bmm(g.transpose(1, 2), hidden));
-      const Tensor x = rows_RD.index_select(0, row).view({n, capacity, -1});
-      grad_gate_up.index_copy_(0, experts_n, torch::bmm(grad_h.transpose(1, 2), x));
-      Tensor target = group_rows(grad_rows_PD, first, n, capacity);
-      torch::bmm_out(target, grad_h, gate_up.index_select(0, experts_n));
-      first += rows;
-    }
-    const Tensor grad_weights_RK = grad_weight_P.index_select(0, place_RK.reshape(-1)).view(place_RK.sizes());
-    return {gather_sum(grad_rows_PD, place_RK, {}), grad_weights_RK, grad_gate_up, grad_down, Tensor()};
-  }
-};
-
-}  // namespace
 
 Tensor ExpertBank::forward(const ExpertWork& work) const {
   const auto type = work.rows_RD.scalar_type();
-  return PackedExperts::apply(work.rows_RD.contiguous(), work.weights_RK.to(wide(type)).contiguous(),
-                              gate_up_->get(type), down_->get(type), &work.plan);
+  if (composed(work.rows_RD)) return packed_experts(work, gate_up_->get(type), down_->get(type));
+  const RoutedSlots slots{work.weights_RK, work.plan};
+  return swiglu_bank(work.rows_RD, {}, gate_up_, down_, &slots);
 }
 
 Tensor ExpertBank::forward_reference(const ExpertWork& work) const {

@@ -1,7 +1,7 @@
 // ExpertBank: E SwiGLU experts of one shape, stacked, and the weighted sum of what they say about each row.
 //
-// Two expressions of one function. The fast one works on a few padded batches (moe/packing.h) with a backward pass from
-// stored pre-activations. The reference is the paper's equation 3, expert by expert, left to autograd.
+// Three expressions of one function: on our kernels (moe/swiglu_bank.h), composed of LibTorch's operations
+// (moe/packed_experts.h), and the reference, the paper's equation 3 expert by expert, left to autograd.
 #pragma once
 
 #include <utility>

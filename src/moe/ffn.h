@@ -6,7 +6,10 @@
 
 #include <utility>
 
+#include "moe/composed.h"
+#include "moe/linear.h"
 #include "moe/swiglu.h"
+#include "moe/swiglu_bank.h"
 #include "moe/weight.h"
 
 namespace dsmoe::moe {
@@ -15,9 +18,10 @@ class Ffn {
  public:
   /// gate_up [2F, D] (gate_proj above up_proj), down [D, F].
   Ffn(WeightPtr gate_up, WeightPtr down) : gate_up_(std::move(gate_up)), down_(std::move(down)) {}
-  Tensor forward(const Tensor& x) const {
-    const auto type = x.scalar_type();
-    return torch::linear(swiglu(torch::linear(x, gate_up_->get(type))), down_->get(type));
+  /// x [T, D], plus `add` [T, D] where defined.
+  Tensor forward(const Tensor& x_TD, const Tensor& add_TD = {}) const {
+    if (!composed(x_TD)) return swiglu_bank(x_TD, add_TD, gate_up_, down_, nullptr);
+    return linear_reference(swiglu(linear_reference(x_TD, gate_up_)), down_, add_TD);
   }
 
  private:

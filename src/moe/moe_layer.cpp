@@ -20,7 +20,7 @@ MoeOutput MoeLayer::forward(const Tensor& x_TD, const MoeContext& context, uint6
   }
   const ExpertWork work = parts_.dispatcher->dispatch(x_TD, out.routing);
   out.y_TD = parts_.dispatcher->combine(parts_.routed.forward(work), work);
-  if (parts_.shared) out.y_TD = out.y_TD + parts_.shared->forward(x_TD);
+  if (parts_.shared) out.y_TD = parts_.shared->forward(x_TD, out.y_TD);
   return out;
 }
 

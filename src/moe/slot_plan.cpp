@@ -25,16 +25,24 @@ SlotPlan plan_slots(const Tensor& experts_RK, const Tensor& kept_RK, int64_t exp
   const int64_t slots = plan.offsets.back();
 
   Tensor order = torch::empty({slots}, torch::kInt64), position = torch::empty(ids.sizes(), torch::kInt64);
+  plan.row_N = torch::empty({slots}, torch::kInt32);
+  plan.place_RK = torch::empty(ids.sizes(), torch::kInt32);
+  auto* row = plan.row_N.data_ptr<int32_t>();
+  auto* kernel_place = plan.place_RK.data_ptr<int32_t>();
+  const int64_t chosen = ids.dim() > 1 ? ids.size(1) : 1;
   auto* order_data = order.data_ptr<int64_t>();
   auto* position_data = position.data_ptr<int64_t>();
   std::vector<int64_t> next(plan.offsets.begin(), plan.offsets.end() - 1);
   for (int64_t i = 0; i < all; ++i) {
     if (kept && !kept[i]) {
       position_data[i] = slots;
+      kernel_place[i] = -1;
     } else {
       const int64_t place = next[static_cast<size_t>(id[i])]++;
       order_data[place] = i;
       position_data[i] = place;
+      row[place] = static_cast<int32_t>(i / chosen);
+      kernel_place[i] = static_cast<int32_t>(place);
     }
   }
   plan.order_N = order.to(experts_RK.device());

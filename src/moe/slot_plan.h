@@ -14,8 +14,9 @@ namespace dsmoe::moe {
 using torch::Tensor;
 
 struct SlotPlan {
-  Tensor order_N;                ///< int64 r*K + k of each slot, by expert, then by row and choice
-  Tensor position_RK;            ///< int64 place of slot (r, k) in order_N; N where it was not kept
+  Tensor order_N;          ///< int64 r*K + k of each slot, by expert, then by row and choice
+  Tensor position_RK;      ///< int64 place of slot (r, k) in order_N; N where it was not kept
+  Tensor row_N, place_RK;  ///< the same for kernels: int32 row r of each slot; place of each slot, or -1. On the CPU
   std::vector<int64_t> offsets;  ///< E + 1: expert e has slots offsets[e] .. offsets[e+1]
 
   int64_t slots() const { return order_N.size(0); }

@@ -104,6 +104,12 @@ class GraphWeight final : public Weight {
   torch::ScalarType type() const override { return value_.scalar_type(); }
   Tensor get(torch::ScalarType type) const override { return value_.to(type); }
   Tensor trainable() const override { return {}; }
+  Tensor graph() const override { return value_; }
+  PackedWeight packed(torch::ScalarType type, WeightRows rows) const override {
+    PackedWeight packed;
+    pack_weight(value_.detach(), type, rows, packed);
+    return packed;
+  }
 
  private:
   Tensor value_;

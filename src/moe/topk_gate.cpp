@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "moe/linear.h"
+
 namespace dsmoe::moe {
 namespace {
 
@@ -26,10 +28,10 @@ Tensor gate_values(const Tensor& picked_TK, const spec::ModelConfig& config) {
   return config.scales_gates() && config.routed_scaling_factor != 1.0 ? values * config.routed_scaling_factor : values;
 }
 
-Routing affinities(const Weight& router, const spec::ModelConfig& config, const Tensor& x_TD) {
+Routing affinities(const WeightPtr& router, const spec::ModelConfig& config, const Tensor& x_TD) {
   const bool softmax = config.scoring_func == spec::ScoringFunc::kSoftmax;
   Routing routing;
-  routing.logits_TE = torch::linear(x_TD.to(router.type()), router.get(router.type()));
+  routing.logits_TE = linear(x_TD.to(router->type()), router);
   routing.scores_TE = softmax ? torch::softmax(routing.logits_TE, -1) : torch::sigmoid(routing.logits_TE);
   routing.scores_sum_to_one = softmax;
   return routing;
@@ -38,7 +40,7 @@ Routing affinities(const Weight& router, const spec::ModelConfig& config, const 
 TopkGate::TopkGate(const spec::ModelConfig& config, const GateTensors& tensors) : config_(config), tensors_(tensors) {}
 
 Routing TopkGate::route(const GateInput& input) const {
-  Routing routing = affinities(*tensors_.router, config_, input.x_TD);
+  Routing routing = affinities(tensors_.router, config_, input.x_TD);
   routing.experts_TK = std::get<1>(ranking_TE(routing.scores_TE.detach()).topk(config_.num_experts_per_tok, -1));
   routing.weights_TK = gate_values(routing.scores_TE.gather(1, routing.experts_TK), config_);
   return routing;

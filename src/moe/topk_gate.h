@@ -46,7 +46,7 @@ class BiasedGate final : public TopkGate {
 };
 
 /// A Routing with logits and affinities only, in the router's own type.
-Routing affinities(const Weight& router, const spec::ModelConfig& config, const Tensor& x_TD);
+Routing affinities(const WeightPtr& router, const spec::ModelConfig& config, const Tensor& x_TD);
 /// Picked affinities become gate values, [T, K] to [T, K], as spec::ModelConfig says (normalised, scaled, or as is).
 Tensor gate_values(const Tensor& picked_TK, const spec::ModelConfig& config);
 

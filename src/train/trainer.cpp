@@ -5,7 +5,9 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/part_clock.h"
 #include "base/rng.h"
+#include "data/batches.h"
 #include "moe/bias_balancer.h"
 #include "train/layer_loads.h"
 #include "train/schedule.h"
@@ -57,11 +59,26 @@ std::vector<int64_t> token_frequencies(const spec::ModelConfig& config, const da
   return counts;
 }
 
+RowSource rows_of(const spec::RunConfig& config, const data::TokenDataset& data) {
+  const spec::TrainConfig& t = config.train;
+  const auto order =
+      std::make_shared<data::BatchOrder>(data, static_cast<uint64_t>(t.seed), t.sequence_length, config.data.weights);
+  return [order, batch = t.global_batch](int64_t step, int64_t row, std::span<int32_t> out) {
+    int domain = 0;
+    order->sequence(step, row, batch, out, domain);
+  };
+}
+
 }  // namespace
 
 Trainer::Trainer(const spec::RunConfig& config, const data::TokenDataset& train_data, base::ParallelFor parallel_for)
+    : Trainer(config, rows_of(config, train_data), token_frequencies(config.model, train_data),
+              std::move(parallel_for)) {}
+
+Trainer::Trainer(const spec::RunConfig& config, RowSource rows, std::span<const int64_t> token_frequencies,
+                 base::ParallelFor parallel_for)
     : config_(config),
-      batches_(train_data, static_cast<uint64_t>(config.train.seed), config.train.sequence_length, config.data.weights),
+      rows_(std::move(rows)),
       model_(config.model, training_options(config.train), transformer_options(config.train)),
       optimizer_(optimised(model_),
                  {.beta1 = config.train.beta1,
@@ -69,7 +86,7 @@ Trainer::Trainer(const spec::RunConfig& config, const data::TokenDataset& train_
                   .eps = config.train.adam_eps,
                   .weight_decay = config.train.weight_decay},
                  std::move(parallel_for)) {
-  model_.initialise(static_cast<uint64_t>(config.train.seed), token_frequencies(config.model, train_data));
+  model_.initialise(static_cast<uint64_t>(config.train.seed), token_frequencies);
 }
 
 model::Batch Trainer::read_batch(int64_t micro) const {
@@ -80,8 +97,7 @@ model::Batch Trainer::read_batch(int64_t micro) const {
   batch.targets_BS = torch::empty({B, S}, torch::kLong);
   std::vector<int32_t> row(static_cast<size_t>(S + 1));
   for (int64_t b = 0; b < B; ++b) {
-    int domain = 0;
-    batches_.sequence(step_, micro * B + b, t.global_batch, row, domain);
+    rows_(step_, micro * B + b, row);
     std::copy(row.begin(), row.end() - 1, batch.ids_BS.data_ptr<int64_t>() + b * S);
     std::copy(row.begin() + 1, row.end(), batch.targets_BS.data_ptr<int64_t>() + b * S);
   }
@@ -105,6 +121,7 @@ StepRecord Trainer::step() {
     add_loads(output.routings, record.layers);
   }
 
+  const base::Part part("optimizer");
   record.grad_norm = optimizer_.gradient_norm();
   require_finite(record.loss + record.balance_loss, record.grad_norm);
   record.lr = learning_rate(train, step_);

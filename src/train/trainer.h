@@ -4,10 +4,11 @@
 // signals, is loop.h's. Everything a step computes is a function of the configuration, the data and the step number.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <span>
 
 #include "base/parallel.h"
-#include "data/batches.h"
 #include "data/dataset.h"
 #include "model/transformer.h"
 #include "spec/run_config.h"
@@ -16,10 +17,16 @@
 
 namespace dsmoe::train {
 
+/// Fills the S+1 ids of row `row` of the global batch of `step`: a pure function of the two.
+using RowSource = std::function<void(int64_t step, int64_t row, std::span<int32_t> out)>;
+
 class Trainer {
  public:
   /// Initialises the model from train.seed. `train_data` must outlive this.
   Trainer(const spec::RunConfig& config, const data::TokenDataset& train_data, base::ParallelFor parallel_for);
+  /// The same on rows from anywhere; `token_frequencies` (may be empty) shape a balanced hash table.
+  Trainer(const spec::RunConfig& config, RowSource rows, std::span<const int64_t> token_frequencies,
+          base::ParallelFor parallel_for);
 
   /// batch -> micro-batches: forward, loss, backward -> clip, AdamW, schedule -> router biases.
   /// Throws Error(kNonFinite) before anything is changed when the loss or the gradient is not finite.
@@ -42,7 +49,7 @@ class Trainer {
   void require_finite(double loss, double grad_norm) const;
 
   spec::RunConfig config_;
-  data::BatchOrder batches_;
+  RowSource rows_;
   model::Transformer model_;
   AdamW optimizer_;
   int64_t step_ = 0;

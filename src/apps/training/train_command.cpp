@@ -1,5 +1,4 @@
 // dsmoe-train train: arguments, signals, threads, and the run.
-#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <unistd.h>
 
@@ -7,9 +6,9 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
-#include <thread>
 
 #include "apps/stop_signals.h"
+#include "apps/training/threads.h"
 #include "apps/training/train_progress.h"
 #include "apps/training/training_commands.h"
 #include "base/error.h"
@@ -27,13 +26,6 @@ struct TrainArguments {
   int threads = 0;
   bool print_config = false, quiet = false, json = false;
 };
-
-int use_threads(int wanted) {
-  const int cores = std::max(1U, std::thread::hardware_concurrency());
-  const int threads = wanted > 0 ? wanted : cores;
-  at::set_num_threads(threads);
-  return threads;
-}
 
 train::RunOptions run_options(const TrainArguments& arguments, const StopSignals& signals) {
   train::RunOptions options;

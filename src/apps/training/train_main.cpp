@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "apps/training/training_commands.h"
+#include "train/tensor_memory.h"
 
 namespace {
 
@@ -24,6 +25,7 @@ void spin_briefly(char** argv) {
 
 int main(int argc, char** argv) {
   spin_briefly(argv);
+  dsmoe::train::keep_tensor_memory();
   CLI::App program("dsmoe-train trains DeepSeekMoE language models", "dsmoe-train");
   return dsmoe::apps::run_program(program, dsmoe::apps::kTrainingCommands, argc, argv);
 }

@@ -1,0 +1,252 @@
+#include "moe/swiglu_bank.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/slots.h"
+#include "moe/linear.h"
+#include "moe/parallel.h"
+
+namespace dsmoe::moe {
+namespace {
+
+using kernels::Along;
+using kernels::Epilogue;
+using kernels::Number;
+using kernels::PanelProduct;
+using kernels::RowsView;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// What both passes know: the weights, the slots and their shapes.
+struct Bank : torch::CustomClassHolder {
+  Bank(WeightPtr gate_up, WeightPtr down, const RoutedSlots* slots)
+      : gate_up(std::move(gate_up)), down(std::move(down)), routed(slots != nullptr) {
+    if (slots) plan = slots->plan;
+  }
+  int64_t width() const { return down->sizes().back(); }
+
+  WeightPtr gate_up, down;
+  SlotPlan plan;  ///< unused where every row visits the one expert
+  bool routed;
+  bool gate_up_wanted = false, down_wanted = false;  ///< gradients
+};
+
+/// The products of one pass over the bank, expert by expert. N slots (or rows), D model, F width.
+class Pass {
+ public:
+  Pass(const Bank& bank, const Tensor& rows_RD)
+      : bank_(bank),
+        type_(rows_RD.scalar_type()),
+        number_(number_of(type_)),
+        bytes_(rows_RD.element_size()),
+        slots_(bank.routed ? bank.plan.slots() : rows_RD.size(0)),
+        hidden_(rows_RD.size(1)),
+        width_(bank.width()),
+        gate_up_(bank.gate_up->packed(type_, WeightRows::kGateUp)),
+        down_(bank.down->packed(type_, WeightRows::kOutputs)),
+        rows_(rows_RD) {}
+
+  Tensor slot_rows(int64_t width) const { return torch::empty({slots_, width}, rows_.options()); }
+
+  /// hidden = silu(gate) up of every slot; gate and up are written to gate_up_N2F.
+  void forward_up(const Tensor& gate_up_N2F, const Tensor& hidden_NF) {
+    each_expert([&](int64_t e, int64_t first, int64_t count) {
+      products_.push_back({.m = count,
+                           .n = 2 * width_,
+                           .k = hidden_,
+                           .left = rows_of(rows_, first),
+                           .right = gate_up_.forward_of(e),
+                           .epilogue = Epilogue::kSwiglu,
+                           .swiglu = {.gate_up = at(gate_up_N2F, first), .hidden = at(hidden_NF, first)}});
+    });
+    run();
+  }
+
+  /// out = hidden down', plus add.
+  void forward_down(const Tensor& hidden_NF, const Tensor& out_ND, const Tensor& add_RD) {
+    each_expert([&](int64_t e, int64_t first, int64_t count) {
+      products_.push_back({.m = count,
+                           .n = hidden_,
+                           .k = width_,
+                           .left = {at(hidden_NF, first), width_},
+                           .right = down_.forward_of(e),
+                           .out = at(out_ND, first),
+                           .out_stride = hidden_,
+                           .out_type = number_,
+                           .add = add_RD.defined() ? at(add_RD, first) : nullptr});
+    });
+    run();
+  }
+
+  /// From the gradient of the output to those of gate and up, of the slots' weights, and to the weighted hidden rows.
+  void backward_up(const Tensor& grad_RD, const kernels::SwigluTile& all) {
+    each_expert([&](int64_t e, int64_t first, int64_t count) {
+      const auto shifted = [&](void* rows, int64_t width) { return static_cast<char*>(rows) + first * width * bytes_; };
+      products_.push_back({.m = count,
+                           .n = width_,
+                           .k = hidden_,
+                           .left = rows_of(grad_RD, first),
+                           .right = down_.backward_of(e),
+                           .epilogue = Epilogue::kSwigluBackward,
+                           .swiglu = {.gate_up = shifted(all.gate_up, 2 * width_),
+                                      .hidden = shifted(all.hidden, width_),
+                                      .grad_gate_up = shifted(all.grad_gate_up, 2 * width_),
+                                      .weight = all.weight ? all.weight + first : nullptr,
+                                      .grad_weight = all.grad_weight ? all.grad_weight + first : nullptr}});
+    });
+    run();
+  }
+
+  /// Gradients of the rows, slot by slot, and of both weights: one list.
+  void backward_down(const Tensor& grad_RD, const Tensor& grad_gate_up_N2F, const Tensor& hidden_NF,
+                     const Tensor& grad_rows_ND, const WeightGradient& grad_gate_up, const WeightGradient& grad_down) {
+    each_expert([&](int64_t e, int64_t first, int64_t count) {
+      const RowsView grad_h{at(grad_gate_up_N2F, first), 2 * width_};
+      products_.push_back({.m = count,
+                           .n = hidden_,
+                           .k = 2 * width_,
+                           .left = grad_h,
+                           .right = gate_up_.backward_of(e),
+                           .out = at(grad_rows_ND, first),
+                           .out_stride = hidden_,
+                           .out_type = number_});
+      const auto weight_product = [&](const WeightGradient& gradient, int64_t m, int64_t n, const RowsView& left,
+                                      const RowsView& right) {
+        if (!gradient.wanted()) return;
+        products_.push_back({.m = m,
+                             .n = n,
+                             .k = count,
+                             .left = left,
+                             .left_along = Along::kDepth,
+                             .right_rows = right,
+                             .epilogue = gradient.epilogue(),
+                             .out = gradient.of(e),
+                             .out_stride = n});
+      };
+      weight_product(grad_gate_up, 2 * width_, hidden_, grad_h, rows_of(rows_, first));
+      weight_product(grad_down, hidden_, width_, rows_of(grad_RD, first), {at(hidden_NF, first), width_});
+    });
+    run();
+  }
+
+ private:
+  template <class Body>
+  void each_expert(const Body& body) {
+    if (!bank_.routed) return body(0, 0, slots_);
+    const auto& offsets = bank_.plan.offsets;
+    for (size_t e = 0; e + 1 < offsets.size(); ++e) {
+      body(static_cast<int64_t>(e), offsets[e], offsets[e + 1] - offsets[e]);
+    }
+  }
+  void run() {
+    kernels::panel_products(torch_parallel_for(), number_, products_);
+    products_.clear();
+  }
+  /// Rows [R, D] that the slots from `first` on read.
+  RowsView rows_of(const Tensor& rows_RD, int64_t first) const {
+    if (!bank_.routed) return {rows_RD.data_ptr(), hidden_};
+    return {rows_RD.data_ptr(), hidden_, bank_.plan.row_N.data_ptr<int32_t>() + first};
+  }
+  void* at(const Tensor& rows, int64_t first) const {
+    return static_cast<char*>(rows.data_ptr()) + first * rows.size(1) * bytes_;
+  }
+
+  const Bank& bank_;
+  torch::ScalarType type_;
+  Number number_;
+  int64_t bytes_, slots_, hidden_, width_;
+  PackedWeight gate_up_, down_;
+  Tensor rows_;
+  std::vector<PanelProduct> products_;
+};
+
+/// out[r] = add[r] + sum of weight * slots' rows.
+Tensor combine(const Bank& bank, const Tensor& slots_ND, const Tensor& weights_RK, const Tensor& add_RD) {
+  const Tensor& place = bank.plan.place_RK;
+  const Tensor out_RD = torch::empty({place.size(0), slots_ND.size(1)}, slots_ND.options());
+  const Number number = number_of(slots_ND.scalar_type());
+  kernels::combine_slots(torch_parallel_for(),
+                         {.tokens = place.size(0),
+                          .slots = place.size(1),
+                          .width = slots_ND.size(1),
+                          .place = place.data_ptr<int32_t>(),
+                          .weights = weights_RK.defined() ? weights_RK.data_ptr<float>() : nullptr,
+                          .rows_type = number,
+                          .rows = slots_ND.data_ptr(),
+                          .out_type = number,
+                          .add = add_RD.defined() ? add_RD.data_ptr() : nullptr,
+                          .out = out_RD.data_ptr()});
+  return out_RD;
+}
+
+/// Gradients of slots back in the order of rows and choices; 0 where a slot was not kept.
+Tensor by_row(const SlotPlan& plan, const Tensor& values_N) {
+  const Tensor out_RK = torch::empty(plan.place_RK.sizes(), values_N.options());
+  const auto* place = plan.place_RK.data_ptr<int32_t>();
+  const auto* from = values_N.data_ptr<float>();
+  auto* to = out_RK.data_ptr<float>();
+  for (int64_t i = 0; i < out_RK.numel(); ++i) to[i] = place[i] < 0 ? 0.0F : from[place[i]];
+  return out_RK;
+}
+
+struct SwigluBank : torch::autograd::Function<SwigluBank> {
+  static Tensor forward(AutogradContext* context, const Tensor& rows_RD, const OptionalTensor& add,
+                        const OptionalTensor& weights, const OptionalTensor& gate_up_graph,
+                        const OptionalTensor& down_graph, const c10::intrusive_ptr<Bank>& bank) {
+    bank->gate_up_wanted = gate_up_graph && gate_up_graph->requires_grad();
+    bank->down_wanted = down_graph && down_graph->requires_grad();
+    const Tensor add_RD = add.value_or(Tensor()), weights_RK = weights.value_or(Tensor());
+    Pass pass(*bank, rows_RD);
+    const Tensor gate_up_N2F = pass.slot_rows(2 * bank->width()), hidden_NF = pass.slot_rows(bank->width());
+    pass.forward_up(gate_up_N2F, hidden_NF);
+    context->save_for_backward({rows_RD, weights_RK, gate_up_N2F});
+    context->saved_data["bank"] = c10::IValue::make_capsule(bank);
+    context->saved_data["added"] = add.has_value();
+    const Tensor out_ND = pass.slot_rows(rows_RD.size(1));
+    pass.forward_down(hidden_NF, out_ND, bank->routed ? Tensor() : add_RD);
+    return bank->routed ? combine(*bank, out_ND, weights_RK, add_RD) : out_ND;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const Tensor &rows_RD = saved[0], &weights_RK = saved[1], &gate_up_N2F = saved[2];
+    const auto bank = c10::static_intrusive_pointer_cast<Bank>(context->saved_data["bank"].toCapsule());
+    const Tensor grad_RD = gradients[0].contiguous();
+    Pass pass(*bank, rows_RD);
+    const Tensor grad_gate_up_N2F = pass.slot_rows(2 * bank->width()), hidden_NF = pass.slot_rows(bank->width());
+    Tensor weight_N, grad_weight_N;
+    kernels::SwigluTile all{
+        .gate_up = gate_up_N2F.data_ptr(), .hidden = hidden_NF.data_ptr(), .grad_gate_up = grad_gate_up_N2F.data_ptr()};
+    if (bank->routed) {
+      weight_N = weights_RK.view(-1).index_select(0, bank->plan.order_N);
+      grad_weight_N = torch::empty_like(weight_N);
+      all.weight = weight_N.data_ptr<float>();
+      all.grad_weight = grad_weight_N.data_ptr<float>();
+    }
+    pass.backward_up(grad_RD, all);
+
+    const WeightGradient grad_gate_up(*bank->gate_up, bank->gate_up_wanted), grad_down(*bank->down, bank->down_wanted);
+    const Tensor grad_slots_ND = pass.slot_rows(rows_RD.size(1));
+    pass.backward_down(grad_RD, grad_gate_up_N2F, hidden_NF, grad_slots_ND, grad_gate_up, grad_down);
+    const Tensor grad_rows_RD = bank->routed ? combine(*bank, grad_slots_ND, {}, {}) : grad_slots_ND;
+    return {grad_rows_RD,
+            context->saved_data["added"].toBool() ? grad_RD : Tensor(),
+            bank->routed ? by_row(bank->plan, grad_weight_N) : Tensor(),
+            grad_gate_up.returned(),
+            grad_down.returned(),
+            Tensor()};
+  }
+};
+
+}  // namespace
+
+Tensor swiglu_bank(const Tensor& rows_RD, const Tensor& add_RD, const WeightPtr& gate_up, const WeightPtr& down,
+                   const RoutedSlots* slots) {
+  const Tensor add = add_RD.defined() ? add_RD.contiguous() : Tensor();
+  const Tensor weights_RK = slots ? slots->weights_RK.to(torch::kFloat).contiguous() : Tensor();
+  return SwigluBank::apply(rows_RD.contiguous(), optional_of(add), optional_of(weights_RK),
+                           optional_of(gate_up->graph()), optional_of(down->graph()),
+                           c10::make_intrusive<Bank>(gate_up, down, slots));
+}
+
+}  // namespace dsmoe::moe
