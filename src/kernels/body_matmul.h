@@ -5,25 +5,10 @@
 #pragma once
 
 #include "kernels/table.h"
-
-#define DSMOE_INLINE __attribute__((always_inline))
+#include "kernels/unrolled.h"
 
 namespace dsmoe::kernels {
 namespace {
-
-template <int N>
-struct Constant {
-  static constexpr int value = N;
-};
-
-/// step(0), ..., step(N - 1) with every index a constant, so that arrays of sums live in registers.
-template <int N, class Step>
-inline DSMOE_INLINE void unrolled(const Step& step) {
-  if constexpr (N > 0) {
-    unrolled<N - 1>(step);
-    step(N - 1);
-  }
-}
 
 /// Rows x Tokens dot products side by side. W is the stored weight: float, or uint16_t holding bf16.
 template <int Rows, int Tokens, class W>

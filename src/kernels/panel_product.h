@@ -7,6 +7,7 @@
 namespace dsmoe::kernels {
 
 enum class Number : uint8_t { kF32, kBf16 };
+inline constexpr int kNumbers = 2;
 inline int64_t number_bytes(Number number) { return number == Number::kF32 ? 4 : 2; }
 
 /// Columns of one panel. Panel p holds columns p * kPanel ..., zeros after n; k is padded with a zero to an even

@@ -1,146 +1,149 @@
 #include "kernels/panels.h"
 
 #include <algorithm>
-#include <cmath>
+#include <memory>
+#include <new>
 #include <vector>
 
 #include "base/error.h"
-#include "kernels/product.h"
+#include "kernels/isa.h"
 #include "kernels/slots.h"
 
 namespace dsmoe::kernels {
 namespace {
 
 size_t at(int64_t i) { return static_cast<size_t>(i); }
+size_t at(Number number) { return static_cast<size_t>(number); }
+int64_t panels_of(int64_t n) { return (n + kPanel - 1) / kPanel; }
 
-float number_at(Number type, const void* data, int64_t i) {
-  return type == Number::kF32 ? static_cast<const float*>(data)[i] : from_bf16(static_cast<const uint16_t*>(data)[i]);
-}
-void put_number(Number type, void* data, int64_t i, float value) {
-  if (type == Number::kF32) {
-    static_cast<float*>(data)[i] = value;
-  } else {
-    static_cast<uint16_t*>(data)[i] = to_bf16(value);
-  }
-}
-int64_t row_at(const RowsView& view, int64_t row) { return (view.index ? view.index[row] : row) * view.stride; }
-float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
-
-void finish_swiglu(Number type, const PanelProduct& p, int64_t m, const float* sums) {
-  const int64_t F = p.n / 2;
-  for (int64_t f = 0; f < F; ++f) {
-    const float gate = sums[f / 16 * 32 + f % 16], up = sums[f / 16 * 32 + f % 16 + 16];
-    if (p.swiglu.gate_up) {
-      put_number(type, p.swiglu.gate_up, m * 2 * F + f, gate);
-      put_number(type, p.swiglu.gate_up, m * 2 * F + F + f, up);
+/// Memory of a thread that only grows, aligned to cache lines.
+class Scratch {
+ public:
+  void* of(int64_t bytes) {
+    if (bytes > bytes_) {
+      memory_.reset(static_cast<char*>(::operator new(at(bytes), kLine)));
+      bytes_ = bytes;
     }
-    if (p.swiglu.hidden) put_number(type, p.swiglu.hidden, m * F + f, gate * sigmoid(gate) * up);
+    return memory_.get();
   }
+
+ private:
+  static constexpr std::align_val_t kLine{64};
+  struct Free {
+    void operator()(char* memory) const { ::operator delete(memory, kLine); }
+  };
+  std::unique_ptr<char, Free> memory_;
+  int64_t bytes_ = 0;
+};
+
+void run_block(Number type, PanelBlock block) {
+  thread_local Scratch scratch;
+  block.scratch = scratch.of(BlockRoom(type, block).bytes());
+  kernels().panel_block[at(type)](block);
 }
 
-void finish_swiglu_backward(Number type, const PanelProduct& p, int64_t m, const float* sums) {
-  const SwigluTile& tile = p.swiglu;
-  const int64_t F = p.n;
-  const float weight = tile.weight ? tile.weight[m] : 1;
-  float grad_weight = 0;
-  for (int64_t f = 0; f < F; ++f) {
-    const float gate = number_at(type, tile.gate_up, m * 2 * F + f);
-    const float up = number_at(type, tile.gate_up, m * 2 * F + F + f);
-    const float s = sigmoid(gate), silu = gate * s, grad = sums[f];
-    grad_weight += grad * (silu * up);
-    if (tile.hidden) put_number(type, tile.hidden, m * F + f, silu * up * weight);
-    put_number(type, tile.grad_gate_up, m * 2 * F + f, grad * weight * up * (s * (1 + gate * (1 - s))));
-    put_number(type, tile.grad_gate_up, m * 2 * F + F + f, grad * weight * silu);
-  }
-  if (tile.grad_weight) tile.grad_weight[m] = grad_weight;
-}
+int64_t multiply_adds(const PanelProduct& p) { return p.m * panels_of(p.n) * kPanel * p.k; }
 
-void finish(Number type, const PanelProduct& p, int64_t m, const float* sums) {
-  if (p.epilogue == Epilogue::kSwiglu) return finish_swiglu(type, p, m, sums);
-  if (p.epilogue == Epilogue::kSwigluBackward) return finish_swiglu_backward(type, p, m, sums);
-  const int64_t row = (p.out_index ? p.out_index[m] : m) * p.out_stride;
-  const void* add = p.epilogue == Epilogue::kAdd ? p.out : p.add;
-  for (int64_t n = 0; n < p.n; ++n) {
-    put_number(p.out_type, p.out, row + n, (add ? number_at(p.out_type, add, row + n) : 0) + sums[n]);
-  }
-}
+/// Rows and panels of one block. Rows are packed once per block, and panels stay in the nearest caches for a block's
+/// rows, so both are large where the work allows; `share` of all multiply-adds is enough to keep every thread busy.
+struct BlockSize {
+  int64_t rows, panels;
 
-/// Sums of one row against every panel: for pairs of k, the even and then the odd one.
-void row_sums(Number type, const PanelProduct& p, int64_t m, float* left, float* sums) {
-  for (int64_t k = 0; k < p.k; ++k) {
-    left[k] = p.left_along == Along::kOutput ? number_at(type, p.left.data, row_at(p.left, m) + k)
-                                             : number_at(type, p.left.data, row_at(p.left, k) + m);
-  }
-  const int64_t even = (p.k + 1) / 2 * 2;
-  if (p.k % 2) left[p.k] = 0;
-  const int64_t panels = (p.n + kPanel - 1) / kPanel;
-  for (int64_t panel = 0; panel < panels; ++panel) {
-    float tile[kPanel] = {};
-    for (int64_t k = 0; k < even; ++k) {
-      if (type == Number::kF32) {
-        const float* right = static_cast<const float*>(p.right) + panel * kPanel * even + k * kPanel;
-        for (int64_t n = 0; n < kPanel; ++n) tile[n] += left[k] * right[n];
+  BlockSize(const PanelProduct& p, int64_t share) {
+    const int64_t all = std::max<int64_t>(1, panels_of(p.n));
+    const bool whole_rows = p.epilogue == Epilogue::kSwigluBackward;  // a row's grad_weight is one thread's sum
+    rows = std::min<int64_t>(p.m, p.right ? 192 : 384);
+    panels = whole_rows ? all : std::min<int64_t>(all, p.right ? 32 : 8);
+    while (rows * panels * kPanel * p.k > share && (rows > 48 || (panels > 2 && !whole_rows))) {
+      if (rows > 48 && (rows >= panels * kPanel || panels <= 2 || whole_rows || p.right)) {
+        rows = (rows + 1) / 2;
       } else {
-        const uint16_t* right =
-            static_cast<const uint16_t*>(p.right) + panel * kPanel * even + k / 2 * 2 * kPanel + k % 2;
-        for (int64_t n = 0; n < kPanel; ++n) tile[n] += left[k] * from_bf16(right[n * 2]);
+        panels = (panels + 1) / 2;
       }
     }
-    std::copy_n(tile, kPanel, sums + panel * kPanel);
   }
-}
+};
 
-void product_rows(Number type, const PanelProduct& p, int64_t begin, int64_t end) {
-  thread_local std::vector<float> left, sums;
-  left.resize(at(p.k + 1));
-  sums.resize(at((p.n + kPanel - 1) / kPanel * kPanel));
-  for (int64_t m = begin; m < end; ++m) {
-    row_sums(type, p, m, left.data(), sums.data());
-    finish(type, p, m, sums.data());
+/// Cuts a product into blocks of nearly equal size.
+void add_blocks(const PanelProduct& p, int64_t share, std::vector<PanelBlock>& blocks) {
+  const BlockSize size(p, share);
+  const int64_t panels = panels_of(p.n);
+  if (panels == 0 && p.epilogue == Epilogue::kSwigluBackward && p.swiglu.grad_weight) {
+    std::fill_n(p.swiglu.grad_weight, p.m, 0.0f);  // no block will: a sum over nothing
+  }
+  if (p.m == 0 || panels == 0) return;
+  const int64_t row_parts = (p.m + size.rows - 1) / size.rows;
+  const int64_t panel_parts = (panels + size.panels - 1) / size.panels;
+  for (int64_t i = 0; i < panel_parts; ++i) {
+    const int64_t panel = panels * i / panel_parts, panel_end = panels * (i + 1) / panel_parts;
+    for (int64_t j = 0; j < row_parts; ++j) {
+      const int64_t row = p.m * j / row_parts;
+      blocks.push_back({&p, row, p.m * (j + 1) / row_parts - row, panel, panel_end - panel, nullptr});
+    }
   }
 }
 
 }  // namespace
 
 void pack_right(Number from, const RowsView& source, Along along, int64_t k, int64_t n, Number to, void* packed) {
-  pack_right_ref(from, source, along, k, n, to, packed);
-}
-
-void pack_gate_up(Number from, const RowsView& gate_up, int64_t k, int64_t width, Number to, void* packed) {
-  pack_gate_up_ref(from, gate_up, k, width, to, packed);
-}
-
-void panel_products(const base::ParallelFor& parallel_for, Number type, std::span<const PanelProduct> products) {
-  for (const PanelProduct& product : products) {
-    PanelProduct p = product;
-    std::vector<float> packed;  // room for either type
-    if (!p.right) {
-      packed.resize(at(packed_numbers(p.k, p.n) + 1));
-      pack_right(type, p.right_rows, Along::kDepth, p.k, p.n, type, packed.data());
-      p.right = packed.data();
+  const int64_t panel_bytes = packed_numbers(k, kPanel) * number_bytes(to);
+  for (int64_t panel = 0; panel < panels_of(n); ++panel) {
+    void* const out = static_cast<char*>(packed) + panel * panel_bytes;
+    const int64_t column = panel * kPanel, columns = std::min(kPanel, n - column);
+    if (along == Along::kDepth) {
+      kernels().pack_panel_of_rows[at(from)][at(to)](source, k, column, columns, out);
+      continue;
     }
-    parallel_for(p.m, 16, [&](int64_t begin, int64_t end) { product_rows(type, p, begin, end); });
+    const void* starts[kPanel] = {};
+    for (int64_t i = 0; i < columns; ++i) {
+      const int64_t row = source.index ? source.index[column + i] : column + i;
+      starts[i] = static_cast<const char*>(source.data) + row * source.stride * number_bytes(from);
+    }
+    kernels().pack_panel_of_columns[at(from)][at(to)](starts, k, out);
   }
 }
 
-void panel_product(Number type, const PanelProduct& product) { panel_products(base::serial_for, type, {&product, 1}); }
+void pack_gate_up(Number from, const RowsView& gate_up, int64_t k, int64_t width, Number to, void* packed) {
+  constexpr int64_t kHalf = kPanel / 2;
+  const int64_t panel_bytes = packed_numbers(k, kPanel) * number_bytes(to);
+  for (int64_t panel = 0; panel * kHalf < width; ++panel) {
+    const void* starts[kPanel] = {};
+    for (int64_t i = 0; i < std::min(kHalf, width - panel * kHalf); ++i) {
+      for (const int64_t part : {0, 1}) {
+        const int64_t row = part * width + panel * kHalf + i;
+        starts[part * kHalf + i] = static_cast<const char*>(gate_up.data) +
+                                   (gate_up.index ? gate_up.index[row] : row) * gate_up.stride * number_bytes(from);
+      }
+    }
+    kernels().pack_panel_of_columns[at(from)][at(to)](starts, k, static_cast<char*>(packed) + panel * panel_bytes);
+  }
+}
+
+void panel_products(const base::ParallelFor& parallel_for, Number type, std::span<const PanelProduct> products) {
+  int64_t all = 0;
+  for (const PanelProduct& p : products) all += multiply_adds(p);
+  constexpr int64_t kShares = 48, kLeast = int64_t{1} << 20, kMost = int64_t{1} << 25;
+  const int64_t share = std::clamp(all / kShares, kLeast, kMost);
+  std::vector<PanelBlock> blocks;
+  for (const PanelProduct& p : products) {
+    DSMOE_CHECK(p.right || p.right_rows.data || p.k == 0 || p.n == 0 || p.m == 0, "a product has a right operand");
+    add_blocks(p, share, blocks);
+  }
+  parallel_for(static_cast<int64_t>(blocks.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) run_block(type, blocks[at(i)]);
+  });
+}
+
+void panel_product(Number type, const PanelProduct& product) {
+  std::vector<PanelBlock> blocks;
+  add_blocks(product, int64_t{1} << 25, blocks);
+  for (const PanelBlock& block : blocks) run_block(type, block);
+}
 
 void combine_slots(const base::ParallelFor& parallel_for, const SlotSum& sum) {
-  parallel_for(sum.tokens, 32, [&](int64_t begin, int64_t end) {
-    std::vector<float> row(at(sum.width));
-    for (int64_t t = begin; t < end; ++t) {
-      for (int64_t d = 0; d < sum.width; ++d) {
-        row[at(d)] = sum.add ? number_at(sum.out_type, sum.add, t * sum.width + d) : 0;
-      }
-      for (int64_t slot = t * sum.slots; slot < (t + 1) * sum.slots; ++slot) {
-        if (sum.place[slot] < 0) continue;
-        const float weight = sum.weights ? sum.weights[slot] : 1;
-        for (int64_t d = 0; d < sum.width; ++d) {
-          row[at(d)] += weight * number_at(sum.rows_type, sum.rows, sum.place[slot] * sum.width + d);
-        }
-      }
-      for (int64_t d = 0; d < sum.width; ++d) put_number(sum.out_type, sum.out, t * sum.width + d, row[at(d)]);
-    }
+  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 16) / std::max<int64_t>(1, sum.width * (sum.slots + 1)));
+  parallel_for(sum.tokens, grain, [&](int64_t begin, int64_t end) {
+    kernels().combine_slots[at(sum.rows_type)][at(sum.out_type)](sum, begin, end);
   });
 }
 

@@ -6,6 +6,8 @@
 #include <cstdint>
 
 #include "kernels/matrix.h"
+#include "kernels/panel_block.h"
+#include "kernels/slot_sum.h"
 #include "kernels/train_table.h"
 
 namespace dsmoe::kernels {
@@ -21,6 +23,12 @@ struct KernelTable {
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
   void (*add_scaled)(float scale, const float* x, int64_t n, float* y);
   void (*exponential)(const float* x, int64_t n, float* out);
+  // By type of number, or by the types from and to.
+  void (*panel_block[kNumbers])(const PanelBlock& block);
+  void (*pack_panel_of_rows[kNumbers][kNumbers])(const RowsView& source, int64_t k, int64_t column, int64_t n,
+                                                 void* packed);
+  void (*pack_panel_of_columns[kNumbers][kNumbers])(const void* const* columns, int64_t k, void* packed);
+  void (*combine_slots[kNumbers][kNumbers])(const SlotSum& sum, int64_t begin, int64_t end);
   TrainTable train;
 };
 

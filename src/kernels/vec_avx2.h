@@ -12,6 +12,7 @@ constexpr int kLanes = 16;
 constexpr int kRegisterBits = 256;
 constexpr bool kDotProducts = false;
 constexpr int kTileRows = 2, kTileTokens = 2, kMatvecRows = 4;  // 8 of the 16 registers hold sums
+constexpr int kPanelRows = 6, kPanelVecs = 1;                   // 12 of them
 
 /// Lanes below n on; n from 0 to 8.
 inline __m256i first_lanes(int64_t n) {
@@ -109,6 +110,52 @@ inline float largest(Vec a) {
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+/// Sixteen pairs of bf16, widened.
+struct Pairs {
+  Vec even, odd;
+  static __m256 first(__m256i bits) { return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16)); }
+  static __m256 second(__m256i bits) { return _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(-65536))); }
+  static Pairs load(const uint16_t* p) {
+    const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + kLanes));
+    return {{first(low), first(high)}, {second(low), second(high)}};
+  }
+  static Pairs all(const uint16_t* p) {
+    const __m256i two = _mm256_set1_epi32(*reinterpret_cast<const TwoNumbers*>(p));
+    return {{first(two), first(two)}, {second(two), second(two)}};
+  }
+
+ private:
+  using TwoNumbers __attribute__((may_alias, aligned(2))) = int32_t;
+};
+inline Vec dot(Pairs a, Pairs b, Vec c) { return fma(a.odd, b.odd, fma(a.even, b.even, c)); }
+inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t n, uint16_t* out) {
+  uint16_t padded[2][kLanes] = {};
+  if (n < kLanes) {
+    for (int64_t i = 0; i < n; ++i) padded[0][i] = even[i], padded[1][i] = odd[i];
+    even = padded[0], odd = padded[1];
+  }
+  for (int half = 0; half < 2; ++half) {
+    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(even + half * 8));
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(odd + half * 8));
+    auto* to = reinterpret_cast<__m128i*>(out + half * 16);
+    _mm_storeu_si128(to, _mm_unpacklo_epi16(a, b));
+    _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(a, b));
+  }
+}
+
+inline void transpose_four(const void* const* rows, void* out, int64_t stride) {
+  const auto load = [&](int i) { return _mm_loadu_ps(static_cast<const float*>(rows[i])); };
+  const auto store = [&](int i, __m128 cells) {
+    _mm_storeu_ps(reinterpret_cast<float*>(static_cast<char*>(out) + i * stride), cells);
+  };
+  const __m128 a = load(0), b = load(1), c = load(2), d = load(3);
+  const __m128 ab = _mm_unpacklo_ps(a, b), cd = _mm_unpacklo_ps(c, d);
+  store(0, _mm_movelh_ps(ab, cd)), store(1, _mm_movehl_ps(cd, ab));
+  const __m128 ab_high = _mm_unpackhi_ps(a, b), cd_high = _mm_unpackhi_ps(c, d);
+  store(2, _mm_movelh_ps(ab_high, cd_high)), store(3, _mm_movehl_ps(cd_high, ab_high));
 }
 
 }  // namespace

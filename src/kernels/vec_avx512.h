@@ -21,6 +21,7 @@ constexpr bool kDotProducts = true;
 constexpr bool kDotProducts = false;
 #endif
 constexpr int kTileRows = 4, kTileTokens = 4, kMatvecRows = 8;  // 16 of the 32 registers hold sums
+constexpr int kPanelRows = 12, kPanelVecs = 2;                  // 24 of them
 
 inline __mmask16 first_lanes(int64_t n) {
   return static_cast<__mmask16>(n >= kLanes ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
@@ -85,6 +86,50 @@ inline float sum(Vec a) {
   return _mm512_cvtss_f32(x);
 }
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a.x); }
+
+/// Sixteen pairs of bf16.
+struct Pairs {
+#ifdef __AVX512BF16__
+  __m512bh x;
+  static Pairs from(__m512i bits) { return {reinterpret_cast<__m512bh>(bits)}; }
+#else
+  Vec even, odd;
+  static Pairs from(__m512i bits) {
+    return {{_mm512_castsi512_ps(_mm512_slli_epi32(bits, 16))},
+            {_mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32(-65536)))}};
+  }
+#endif
+  static Pairs load(const uint16_t* p) { return from(_mm512_loadu_si512(p)); }
+  static Pairs all(const uint16_t* p) { return from(_mm512_set1_epi32(*reinterpret_cast<const TwoNumbers*>(p))); }
+
+ private:
+  using TwoNumbers __attribute__((may_alias, aligned(2))) = int32_t;
+};
+inline Vec dot(Pairs a, Pairs b, Vec c) {
+#ifdef __AVX512BF16__
+  return {_mm512_dpbf16_ps(c.x, a.x, b.x)};
+#else
+  return fma(a.odd, b.odd, fma(a.even, b.even, c));
+#endif
+}
+inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t n, uint16_t* out) {
+  const __mmask16 lanes = first_lanes(n);
+  const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, even));
+  const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, odd));
+  _mm512_storeu_si512(out, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
+
+inline void transpose_four(const void* const* rows, void* out, int64_t stride) {
+  const auto load = [&](int i) { return _mm_loadu_ps(static_cast<const float*>(rows[i])); };
+  const auto store = [&](int i, __m128 cells) {
+    _mm_storeu_ps(reinterpret_cast<float*>(static_cast<char*>(out) + i * stride), cells);
+  };
+  const __m128 a = load(0), b = load(1), c = load(2), d = load(3);
+  const __m128 ab = _mm_unpacklo_ps(a, b), cd = _mm_unpacklo_ps(c, d);
+  store(0, _mm_movelh_ps(ab, cd)), store(1, _mm_movehl_ps(cd, ab));
+  const __m128 ab_high = _mm_unpackhi_ps(a, b), cd_high = _mm_unpackhi_ps(c, d);
+  store(2, _mm_movelh_ps(ab_high, cd_high)), store(3, _mm_movehl_ps(cd_high, ab_high));
+}
 
 }  // namespace
 }  // namespace dsmoe::kernels

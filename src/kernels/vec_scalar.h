@@ -18,6 +18,8 @@ constexpr int kRegisterBits = 32;  ///< of this unit's widest arithmetic, for te
 constexpr bool kDotProducts = false;
 // Register blocking of the product: weight rows by tokens.
 constexpr int kTileRows = 4, kTileTokens = 1, kMatvecRows = 4;
+// And of grouped products: rows by vectors of 16 columns.
+constexpr int kPanelRows = 2, kPanelVecs = 1;
 
 struct Vec {
   float lane[kLanes];
@@ -130,6 +132,36 @@ inline float largest(const Vec& a) {
   float x = a.lane[0];
   for (int i = 1; i < kLanes; ++i) x = a.lane[i] > x ? a.lane[i] : x;
   return x;
+}
+
+/// Sixteen pairs of bf16, as they lie in memory: even, odd, even, odd.
+struct Pairs {
+  Vec even, odd;
+  static Pairs load(const uint16_t* p) {
+    return {Vec::map([&](int i) { return Vec::widen(p[2 * i]); }),
+            Vec::map([&](int i) { return Vec::widen(p[2 * i + 1]); })};
+  }
+  /// One pair in all places.
+  static Pairs all(const uint16_t* p) { return {Vec::all(Vec::widen(p[0])), Vec::all(Vec::widen(p[1]))}; }
+};
+/// c + a.even * b.even + a.odd * b.odd, in an order and with the roundings of the instruction set.
+inline Vec dot(const Pairs& a, const Pairs& b, const Vec& c) { return fma(a.odd, b.odd, fma(a.even, b.even, c)); }
+/// out[2 i] = even[i] and out[2 i + 1] = odd[i] for i < n, and zeros up to sixteen pairs.
+inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t n, uint16_t* out) {
+  for (int i = 0; i < kLanes; ++i) {
+    out[2 * i] = i < n ? even[i] : uint16_t{0};
+    out[2 * i + 1] = i < n ? odd[i] : uint16_t{0};
+  }
+}
+/// Four rows of four 32-bit cells each: cell j of the rows goes side by side to out + j * stride bytes.
+inline void transpose_four(const void* const* rows, void* out, int64_t stride) {
+  uint32_t cells[4][4];
+  for (int row = 0; row < 4; ++row) {
+    uint32_t four[4];
+    __builtin_memcpy(four, rows[row], sizeof four);
+    for (int j = 0; j < 4; ++j) cells[j][row] = four[j];
+  }
+  for (int j = 0; j < 4; ++j) __builtin_memcpy(static_cast<char*>(out) + j * stride, cells[j], sizeof cells[j]);
 }
 
 }  // namespace

@@ -1,0 +1,115 @@
+// What becomes of a strip's sums against one panel, over the Vec of the including unit. Formulas: panel_product.h.
+#pragma once
+
+#include "kernels/body_elementwise.h"
+#include "kernels/panel_block.h"
+#include "kernels/unrolled.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+/// A strip of a block: rows `row` .. `row` + `rows` of the product, against one panel of it.
+struct Strip {
+  const PanelProduct* product;
+  int64_t row, rows, panel;
+  const float* sums;  // [rows, kPanel]
+  float* lanes;       // [rows, 16] of grad_weight, kSwigluBackward
+};
+
+template <class T>
+inline Vec load_some(const T* p, int64_t n) {
+  return n >= kLanes ? Vec::load(p) : Vec::load(p, n);
+}
+template <class T>
+inline void store_some(Vec v, T* p, int64_t n) {
+  if (n >= kLanes) {
+    v.store(p);
+  } else {
+    v.store(p, n);
+  }
+}
+
+template <class Out>
+inline void finish_plain(const Strip& strip) {
+  const PanelProduct& p = *strip.product;
+  auto* const out = static_cast<Out*>(p.out);
+  const auto* const add = static_cast<const Out*>(p.epilogue == Epilogue::kAdd ? p.out : p.add);
+  for (int64_t i = 0; i < strip.rows; ++i) {
+    const int64_t m = strip.row + i, column = strip.panel * kPanel;
+    const int64_t at = (p.out_index ? p.out_index[m] : m) * p.out_stride + column;
+    for (int64_t half = 0; half < kPanel && column + half < p.n; half += kLanes) {
+      const int64_t n = p.n - column - half;
+      Vec sum = Vec::load(strip.sums + i * kPanel + half);
+      if (add) sum = load_some(add + at + half, n) + sum;
+      store_some(sum, out + at + half, n);
+    }
+  }
+}
+
+inline Vec sigmoid(Vec x) { return Vec::all(1) / (Vec::all(1) + exponential(Vec::zero() - x)); }
+
+template <class T>
+inline void finish_swiglu(const Strip& strip) {
+  const PanelProduct& p = *strip.product;
+  const int64_t F = p.n / 2, f = strip.panel * kLanes, n = F - f;
+  auto* const gate_up = static_cast<T*>(p.swiglu.gate_up);
+  auto* const hidden = static_cast<T*>(p.swiglu.hidden);
+  for (int64_t i = 0; i < strip.rows; ++i) {
+    const int64_t m = strip.row + i;
+    const Vec gate = Vec::load(strip.sums + i * kPanel), up = Vec::load(strip.sums + i * kPanel + kLanes);
+    if (gate_up) {
+      store_some(gate, gate_up + m * 2 * F + f, n);
+      store_some(up, gate_up + m * 2 * F + F + f, n);
+    }
+    if (hidden) store_some(gate * sigmoid(gate) * up, hidden + m * F + f, n);
+  }
+}
+
+/// Sixteen columns from f on of row m; `grad` is the gradient of the weighted hidden row.
+template <class T>
+inline DSMOE_INLINE void swiglu_backward(const Strip& strip, int64_t i, int64_t f, Vec grad) {
+  const PanelProduct& p = *strip.product;
+  const SwigluTile& tile = p.swiglu;
+  const int64_t F = p.n, n = F - f, m = strip.row + i, at = m * 2 * F + f;
+  const Vec one = Vec::all(1), weight = Vec::all(tile.weight ? tile.weight[m] : 1.0f);
+  const auto* const gate_up = static_cast<const T*>(tile.gate_up);
+  auto* const grad_gate_up = static_cast<T*>(tile.grad_gate_up);
+  const Vec gate = load_some(gate_up + at, n), up = load_some(gate_up + at + F, n);
+  const Vec s = sigmoid(gate), silu = gate * s, hidden = silu * up, weighted = grad * weight;
+  if (tile.hidden) store_some(hidden * weight, static_cast<T*>(tile.hidden) + m * F + f, n);
+  const Vec slope = s * fma(gate, one - s, one);  // silu'
+  store_some(weighted * up * slope, grad_gate_up + at, n);
+  store_some(weighted * silu, grad_gate_up + at + F, n);
+  float* const lanes = strip.lanes + i * kLanes;
+  const Vec before = f == 0 ? Vec::zero() : Vec::load(lanes);
+  const Vec share = fma(grad, hidden, before);
+  share.store(lanes);
+  if (tile.grad_weight && n <= kLanes) tile.grad_weight[m] = sum(share);
+}
+
+template <class T>
+inline void finish_swiglu_backward(const Strip& strip) {
+  for (int64_t i = 0; i < strip.rows; ++i) {
+    for (int64_t half = 0; half < kPanel; half += kLanes) {
+      const int64_t f = strip.panel * kPanel + half;
+      if (f < strip.product->n) swiglu_backward<T>(strip, i, f, Vec::load(strip.sums + i * kPanel + half));
+    }
+  }
+}
+
+/// T is the type multiplied in.
+template <class T>
+inline void finish(const Strip& strip) {
+  switch (strip.product->epilogue) {
+    case Epilogue::kStore:
+    case Epilogue::kAdd:
+      return strip.product->out_type == Number::kF32 ? finish_plain<float>(strip) : finish_plain<uint16_t>(strip);
+    case Epilogue::kSwiglu:
+      return finish_swiglu<T>(strip);
+    case Epilogue::kSwigluBackward:
+      return finish_swiglu_backward<T>(strip);
+  }
+}
+
+}  // namespace
+}  // namespace dsmoe::kernels

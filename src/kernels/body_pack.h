@@ -1,0 +1,131 @@
+// Packing for grouped products, over the Vec of the including unit. Layouts: panel_product.h.
+//
+// Left rows become strips of up to kPanelRows rows: per cell of k (a float, or a pair of bf16) the rows' cells side by
+// side, padded to four rows, so that one address walks through all of them. Panels of right are the same, 32 wide.
+#pragma once
+
+#include "kernels/panel_block.h"
+#include "kernels/unrolled.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+/// Numbers in one cell of 32 bits.
+template <class T>
+constexpr int64_t kPerCell = 4 / static_cast<int64_t>(sizeof(T));
+constexpr int64_t padded_to_four(int64_t rows) { return (rows + 3) / 4 * 4; }
+
+template <class T>
+inline const T* row_of(const RowsView& view, int64_t row) {
+  return static_cast<const T*>(view.data) + (view.index ? view.index[row] : row) * view.stride;
+}
+
+template <class T>
+inline void zero_numbers(T* out, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) out[i] = T{0};
+}
+
+template <class From, class To>
+inline void convert(const From* from, int64_t count, To* to) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) Vec::load(from + i).store(to + i);
+  if (i < count) Vec::load(from + i, count - i).store(to + i, count - i);
+}
+
+/// Four cells of `groups` times four rows, transposed to out: cell j of all rows at out + j * width cells.
+template <class T>
+inline void transpose_cells(const T* const* rows, int64_t offset, int64_t groups, T* out, int64_t width) {
+  for (int64_t group = 0; group < groups; ++group) {
+    const T* const* four = rows + group * 4;
+    const void* at[4] = {four[0] + offset, four[1] + offset, four[2] + offset, four[3] + offset};
+    transpose_four(at, out + group * 4 * kPerCell<T>, width * 4);
+  }
+}
+
+/// Numbers k0 .. k0 + count of `rows` rows that hold k side by side. May write up to three cells too many.
+template <class T>
+inline void pack_strip(const RowsView& view, int64_t row, int64_t rows, int64_t k0, int64_t count, T* out) {
+  constexpr int64_t kStep = 4 * kPerCell<T>;
+  const int64_t width = padded_to_four(rows);
+  const T* from[16];
+  for (int64_t i = 0; i < width; ++i) from[i] = row_of<T>(view, row + (i < rows ? i : rows - 1)) + k0;
+  int64_t k = 0;
+  for (; k + kStep <= count; k += kStep, out += width * kStep) transpose_cells(from, k, width / 4, out, width);
+  if (k == count) return;
+  T tail[16][kStep];
+  for (int64_t i = 0; i < width; ++i) {
+    for (int64_t j = 0; j < kStep; ++j) tail[i][j] = k + j < count ? from[i][k + j] : T{0};
+    from[i] = tail[i];
+  }
+  transpose_cells(from, 0, width / 4, out, width);
+}
+
+/// One cell each of up to 16 columns: of rows k and k + 1 (or zeros) for bf16, of row k for floats.
+inline void pack_cells(const RowsView& view, int64_t k, int64_t k_end, int64_t column, int64_t n, uint16_t* out) {
+  static constexpr uint16_t kZeros[kLanes] = {};
+  const uint16_t* even = row_of<uint16_t>(view, k) + column;
+  interleave(even, k + 1 < k_end ? row_of<uint16_t>(view, k + 1) + column : kZeros, n, out);
+}
+inline void pack_cells(const RowsView& view, int64_t k, int64_t, int64_t column, int64_t n, float* out) {
+  Vec::load(row_of<float>(view, k) + column, n).store(out);
+}
+
+/// Columns row .. row + rows of rows k0 .. k_end, each holding the strip's rows side by side. Writes 16 cells at a
+/// time: those that are too many become the next cell's.
+template <class T>
+inline void pack_strip_by_depth(const RowsView& view, int64_t row, int64_t rows, int64_t k0, int64_t k_end, T* out) {
+  const int64_t width = padded_to_four(rows) * kPerCell<T>;
+  for (int64_t k = k0; k < k_end; k += kPerCell<T>, out += width) pack_cells(view, k, k_end, row, rows, out);
+}
+
+template <class T>
+inline void pack_panel_by_depth(const RowsView& view, int64_t column, int64_t n, int64_t k0, int64_t k_end, T* out) {
+  for (int64_t k = k0; k < k_end; k += kPerCell<T>, out += kPanel * kPerCell<T>) {
+    pack_cells(view, k, k_end, column, n < kLanes ? n : kLanes, out);
+    pack_cells(view, k, k_end, column + kLanes, n - kLanes, out + kLanes * kPerCell<T>);
+  }
+}
+
+/// A panel of weights [K, N]: `n` columns from `column` on, in its own type or converted two rows at a time.
+template <class From, class To>
+void pack_panel_of_rows(const RowsView& source, int64_t k, int64_t column, int64_t n, void* packed) {
+  auto* out = static_cast<To*>(packed);
+  for (int64_t i = 0; i < k; i += kPerCell<To>, out += kPanel * kPerCell<To>) {
+    To rows[2][kPanel] = {};
+    for (int64_t j = 0; j < kPerCell<To> && i + j < k; ++j) convert(row_of<From>(source, i + j) + column, n, rows[j]);
+    const RowsView view = {rows, kPanel, nullptr};
+    pack_panel_by_depth<To>(view, 0, kPanel, 0, kPerCell<To>, out);
+  }
+  if (kPerCell<To> == 1 && k % 2) zero_numbers(out, kPanel);
+}
+
+/// A panel of weights [N, K] from its columns, each k numbers side by side; a missing one (null) is zeros.
+template <class From, class To>
+void pack_panel_of_columns(const void* const* columns, int64_t k, void* packed) {
+  constexpr int64_t kChunk = 64;
+  auto* out = static_cast<To*>(packed);
+  const int64_t padded = (k + 1) / 2 * 2;
+  To staged[kPanel][kChunk];
+  const To* rows[kPanel];
+  for (int64_t i = 0; i < kPanel; ++i) rows[i] = staged[i], zero_numbers(staged[i], kChunk);
+  for (int64_t begin = 0; begin < padded; begin += kChunk) {
+    const int64_t count = k - begin < kChunk ? k - begin : kChunk;
+    for (int64_t i = 0; i < kPanel; ++i) {
+      if (columns[i]) convert(static_cast<const From*>(columns[i]) + begin, count, staged[i]);
+      zero_numbers(staged[i] + count, kChunk - count);
+    }
+    const int64_t left = padded - begin < kChunk ? padded - begin : kChunk;
+    for (int64_t j = 0; j < left; j += 4 * kPerCell<To>) {
+      if (j + 4 * kPerCell<To> <= left) {
+        transpose_cells(rows, j, kPanel / 4, out + (begin + j) * kPanel, kPanel);
+        continue;
+      }
+      To rest[4 * kPanel * kPerCell<To>];
+      transpose_cells(rows, j, kPanel / 4, rest, kPanel);
+      __builtin_memcpy(out + (begin + j) * kPanel, rest, static_cast<uint64_t>(left - j) * kPanel * sizeof(To));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace dsmoe::kernels

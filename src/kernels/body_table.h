@@ -1,0 +1,36 @@
+// The row of an instruction set: every body, over the Vec of the including unit.
+#pragma once
+
+#include "kernels/body_attention.h"
+#include "kernels/body_elementwise.h"
+#include "kernels/body_matmul.h"
+#include "kernels/body_panels.h"
+#include "kernels/body_slots.h"
+#include "kernels/body_train.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+constexpr KernelTable kTable = {
+    .register_bits = kRegisterBits,
+    .dot_products = kDotProducts,
+    .matmul = {matmul<float>, matmul<uint16_t>},
+    .attention = attention,
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .softmax = softmax,
+    .silu_mul = silu_mul,
+    .add_scaled = add_scaled,
+    .exponential = exponential_row,
+    .panel_block = {panel_block<float>, panel_block<uint16_t>},
+    .pack_panel_of_rows = {{pack_panel_of_rows<float, float>, pack_panel_of_rows<float, uint16_t>},
+                           {pack_panel_of_rows<uint16_t, float>, pack_panel_of_rows<uint16_t, uint16_t>}},
+    .pack_panel_of_columns = {{pack_panel_of_columns<float, float>, pack_panel_of_columns<float, uint16_t>},
+                              {pack_panel_of_columns<uint16_t, float>, pack_panel_of_columns<uint16_t, uint16_t>}},
+    .combine_slots = {{combine_slots<float, float>, combine_slots<float, uint16_t>},
+                      {combine_slots<uint16_t, float>, combine_slots<uint16_t, uint16_t>}},
+    .train = kTrain,
+};
+
+}  // namespace
+}  // namespace dsmoe::kernels
