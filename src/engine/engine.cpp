@@ -66,6 +66,7 @@ Engine::Engine(Engine&&) noexcept = default;
 const spec::ModelConfig& Engine::config() const { return impl_->weights.config(); }
 const Weights& Engine::weights() const { return impl_->weights; }
 int Engine::threads() const { return impl_->pool.size(); }
+CacheType Engine::cache_type() const { return impl_->options.cache; }
 
 // Items are cut into pieces and chunks filled with pieces, in order; a long prompt takes several chunks.
 void Engine::pass(std::span<const BatchItem> items) {

@@ -143,48 +143,144 @@ TEST(Bits, ASequenceInABatchIsItselfAlone) {
   }
 }
 
+constexpr CacheType kCacheTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kQ8};
+
+// Past a span's border (kernels/cache_block.h), where one query's past is shared out and joined.
+TEST(Bits, LongContextsAreTheSameHoweverTheyAreComputed) {
+  auto config = odd_configs()[18].config;  // grouped heads
+  config.max_position_embeddings = 2000;
+  const auto ids = random_ids(config, 1200);
+  const auto V = static_cast<size_t>(config.vocab_size);
+  for (const CacheType type : kCacheTypes) {
+    Engine one(random_weights(config), {.threads = 1, .chunk = 256, .cache = type});
+    const auto want = all_logits(one, ids);
+    for (const int threads : {2, 3, 5}) {
+      Engine engine(random_weights(config), {.threads = threads, .chunk = 100, .cache = type});
+      ASSERT_EQ(all_logits(engine, ids), want) << threads;
+      Session session(engine);
+      session.append(std::span(ids).first(1100));
+      for (size_t t = 1100; t < ids.size(); ++t) {
+        const auto last = session.append(std::span(ids).subspan(t, 1));
+        ASSERT_EQ(std::memcmp(last.data(), want.data() + t * V, V * sizeof(float)), 0) << t;
+      }
+    }
+  }
+}
+
+// Sequences join and leave a batch at random, some decoding, some prefilling; each is itself alone.
+TEST(Bits, JoiningAndLeavingAtRandomChangesNobody) {
+  auto config = odd_configs()[0].config;
+  config.max_position_embeddings = 900;
+  base::Rng rng(4);
+  for (const CacheType type : kCacheTypes) {
+    Engine engine(random_weights(config), {.threads = 3, .chunk = 24, .cache = type});
+    Engine alone(random_weights(config), {.threads = 1, .cache = type});
+    const auto V = static_cast<size_t>(config.vocab_size);
+    constexpr size_t kSequences = 5;
+    std::vector<std::vector<int32_t>> histories;
+    std::vector<std::vector<float>> want;
+    std::vector<KvCache> caches;
+    for (size_t i = 0; i < kSequences; ++i) {
+      histories.push_back(random_ids(config, static_cast<int64_t>(60 + 160 * i), i));
+      want.push_back(all_logits(alone, histories.back()));
+      caches.emplace_back(config, type);
+    }
+    for (bool going = true; going;) {
+      std::vector<BatchItem> items;
+      std::vector<std::vector<float>> got(kSequences, std::vector<float>(V));
+      going = false;
+      for (size_t i = 0; i < kSequences; ++i) {
+        const auto done = static_cast<size_t>(caches[i].size()), left = histories[i].size() - done;
+        if (left == 0) continue;
+        going = true;
+        if (rng.below(3) == 0) continue;
+        const size_t count = rng.below(2) == 0 ? 1 : 1 + rng.below(std::min<uint64_t>(left, 130));
+        items.push_back({&caches[i], std::span(histories[i]).subspan(done, count), got[i]});
+      }
+      engine.pass(items);
+      for (const BatchItem& item : items) {
+        const auto i = static_cast<size_t>(item.cache - caches.data());
+        ASSERT_EQ(std::memcmp(got[i].data(), want[i].data() + static_cast<size_t>(caches[i].size() - 1) * V,
+                              V * sizeof(float)),
+                  0)
+            << "sequence " << i << " at " << caches[i].size();
+      }
+    }
+  }
+}
+
+// Keys and values rounded to 11 bits or to 255 steps: relative to f32 the logits move, and by no more than a few
+// roundings a layer.
+TEST(CacheTypes, ANarrowerCacheLosesOnlyItsRounding) {
+  const auto config = small_config();
+  const auto ids = random_ids(config, 100);
+  const auto logits = [&](CacheType type) {
+    Engine engine(random_weights(config), {.threads = 1, .cache = type});
+    return all_logits(engine, ids);
+  };
+  const auto exact = logits(CacheType::kF32);
+  const float largest = *std::max_element(exact.begin(), exact.end());
+  // An expert may be picked otherwise after a near tie, hence the mean and not the worst: scores move by rounding times
+  // |q k| and outputs by rounding times |v|, both of the order of the stream, in each of two layers.
+  for (const auto& [type, rounding] : {std::pair{CacheType::kF16, 0x1p-11}, std::pair{CacheType::kQ8, 1.0 / 254}}) {
+    const auto got = logits(type);
+    double sum = 0;
+    for (size_t i = 0; i < got.size(); ++i) sum += std::abs(got[i] - exact[i]);
+    const double mean = sum / static_cast<double>(got.size());
+    EXPECT_GT(mean, 0) << "the type must be in use";
+    EXPECT_LT(mean, 2 * 2 * rounding * largest) << cache_type_name(type);
+  }
+}
+
 // The real cache and a toy (the list of tokens, recomputed from nothing) under the same random life.
 TEST(KvCacheLife, AppendingAndRewindingAtRandomIsRecomputing) {
   const auto config = odd_configs()[2].config;
-  Engine engine(random_weights(config), {.threads = 1, .chunk = 32}), toy(random_weights(config), {.threads = 1});
-  base::Rng rng(99);
-  std::vector<Session> sessions;
-  std::vector<std::vector<int32_t>> histories(3);
-  for (size_t i = 0; i < histories.size(); ++i) sessions.emplace_back(engine);
-  for (int step = 0; step < 60; ++step) {
-    const size_t who = rng.below(histories.size());
-    auto& history = histories[who];
-    if (!history.empty() && rng.below(4) == 0) {
-      history.resize(rng.below(history.size() + 1));
-      sessions[who].rewind(static_cast<int64_t>(history.size()));
+  for (const CacheType type : kCacheTypes) {
+    Engine engine(random_weights(config), {.threads = 1, .chunk = 32, .cache = type});
+    Engine toy(random_weights(config), {.threads = 1, .cache = type});
+    base::Rng rng(99);
+    std::vector<Session> sessions;
+    std::vector<std::vector<int32_t>> histories(3);
+    for (size_t i = 0; i < histories.size(); ++i) sessions.emplace_back(engine);
+    for (int step = 0; step < 60; ++step) {
+      const size_t who = rng.below(histories.size());
+      auto& history = histories[who];
+      if (!history.empty() && rng.below(4) == 0) {
+        history.resize(rng.below(history.size() + 1));
+        sessions[who].rewind(static_cast<int64_t>(history.size()));
+      }
+      const auto room = static_cast<uint64_t>(config.max_position_embeddings) - history.size();
+      const auto more =
+          random_ids(config, static_cast<int64_t>(1 + rng.below(std::min<uint64_t>(70, room))), rng.next());
+      history.insert(history.end(), more.begin(), more.end());
+      if (history.size() == static_cast<size_t>(config.max_position_embeddings)) history.pop_back();
+      const auto fresh = std::span(history).subspan(static_cast<size_t>(sessions[who].size()));
+      if (fresh.empty()) continue;
+      const auto got = sessions[who].append(fresh);
+      Session recomputed(toy);
+      const auto want = recomputed.append(history);
+      ASSERT_TRUE(std::equal(got.begin(), got.end(), want.begin(), want.end())) << "step " << step;
+      ASSERT_EQ(sessions[who].size(), static_cast<int64_t>(history.size()));
     }
-    const auto room = static_cast<uint64_t>(config.max_position_embeddings) - history.size();
-    const auto more = random_ids(config, static_cast<int64_t>(1 + rng.below(std::min<uint64_t>(70, room))), rng.next());
-    history.insert(history.end(), more.begin(), more.end());
-    if (history.size() == static_cast<size_t>(config.max_position_embeddings)) history.pop_back();
-    const auto fresh = std::span(history).subspan(static_cast<size_t>(sessions[who].size()));
-    if (fresh.empty()) continue;
-    const auto got = sessions[who].append(fresh);
-    Session recomputed(toy);
-    const auto want = recomputed.append(history);
-    ASSERT_TRUE(std::equal(got.begin(), got.end(), want.begin(), want.end())) << "step " << step;
-    ASSERT_EQ(sessions[who].size(), static_cast<int64_t>(history.size()));
   }
 }
 
 TEST(KvCacheLife, MemoryFollowsTheLength) {
   const auto config = small_config();
-  KvCache cache(config);
-  EXPECT_EQ(cache.bytes(), 0);
-  cache.extend(1);
-  const int64_t block = cache.bytes();
-  EXPECT_EQ(block, 2 * 2 * 24 * 64 * 4);  // layers, key and value, width, positions, bytes
-  cache.extend(64);
-  EXPECT_EQ(cache.bytes(), 2 * block);
-  cache.truncate(64);
-  EXPECT_EQ(cache.bytes(), block);
-  cache.truncate(0);
-  EXPECT_EQ(cache.bytes(), 0);
+  for (const auto& [type, head] : {std::pair{CacheType::kF32, 4 * 8}, {CacheType::kF16, 2 * 8}, {CacheType::kQ8, 10}}) {
+    KvCache cache(config, type);
+    EXPECT_EQ(cache.bytes(), 0);
+    cache.extend(1);
+    const int64_t block = cache.bytes();
+    EXPECT_EQ(block, 2 * 2 * 3 * 64 * head);  // layers, key and value, heads, positions, bytes
+    cache.extend(64);
+    EXPECT_EQ(cache.bytes(), 2 * block);
+    EXPECT_EQ(KvCache::bytes_for(config, type, 65), 2 * block);
+    cache.truncate(64);
+    EXPECT_EQ(cache.bytes(), block);
+    cache.truncate(0);
+    EXPECT_EQ(cache.bytes(), 0);
+  }
 }
 
 TEST(Isas, EveryInstructionSetAgreesWithTheDefinition) {

@@ -108,56 +108,89 @@ void Forward::project_and_store(int64_t layer) {
     kernels::rope(row(q_TD_, t, D), rope_, where.position());
     kernels::rope(k, rope_, where.position());
     for (int64_t head = 0; head < config_.num_key_value_heads; ++head) {
-      std::copy_n(k.begin() + head * A, A, where.piece->cache->key(layer, head, where.position()));
-      std::copy_n(v.begin() + head * A, A, where.piece->cache->value(layer, head, where.position()));
+      where.piece->cache->store_key(layer, head, where.position(), k.subspan(at(head * A), at(A)));
+      where.piece->cache->store_value(layer, head, where.position(), v.subspan(at(head * A), at(A)));
     }
   });
 }
 
-// One task is up to kAttentionRows queries of one piece that share a key/value head.
+// One task is up to kAttentionRows queries of one piece that share a key/value head; where that is few queries and a
+// long past, one span of it.
 void Forward::attend(int64_t layer, std::span<const Piece> pieces) {
-  struct Task {
-    const Piece* piece;
-    int64_t kv_head, begin, end;
-  };
-  std::vector<Task> tasks;
-  int64_t work = 0;
-  const int64_t group = config_.num_attention_heads / config_.num_key_value_heads;
+  const int64_t group = config_.num_attention_heads / config_.num_key_value_heads, A = config_.head_dim();
+  int64_t work = 0, parts = 0;
+  attend_tasks_.clear();
   for (const Piece& piece : pieces) {
     const auto count = static_cast<int64_t>(piece.tokens.size());
+    const int64_t spans = (piece.first_position + count + kernels::kSpan - 1) / kernels::kSpan;
+    const bool split = spans > 1 && count * group < kernels::kAttentionRows;
     for (int64_t kv_head = 0; kv_head < config_.num_key_value_heads; ++kv_head) {
       for (int64_t begin = 0; begin < count * group; begin += kernels::kAttentionRows) {
-        tasks.push_back({&piece, kv_head, begin, std::min(count * group, begin + kernels::kAttentionRows)});
+        const int64_t end = std::min(count * group, begin + kernels::kAttentionRows);
+        for (int64_t span = 0; span < (split ? spans : 1); ++span) {
+          attend_tasks_.push_back({&piece, kv_head, begin, end, span, split ? spans : 0, parts});
+        }
+        if (split) parts += (end - begin) * spans;
       }
     }
     work += 2 * count * config_.hidden_size * (piece.first_position + count);
   }
-  const auto count = static_cast<int64_t>(tasks.size());
+  grown(attend_parts_, parts * A);
+  grown(attend_states_, parts);
+  const auto count = static_cast<int64_t>(attend_tasks_.size());
   parallel_for_(count, kernels::items_per_chunk(count, work), [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      const Task& task = tasks[at(i)];
-      attend_tile(layer, *task.piece, task.kv_head, task.begin, task.end);
-    }
+    for (int64_t i = first; i < last; ++i) attend_tile(layer, attend_tasks_[at(i)]);
   });
+  if (parts > 0) join_parts();
 }
 
 // Query r of a piece is token r / group, head r % group of the key/value head's group.
-void Forward::attend_tile(int64_t layer, const Piece& piece, int64_t kv_head, int64_t begin, int64_t end) {
-  const int64_t D = config_.hidden_size, A = config_.head_dim();
+int64_t Forward::query_offset(const AttendTask& task, int64_t r) const {
   const int64_t group = config_.num_attention_heads / config_.num_key_value_heads;
+  const int64_t token = r / group, head = task.kv_head * group + r % group;
+  return (task.piece->first_row + token) * config_.hidden_size + head * config_.head_dim();
+}
+
+void Forward::attend_tile(int64_t layer, const AttendTask& task) {
+  const int64_t A = config_.head_dim(), group = config_.num_attention_heads / config_.num_key_value_heads;
+  const Piece& piece = *task.piece;
   const float* queries[kernels::kAttentionRows];
   float* out[kernels::kAttentionRows];
   int64_t visible[kernels::kAttentionRows];
-  for (int64_t r = begin; r < end; ++r) {
-    const int64_t token = r / group, head = kv_head * group + r % group;
-    const int64_t offset = (piece.first_row + token) * D + head * A;
-    queries[r - begin] = q_TD_.data() + offset;
-    out[r - begin] = h_TD_.data() + offset;
-    visible[r - begin] = piece.first_position + token + 1;
+  kernels::AttentionState states[kernels::kAttentionRows];
+  const auto part = [&](int64_t r) { return task.first_part + (r - task.begin) * task.spans + task.span; };
+  for (int64_t r = task.begin; r < task.end; ++r) {
+    const int64_t i = r - task.begin;
+    queries[i] = q_TD_.data() + query_offset(task, r);
+    out[i] = task.spans > 0 ? attend_parts_.data() + part(r) * A : h_TD_.data() + query_offset(task, r);
+    visible[i] = piece.first_position + r / group + 1;
   }
-  const float scale = 1 / std::sqrt(static_cast<float>(A));
-  kernels::attention({queries, visible, out, end - begin, A, scale, piece.cache->blocks(),
-                      piece.cache->keys_at(layer, kv_head), piece.cache->values_at(layer, kv_head)});
+  const kernels::Attention arguments{queries,
+                                     visible,
+                                     out,
+                                     task.end - task.begin,
+                                     A,
+                                     1 / std::sqrt(static_cast<float>(A)),
+                                     piece.cache->type(),
+                                     piece.cache->blocks(),
+                                     piece.cache->keys_at(layer, task.kv_head),
+                                     piece.cache->values_at(layer, task.kv_head)};
+  if (task.spans == 0) return kernels::attention(arguments);
+  kernels::attention_span(arguments, task.span, states);
+  for (int64_t r = task.begin; r < task.end; ++r) attend_states_[at(part(r))] = states[r - task.begin];
+}
+
+void Forward::join_parts() {
+  const int64_t A = config_.head_dim();
+  for (const AttendTask& task : attend_tasks_) {
+    if (task.spans == 0 || task.span > 0) continue;
+    for (int64_t r = task.begin; r < task.end; ++r) {
+      const size_t first = at(task.first_part + (r - task.begin) * task.spans), spans = at(task.spans);
+      kernels::join_spans(std::span(attend_parts_).subspan(first * at(A), spans * at(A)),
+                          std::span(attend_states_).subspan(first, spans),
+                          std::span(h_TD_).subspan(at(query_offset(task, r)), at(A)));
+    }
+  }
 }
 
 void Forward::dense(const LayerWeights& weights) {

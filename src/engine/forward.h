@@ -48,8 +48,16 @@ class Forward {
   void norm(const std::vector<float>& weight);
   void attention(int64_t layer, std::span<const Piece> pieces);
   void project_and_store(int64_t layer);
+  /// Queries begin .. end of a piece against one key/value head: all of their past, or one span of `spans`, whose part
+  /// for query `begin` lies at first_part + span, for the next one `spans` further.
+  struct AttendTask {
+    const Piece* piece;
+    int64_t kv_head, begin, end, span, spans, first_part;
+  };
   void attend(int64_t layer, std::span<const Piece> pieces);
-  void attend_tile(int64_t layer, const Piece& piece, int64_t kv_head, int64_t begin, int64_t end);
+  void attend_tile(int64_t layer, const AttendTask& task);
+  int64_t query_offset(const AttendTask& task, int64_t r) const;
+  void join_parts();
   void dense(const LayerWeights& weights);
   void mixture(int64_t layer, std::span<const Piece> pieces);
   int64_t route(int64_t layer, std::span<const Piece> pieces);
@@ -75,6 +83,9 @@ class Forward {
   kernels::ExpertRows expert_rows_;
   kernels::BankScratch bank_;
   std::vector<kernels::FfnJob> jobs_;
+  std::vector<AttendTask> attend_tasks_;
+  std::vector<float> attend_parts_;
+  std::vector<kernels::AttentionState> attend_states_;
 };
 
 }  // namespace dsmoe::engine

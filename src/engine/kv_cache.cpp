@@ -1,19 +1,51 @@
 #include "engine/kv_cache.h"
 
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
 #include "base/error.h"
+#include "kernels/attend.h"
 
 namespace dsmoe::engine {
+namespace {
 
-KvCache::KvCache(const spec::ModelConfig& config)
-    : layers_(config.num_hidden_layers), heads_(config.num_key_value_heads), head_dim_(config.head_dim()) {}
+constexpr std::string_view kNames[] = {"f32", "f16", "q8_0"};
+constexpr size_t kLine = 64;  // bytes that a block's address is a multiple of
+
+}  // namespace
+
+CacheType cache_type_from(std::string_view name) {
+  for (size_t i = 0; i < std::size(kNames); ++i) {
+    if (kNames[i] == name) return static_cast<CacheType>(i);
+  }
+  base::fail(base::ErrorKind::kUsage, "cache", "a cache is of type f32, f16 or q8_0", base::in_quotes(name));
+}
+
+std::string_view cache_type_name(CacheType type) { return kNames[static_cast<size_t>(type)]; }
+
+void KvCache::Free::operator()(char* block) const { std::free(block); }
+
+KvCache::KvCache(const spec::ModelConfig& config, CacheType type)
+    : type_(type),
+      layers_(config.num_hidden_layers),
+      heads_(config.num_key_value_heads),
+      plane_(kernels::plane_bytes(type, config.head_dim())) {}
+
+int64_t KvCache::bytes_for(const spec::ModelConfig& config, CacheType type, int64_t positions) {
+  return (positions + kernels::kCacheBlock - 1) / kernels::kCacheBlock * KvCache(config, type).block_bytes();
+}
 
 void KvCache::extend(int64_t positions) {
-  size_ += positions;
-  while (static_cast<int64_t>(storage_.size()) * kernels::kCacheBlock < size_) {
-    // Zeroed, so that a block is never read before it is written, even by a tool that looks at whole blocks.
-    storage_.push_back(std::make_unique<float[]>(static_cast<size_t>(2 * layers_ * heads_ * plane())));
-    addresses_.push_back(storage_.back().get());
+  while (static_cast<int64_t>(storage_.size()) * kernels::kCacheBlock < size_ + positions) {
+    const auto bytes = static_cast<size_t>(block_bytes());
+    auto* block = static_cast<char*>(std::aligned_alloc(kLine, bytes));
+    if (!block) throw std::bad_alloc();
+    storage_.emplace_back(block);
+    std::memset(block, 0, bytes);  // never read before it is written, but tiles of scores look at whole blocks
+    addresses_.push_back(block);
   }
+  size_ += positions;
 }
 
 void KvCache::truncate(int64_t size) {
@@ -24,8 +56,9 @@ void KvCache::truncate(int64_t size) {
   addresses_.resize(blocks);
 }
 
-int64_t KvCache::bytes() const {
-  return static_cast<int64_t>(storage_.size()) * 2 * layers_ * heads_ * plane() * static_cast<int64_t>(sizeof(float));
+void KvCache::store(int64_t at, int64_t position, std::span<const float> row_A) {
+  char* plane = storage_[static_cast<size_t>(position / kernels::kCacheBlock)].get() + at;
+  kernels::store_cached(type_, row_A, plane, position % kernels::kCacheBlock);
 }
 
 }  // namespace dsmoe::engine

@@ -13,16 +13,22 @@ using testing::normal_values;
 
 /// A cache of one head and some queries into it.
 struct Scene {
-  Scene(base::Rng& rng, int64_t head_dim, std::vector<int64_t> sees, double spread = 1)
-      : visible(std::move(sees)), head_dim(head_dim) {
+  Scene(base::Rng& rng, CacheType type, int64_t head_dim, std::vector<int64_t> sees, double spread = 1)
+      : visible(std::move(sees)), head_dim(head_dim), type(type) {
     const int64_t positions = *std::max_element(visible.begin(), visible.end());
-    const int64_t count = (positions + kCacheBlock - 1) / kCacheBlock;
-    for (int64_t b = 0; b < count; ++b) storage.push_back(normal_values(rng, 2 * kCacheBlock * head_dim));
+    for (int64_t j = 0; j < positions; ++j) {
+      if (j % kCacheBlock == 0) storage.emplace_back(static_cast<size_t>(2 * plane()));
+      store_cached_ref(type, normal_values(rng, head_dim), storage.back().data(), j % kCacheBlock);
+      store_cached_ref(type, normal_values(rng, head_dim), storage.back().data() + plane(), j % kCacheBlock);
+    }
     for (const auto& block : storage) blocks.push_back(block.data());
     queries = normal_values(rng, static_cast<int64_t>(visible.size()) * head_dim, spread);
   }
+  int64_t plane() const { return plane_bytes(type, head_dim); }
 
-  std::vector<float> run(void (*kernel)(const Attention&), size_t first, size_t rows) const {
+  /// Calls with(arguments) for some of the rows, whose results go to `out`.
+  template <class With>
+  std::vector<float> with_rows(size_t first, size_t rows, With with) const {
     std::vector<float> out(rows * static_cast<size_t>(head_dim), -7);
     std::vector<const float*> q;
     std::vector<float*> o;
@@ -30,18 +36,27 @@ struct Scene {
       q.push_back(queries.data() + (first + r) * static_cast<size_t>(head_dim));
       o.push_back(out.data() + r * static_cast<size_t>(head_dim));
     }
-    kernel({q.data(), visible.data() + first, o.data(), static_cast<int64_t>(rows), head_dim, scale(), blocks.data(), 0,
-            kCacheBlock * head_dim});
+    with(Attention{q.data(), visible.data() + first, o.data(), static_cast<int64_t>(rows), head_dim, scale(), type,
+                   blocks.data(), 0, plane()});
     return out;
+  }
+  std::vector<float> run(void (*kernel)(const Attention&), size_t first, size_t rows) const {
+    return with_rows(first, rows, kernel);
+  }
+  float stored(int64_t at, int64_t j, int64_t d) const {
+    return cached_at(type, blocks[static_cast<size_t>(j / kCacheBlock)] + at, head_dim, j % kCacheBlock, d);
   }
   float scale() const { return 1 / std::sqrt(static_cast<float>(head_dim)); }
 
   std::vector<int64_t> visible;
   int64_t head_dim;
-  std::vector<std::vector<float>> storage;
-  std::vector<const float*> blocks;
+  CacheType type;
+  std::vector<std::vector<char>> storage;
+  std::vector<const char*> blocks;
   std::vector<float> queries;
 };
+
+constexpr CacheType kTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kQ8};
 
 class Attend : public testing::EveryIsa {
  protected:
@@ -58,13 +73,11 @@ double bound(const Scene& scene) {
   for (const int64_t seen : scene.visible) positions = std::max(positions, static_cast<double>(seen));
   for (size_t r = 0; r < scene.visible.size(); ++r) {
     for (int64_t j = 0; j < scene.visible[r]; ++j) {
-      const float* key = scene.blocks[static_cast<size_t>(j / kCacheBlock)] + j % kCacheBlock * scene.head_dim;
-      const float* value = key + kCacheBlock * scene.head_dim;
       double sum = 0;
       for (int64_t d = 0; d < scene.head_dim; ++d) {
-        sum +=
-            std::abs(double{scene.queries[r * static_cast<size_t>(scene.head_dim) + static_cast<size_t>(d)]} * key[d]);
-        largest_value = std::max(largest_value, double{std::abs(value[d])});
+        const double q = scene.queries[r * static_cast<size_t>(scene.head_dim) + static_cast<size_t>(d)];
+        sum += std::abs(q * scene.stored(0, j, d));
+        largest_value = std::max(largest_value, double{std::abs(scene.stored(scene.plane(), j, d))});
       }
       largest_product = std::max(largest_product, sum * scene.scale());
     }
@@ -74,45 +87,116 @@ double bound(const Scene& scene) {
   return (2 * (score + exponentials) + 3 * positions * kRound) * largest_value;
 }
 
-TEST_P(Attend, MatchesTheDefinitionAroundBlockBorders) {
-  for (const int64_t head_dim : {2, 6, 16, 32, 40, 64, 100, 128}) {
-    for (const double spread : {1.0, 12.0}) {  // 12: one position takes nearly all
-      const Scene scene(rng_, head_dim, {1, 2, 17, 63, 64, 65, 127, 128, 129, 200}, spread);
-      const auto got = scene.run(attention, 0, scene.visible.size());
-      const auto want = scene.run(attention_ref, 0, scene.visible.size());
-      const double allowed = bound(scene);
-      testing::expect_within(
-          got, want, [&](size_t) { return allowed; }, "attention " + std::to_string(head_dim));
+TEST_P(Attend, MatchesTheDefinitionAroundBordersOfBlocksAndSpans) {
+  for (const CacheType type : kTypes) {
+    for (const int64_t head_dim : {2, 6, 16, 32, 40, 64, 100, 128}) {
+      for (const double spread : {1.0, 12.0}) {  // 12: one position takes nearly all
+        const Scene scene(rng_, type, head_dim, {1, 2, 17, 63, 64, 65, 127, 128, 129, 200, 511, 512, 513, 1100},
+                          spread);
+        const auto got = scene.run(attention, 0, scene.visible.size());
+        const auto want = scene.run(attention_ref, 0, scene.visible.size());
+        const double allowed = bound(scene);
+        testing::expect_within(
+            got, want, [&](size_t) { return allowed; },
+            "attention " + std::to_string(head_dim) + " type " + std::to_string(static_cast<int>(type)));
+      }
     }
   }
 }
 
 TEST_P(Attend, OnePositionReturnsItsValue) {
-  const Scene scene(rng_, 20, {1});
-  const auto out = scene.run(attention, 0, 1);
-  for (size_t d = 0; d < out.size(); ++d) EXPECT_EQ(out[d], scene.storage[0][kCacheBlock * 20 + d]);
+  for (const CacheType type : kTypes) {
+    const Scene scene(rng_, type, 20, {1});
+    const auto out = scene.run(attention, 0, 1);
+    for (size_t d = 0; d < out.size(); ++d) {
+      EXPECT_EQ(out[d], scene.stored(scene.plane(), 0, static_cast<int64_t>(d)));
+    }
+  }
 }
 
+// Alone a row reads the cache itself, among others a widened copy, in tiles of rows or singly.
 TEST_P(Attend, ARowsBitsDoNotDependOnTheOthers) {
-  const Scene scene(rng_, 24, {200, 3, 64, 150, 65, 129, 1});
-  const auto all = scene.run(attention, 0, scene.visible.size());
-  for (size_t r = 0; r < scene.visible.size(); ++r) {
-    const auto alone = scene.run(attention, r, 1);
-    EXPECT_EQ(std::memcmp(alone.data(), all.data() + r * 24, 24 * sizeof(float)), 0) << r;
+  for (const CacheType type : kTypes) {
+    for (const int64_t head_dim : {24, 128}) {
+      std::vector<int64_t> visible = {200, 3, 64, 150, 65, 129, 1};
+      for (int64_t i = 0; i < 20; ++i) visible.push_back(505 + i);  // a chunk of prefill over a span's border
+      const Scene scene(rng_, type, head_dim, visible);
+      const auto all = scene.run(attention, 0, scene.visible.size());
+      const auto some = scene.run(attention, 2, 13);
+      const auto n = static_cast<size_t>(head_dim), bytes = n * sizeof(float);
+      EXPECT_EQ(std::memcmp(some.data(), all.data() + 2 * n, 13 * bytes), 0);
+      for (size_t r = 0; r < scene.visible.size(); ++r) {
+        const auto alone = scene.run(attention, r, 1);
+        EXPECT_EQ(std::memcmp(alone.data(), all.data() + r * n, bytes), 0) << r;
+      }
+    }
+  }
+}
+
+TEST_P(Attend, SpansMadeApartAndJoinedAreTheWholeToTheBit) {
+  for (const CacheType type : kTypes) {
+    for (const int64_t visible : {1, 512, 513, 1900}) {
+      const Scene scene(rng_, type, 40, {visible});
+      const auto spans = static_cast<size_t>((visible + kSpan - 1) / kSpan);
+      std::vector<float> parts(spans * 40), joined(40);
+      std::vector<AttentionState> states(spans);
+      for (size_t s = spans; s-- > 0;) {  // in whatever order
+        const auto part =
+            scene.with_rows(0, 1, [&](const Attention& a) { attention_span(a, static_cast<int64_t>(s), &states[s]); });
+        std::copy(part.begin(), part.end(), parts.begin() + static_cast<int64_t>(s * 40));
+      }
+      join_spans(parts, states, joined);
+      EXPECT_EQ(joined, scene.run(attention, 0, 1)) << visible;
+    }
   }
 }
 
 // Positions that a row does not see may hold anything.
 TEST_P(Attend, TheFutureIsNotRead) {
-  Scene scene(rng_, 16, {70, 130});
-  const auto before = scene.run(attention, 0, 1);
-  for (int64_t j = 70; j < 130; ++j) {
-    for (int64_t d = 0; d < 16; ++d) {
-      float* key = scene.storage[static_cast<size_t>(j / kCacheBlock)].data() + j % kCacheBlock * 16 + d;
-      key[0] = key[kCacheBlock * 16] = std::nanf("");
+  for (const size_t rows : {1, 5}) {
+    Scene scene(rng_, CacheType::kF32, 16, {70, 70, 69, 70, 70, 130});
+    const auto before = scene.run(attention, 0, rows);
+    const std::vector<float> nothing(16, std::nanf(""));
+    for (int64_t j = 70; j < 130; ++j) {
+      char* block = scene.storage[static_cast<size_t>(j / kCacheBlock)].data();
+      store_cached(scene.type, nothing, block, j % kCacheBlock);
+      store_cached(scene.type, nothing, block + scene.plane(), j % kCacheBlock);
+    }
+    EXPECT_EQ(scene.run(attention, 0, rows), before);
+  }
+}
+
+// The definition in base/bits.h and every instruction set store the same bytes, subnormals and ties included.
+TEST_P(Attend, StoringIsTheDefinitionToTheByte) {
+  for (const CacheType type : kTypes) {
+    for (const int64_t head_dim : {1, 6, 32, 33, 100, 128}) {
+      std::vector<char> got(static_cast<size_t>(plane_bytes(type, head_dim))), want(got.size());
+      for (int64_t j = 0; j < kCacheBlock; ++j) {
+        auto row = normal_values(rng_, head_dim, std::exp(4 * rng_.normal() - 6));
+        if (j % 8 == 0) row.assign(row.size(), 0.0f);
+        if (j % 8 == 1) row[0] = 0x1.002p0f;      // half way between two float16
+        if (j % 8 == 2) row.back() = 0x1.8p-25f;  // rounds up to the smallest float16
+        store_cached(type, row, got.data(), j);
+        store_cached_ref(type, row, want.data(), j);
+      }
+      EXPECT_EQ(got, want) << "type " << static_cast<int>(type) << ", head_dim " << head_dim;
     }
   }
-  EXPECT_EQ(scene.run(attention, 0, 1), before);
+}
+
+TEST_P(Attend, EightBitsAreWithinHalfAStep) {
+  const auto row = normal_values(rng_, 100);
+  std::vector<char> plane(static_cast<size_t>(plane_bytes(CacheType::kQ8, 100)));
+  store_cached(CacheType::kQ8, row, plane.data(), 63);
+  for (int64_t d = 0; d < 100; ++d) {
+    float top = 0;
+    for (int64_t i = d / 32 * 32; i < std::min<int64_t>(100, d / 32 * 32 + 32); ++i) {
+      top = std::max(top, std::abs(row[static_cast<size_t>(i)]));
+    }
+    // Half a step, and the scale's own rounding (2^-11) of up to 127 steps.
+    const double allowed = top / 127 * (0.5 + 127 * 0x1p-11 + 1e-5);
+    EXPECT_NEAR(cached_at(CacheType::kQ8, plane.data(), 100, 63, d), row[static_cast<size_t>(d)], allowed);
+  }
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
-// Causal attention over cache blocks, over the Vec of the including unit. Definition and contract: attention.h.
+// Causal attention over cache blocks, over the Vec of the including unit. Definition and contract: attend.h.
 //
-// Each query walks the blocks it sees in ascending order with a running maximum, a running sum and a running output
-// (online softmax). A block's scores are dot products as in body_matmul.h; values are added in ascending position. So
-// a query's bits depend on its own row and the cache alone, not on which queries share its call.
+// Each query walks the blocks of a span in ascending order with a running maximum, a running sum and a running output
+// (online softmax). A score is one dot product with 16 partial sums over ascending dimensions, folded once; values are
+// added in ascending position. So a query's bits depend on its own row and the cache alone, not on which queries share
+// its call. Stored numbers widen to float32 exactly, so it does not matter either whether a tile of queries reads them
+// from the cache or from a copy widened once for all of them.
 #pragma once
 
 #include "kernels/body_elementwise.h"
@@ -11,80 +13,317 @@
 namespace dsmoe::kernels {
 namespace {
 
-/// out += sum over j < count of p[j] values[j], four vectors of the head at a time.
-inline void add_weighted_values(const float* p, const float* values, int64_t count, int64_t head_dim, float* out) {
-  int64_t d = 0;
-  for (; d + 4 * kLanes <= head_dim; d += 4 * kLanes) {
-    Vec sums[4];
-    for (int i = 0; i < 4; ++i) sums[i] = Vec::load(out + d + i * kLanes);
-    for (int64_t j = 0; j < count; ++j) {
-      const Vec weight = Vec::all(p[j]);
-      for (int i = 0; i < 4; ++i) sums[i] = fma(weight, Vec::load(values + j * head_dim + d + i * kLanes), sums[i]);
-    }
-    for (int i = 0; i < 4; ++i) sums[i].store(out + d + i * kLanes);
+// Register blocking: keys by queries for scores, queries by vectors of the head for values; and the same for one query.
+constexpr bool kWide = kRegisterBits == 512;
+constexpr int kScoreKeys = 4, kScoreRows = kWide ? 4 : 1;
+constexpr int kValueRows = kWide ? 4 : 2, kValueVecs = kWide ? 4 : 2;
+constexpr int kOneRowKeys = kWide ? 8 : 4, kOneRowVecs = kWide ? 8 : 4;
+
+template <class T>
+struct Padded {
+  T values[kLanes];
+  Padded(const T* p, int64_t n) {
+    for (int64_t i = 0; i < kLanes; ++i) values[i] = i < n ? p[i] : T{};
   }
-  for (; d < head_dim; d += kLanes) {
+};
+
+/// A plane of the cache, sixteen values of one position at a time.
+template <CacheType>
+struct Plane;
+
+template <>
+struct Plane<CacheType::kF32> {
+  const float* values;
+  int64_t head_dim;
+  Plane(const void* plane, int64_t n) : values(static_cast<const float*>(plane)), head_dim(n) {}
+  Vec at(int64_t j, int64_t d) const { return Vec::load(values + j * head_dim + d); }
+  Vec at(int64_t j, int64_t d, int64_t lanes) const { return Vec::load(values + j * head_dim + d, lanes); }
+  static void store(const float* row, int64_t n, void* plane, int64_t j) {
+    float* to = static_cast<float*>(plane) + j * n;
+    for (int64_t d = 0; d < n; ++d) to[d] = row[d];
+  }
+};
+
+template <>
+struct Plane<CacheType::kF16> {
+  const uint16_t* values;
+  int64_t head_dim;
+  Plane(const void* plane, int64_t n) : values(static_cast<const uint16_t*>(plane)), head_dim(n) {}
+  Vec at(int64_t j, int64_t d) const { return load_f16(values + j * head_dim + d); }
+  Vec at(int64_t j, int64_t d, int64_t lanes) const {
+    return load_f16(Padded<uint16_t>(values + j * head_dim + d, lanes).values);
+  }
+  static void store(const float* row, int64_t n, void* plane, int64_t j) {
+    uint16_t* to = static_cast<uint16_t*>(plane) + j * n;
+    each_vec(n, [&](int64_t i, int64_t lanes) {
+      uint16_t bits[kLanes];
+      store_f16(Vec::load(row + i, lanes), bits);
+      for (int64_t lane = 0; lane < lanes; ++lane) to[i + lane] = bits[lane];
+    });
+  }
+};
+
+template <>
+struct Plane<CacheType::kQ8> {
+  const int8_t* values;
+  const uint16_t* scales;
+  int64_t head_dim, groups;
+  Plane(const void* plane, int64_t n)
+      : values(static_cast<const int8_t*>(plane)),
+        scales(reinterpret_cast<const uint16_t*>(values + kCacheBlock * n)),
+        head_dim(n),
+        groups(cache_groups(n)) {}
+  Vec scale(int64_t j, int64_t d) const { return Vec::all(from_f16(scales[j * groups + d / kCacheGroup])); }
+  // 8 bits times 11 bits: exact.
+  Vec at(int64_t j, int64_t d) const { return load_i8(values + j * head_dim + d) * scale(j, d); }
+  Vec at(int64_t j, int64_t d, int64_t lanes) const {
+    return load_i8(Padded<int8_t>(values + j * head_dim + d, lanes).values) * scale(j, d);
+  }
+  static void store(const float* row, int64_t n, void* plane, int64_t j) {
+    int8_t* to = static_cast<int8_t*>(plane) + j * n;
+    uint16_t* scales = reinterpret_cast<uint16_t*>(static_cast<int8_t*>(plane) + kCacheBlock * n) + j * cache_groups(n);
+    for (int64_t begin = 0; begin < n; begin += kCacheGroup) {
+      const int64_t count = n - begin < kCacheGroup ? n - begin : kCacheGroup;
+      float top = 0;
+      for (int64_t i = begin; i < begin + count; ++i) {
+        const float size = row[i] < 0 ? -row[i] : row[i];
+        top = size > top ? size : top;
+      }
+      const float step = top / 127;
+      const Vec inverse = Vec::all(step > 0 ? 1 / step : 0);
+      uint16_t bits[kLanes];
+      store_f16(Vec::all(step), bits);
+      scales[begin / kCacheGroup] = bits[0];
+      for (int64_t i = begin; i < begin + count; i += kLanes) {
+        const int64_t lanes = begin + count - i < kLanes ? begin + count - i : kLanes;
+        float integers[kLanes];
+        round(Vec::load(row + i, lanes) * inverse).store(integers);
+        for (int64_t lane = 0; lane < lanes; ++lane) to[i + lane] = static_cast<int8_t>(integers[lane]);
+      }
+    }
+  }
+};
+
+template <CacheType T>
+void store_cached(const float* row, int64_t n, void* plane, int64_t j) {
+  Plane<T>::store(row, n, plane, j);
+}
+
+/// Scores of Keys positions from j on for Rows queries: out[r][j ...].
+template <int Keys, int Rows, class Stored>
+inline DSMOE_INLINE void score_tile(const Stored& keys, int64_t j, const float* const* queries, float* const* out) {
+  const int64_t head_dim = keys.head_dim;
+  Vec sums[Keys][Rows];
+  unrolled<Keys * Rows>([&](int i) DSMOE_INLINE { sums[i / Rows][i % Rows] = Vec::zero(); });
+  const auto step = [&](auto key, auto query) DSMOE_INLINE {
+    Vec k[Keys];
+    unrolled<Keys>([&](int i) DSMOE_INLINE { k[i] = key(j + i); });
+    unrolled<Rows>([&](int r) DSMOE_INLINE {
+      const Vec q = query(queries[r]);
+      unrolled<Keys>([&](int i) DSMOE_INLINE { sums[i][r] = fma(k[i], q, sums[i][r]); });
+    });
+  };
+  int64_t d = 0;
+  for (; d + kLanes <= head_dim; d += kLanes) {
+    step([&](int64_t i) DSMOE_INLINE { return keys.at(i, d); },
+         [&](const float* q) DSMOE_INLINE { return Vec::load(q + d); });
+  }
+  if (d < head_dim) {
+    step([&](int64_t i) DSMOE_INLINE { return keys.at(i, d, head_dim - d); },
+         [&](const float* q) DSMOE_INLINE { return Vec::load(q + d, head_dim - d); });
+  }
+  unrolled<Rows>([&](int r) DSMOE_INLINE {
+    if constexpr (Keys % 4 == 0) {
+      unrolled<Keys / 4>([&](int i) DSMOE_INLINE {
+        sum_four(sums[4 * i][r], sums[4 * i + 1][r], sums[4 * i + 2][r], sums[4 * i + 3][r], out[r] + j + 4 * i);
+      });
+    } else {
+      unrolled<Keys>([&](int i) DSMOE_INLINE { out[r][j + i] = sum(sums[i][r]); });
+    }
+  });
+}
+
+template <int Keys, int Rows, class Stored>
+inline void score_rows(const Stored& keys, int64_t count, const float* const* queries, float* const* out) {
+  int64_t j = 0;
+  for (; j + Keys <= count; j += Keys) score_tile<Keys, Rows>(keys, j, queries, out);
+  for (; j < count; ++j) score_tile<1, Rows>(keys, j, queries, out);
+}
+
+/// out[r] += sum over begin <= j < end of p[r][j] values[j] for Vecs vectors of the head from d on.
+template <int Rows, int Vecs, class Value>
+inline DSMOE_INLINE void value_tile(int64_t begin, int64_t end, int64_t d, int64_t lanes, const float* const* p,
+                                    float* const* out, Value value) {
+  Vec sums[Rows][Vecs];
+  unrolled<Rows * Vecs>([&](int i) DSMOE_INLINE {
+    const float* from = out[i / Vecs] + d + i % Vecs * kLanes;
+    sums[i / Vecs][i % Vecs] = lanes == kLanes ? Vec::load(from) : Vec::load(from, lanes);
+  });
+  for (int64_t j = begin; j < end; ++j) {
+    Vec v[Vecs];
+    unrolled<Vecs>([&](int i) DSMOE_INLINE { v[i] = value(j, d + i * kLanes); });
+    unrolled<Rows>([&](int r) DSMOE_INLINE {
+      const Vec weight = Vec::all(p[r][j]);
+      unrolled<Vecs>([&](int i) DSMOE_INLINE { sums[r][i] = fma(weight, v[i], sums[r][i]); });
+    });
+  }
+  unrolled<Rows * Vecs>([&](int i) DSMOE_INLINE {
+    float* to = out[i / Vecs] + d + i % Vecs * kLanes;
+    lanes == kLanes ? sums[i / Vecs][i % Vecs].store(to) : sums[i / Vecs][i % Vecs].store(to, lanes);
+  });
+}
+
+template <int Rows, int Vecs, class Stored>
+inline void add_values(const Stored& values, int64_t begin, int64_t end, const float* const* p, float* const* out) {
+  const int64_t head_dim = values.head_dim;
+  const auto whole = [&](int64_t j, int64_t at) DSMOE_INLINE { return values.at(j, at); };
+  int64_t d = 0;
+  for (; d + Vecs * kLanes <= head_dim; d += Vecs * kLanes) {
+    value_tile<Rows, Vecs>(begin, end, d, kLanes, p, out, whole);
+  }
+  for (; d + kLanes <= head_dim; d += kLanes) value_tile<Rows, 1>(begin, end, d, kLanes, p, out, whole);
+  if (d < head_dim) {
     const int64_t lanes = head_dim - d;
-    Vec sum = Vec::load(out + d, lanes);
-    for (int64_t j = 0; j < count; ++j) sum = fma(Vec::all(p[j]), Vec::load(values + j * head_dim + d, lanes), sum);
-    sum.store(out + d, lanes);
+    value_tile<Rows, 1>(begin, end, d, lanes, p, out,
+                        [&](int64_t j, int64_t at) DSMOE_INLINE { return values.at(j, at, lanes); });
   }
 }
 
-/// One query's running state over blocks.
-struct Running {
-  float top, total;
-};
+inline void scale_row(float* row, int64_t n, float factor) {
+  const Vec f = Vec::all(factor);
+  each_vec(n, [&](int64_t i, int64_t lanes) { (Vec::load(row + i, lanes) * f).store(row + i, lanes); });
+}
 
-inline void attend_block(const Attention& a, int64_t row, int64_t block, Running& state, float* scores) {
-  const int64_t begin = block * kCacheBlock;
-  const int64_t count = a.visible[row] - begin < kCacheBlock ? a.visible[row] - begin : kCacheBlock;
-  Product product;
-  product.weights = {WeightType::kF32, a.blocks[block] + a.keys_at, count, a.head_dim};
-  product.row_end = count;
-  product.x = a.queries[row];
-  product.tokens = 1;
-  product.out = scores;
-  dot_rows<kMatvecRows, 1, float>(product, 0);
-  const Vec scale = Vec::all(a.scale);
-  each_vec(count, [&](int64_t i, int64_t lanes) { (Vec::load(scores + i, lanes) * scale).store(scores + i, lanes); });
-
+/// Scores of a block become weights relative to the largest so far; what is in `out` becomes relative to it too.
+inline void weigh(float scale, int64_t count, int64_t head_dim, float* scores, AttentionState& state, float* out) {
+  scale_row(scores, count, scale);
   const float block_top = largest_of(scores, count);
   const float top = state.top > block_top ? state.top : block_top;
-  float* out = a.out[row];
-  if (block > 0 && top != state.top) {  // what is there was relative to a smaller maximum
+  if (state.total > 0 && top != state.top) {
     float correction = state.top - top;
     exponential_row(&correction, 1, &correction);
     state.total *= correction;
-    const Vec factor = Vec::all(correction);
-    each_vec(a.head_dim, [&](int64_t i, int64_t lanes) { (Vec::load(out + i, lanes) * factor).store(out + i, lanes); });
+    scale_row(out, head_dim, correction);
   }
   state.top = top;
   state.total += exponentials_below(scores, top, count, scores);
-  add_weighted_values(scores, a.blocks[block] + a.values_at, count, a.head_dim, out);
 }
 
-void attention(const Attention& a) {
-  Running states[kAttentionRows];
-  float scores[kCacheBlock];
+/// Positions of the block at `begin` that a row sees, in all kCacheBlock or fewer.
+inline int64_t seen_of_block(const Attention& a, int64_t row, int64_t begin) {
+  const int64_t seen = a.visible[row] - begin;
+  return seen < 0 ? 0 : seen < kCacheBlock ? seen : kCacheBlock;
+}
+
+/// One block for the rows first ... first + Rows, all of which see some of it.
+template <int Rows, int Keys, int Vecs, class Stored>
+inline void attend_block(const Attention& a, int64_t first, int64_t begin, const Stored& keys, const Stored& values,
+                         AttentionState* states) {
+  float scores[Rows][kCacheBlock];
+  float* rows[Rows];
+  int64_t counts[Rows], most = 0, least = kCacheBlock;
+  for (int r = 0; r < Rows; ++r) {
+    rows[r] = scores[r];
+    counts[r] = seen_of_block(a, first + r, begin);
+    most = counts[r] > most ? counts[r] : most;
+    least = counts[r] < least ? counts[r] : least;
+  }
+  // Scores past what a row sees are made and not looked at.
+  score_rows<Keys, Rows>(keys, most, a.queries + first, rows);
+  for (int r = 0; r < Rows; ++r) weigh(a.scale, counts[r], a.head_dim, rows[r], states[first + r], a.out[first + r]);
+  if constexpr (Rows > 1 && kValueRows < Rows) {
+    for (int r = 0; r < Rows; r += kValueRows) {
+      add_values<kValueRows, Vecs>(values, 0, least, rows + r, a.out + first + r);
+    }
+  } else {
+    add_values<Rows, Vecs>(values, 0, least, rows, a.out + first);
+  }
+  for (int r = 0; r < Rows; ++r) {
+    if (counts[r] > least) {
+      add_values<1, kOneRowVecs>(values, least, counts[r], rows + r, a.out + first + r);
+    }
+  }
+}
+
+/// One block for all rows: four at a time where all of the four see some of it.
+template <class Stored>
+inline void attend_rows(const Attention& a, int64_t begin, const Stored& keys, const Stored& values,
+                        AttentionState* states) {
+  constexpr int kRows = kScoreRows > kValueRows ? kScoreRows : kValueRows;
+  int64_t row = 0;
+  while (row < a.rows) {
+    bool all = row + kRows <= a.rows;
+    for (int64_t r = row; all && r < row + kRows; ++r) all = a.visible[r] > begin;
+    if (all && kRows > 1) {
+      attend_block<kRows, kScoreKeys, kValueVecs>(a, row, begin, keys, values, states);
+      row += kRows;
+    } else {
+      if (a.visible[row] > begin) {
+        attend_block<1, kOneRowKeys, kOneRowVecs>(a, row, begin, keys, values, states);
+      }
+      ++row;
+    }
+  }
+}
+
+template <class Stored>
+inline void widen(const Stored& from, int64_t count, float* to) {
+  for (int64_t j = 0; j < count; ++j, to += from.head_dim) {
+    each_vec(from.head_dim, [&](int64_t d, int64_t lanes) {
+      (lanes == kLanes ? from.at(j, d) : from.at(j, d, lanes)).store(to + d, lanes);
+    });
+  }
+}
+
+/// Blocks outside, queries inside: a block's keys and values are read from memory once for all of them. `wide` has room
+/// for a block's keys and values as floats.
+template <CacheType T>
+void attention_span(const Attention& a, int64_t span, AttentionState* states, float* wide) {
   int64_t longest = 0;
   for (int64_t row = 0; row < a.rows; ++row) {
     states[row] = {-3.4e38f, 0.0f};
     longest = a.visible[row] > longest ? a.visible[row] : longest;
     each_vec(a.head_dim, [&](int64_t i, int64_t lanes) { Vec::zero().store(a.out[row] + i, lanes); });
   }
-  // Blocks outside, queries inside: a block's keys and values are read from memory once for all of them.
-  for (int64_t block = 0; block * kCacheBlock < longest; ++block) {
-    for (int64_t row = 0; row < a.rows; ++row) {
-      if (block * kCacheBlock < a.visible[row]) attend_block(a, row, block, states[row], scores);
+  float* wide_values = wide + kCacheBlock * a.head_dim;
+  for (int64_t block = span * kSpanBlocks; block < (span + 1) * kSpanBlocks; ++block) {
+    const int64_t begin = block * kCacheBlock;
+    if (begin >= longest) return;
+    const Plane<T> keys(a.blocks[block] + a.keys_at, a.head_dim), values(a.blocks[block] + a.values_at, a.head_dim);
+    if (T == CacheType::kF32 || a.rows < 4) {
+      attend_rows(a, begin, keys, values, states);
+      continue;
     }
-  }
-  for (int64_t row = 0; row < a.rows; ++row) {
-    float* out = a.out[row];
-    const Vec total = Vec::all(states[row].total);
-    each_vec(a.head_dim, [&](int64_t i, int64_t lanes) { (Vec::load(out + i, lanes) / total).store(out + i, lanes); });
+    const int64_t count = longest - begin < kCacheBlock ? longest - begin : kCacheBlock;
+    widen(keys, count, wide);
+    widen(values, count, wide_values);
+    using Wide = Plane<CacheType::kF32>;
+    attend_rows(a, begin, Wide(wide, a.head_dim), Wide(wide_values, a.head_dim), states);
   }
 }
+
+/// out and its state take in a later part.
+void attention_join(AttentionState* state, float* out, const AttentionState* part_state, const float* part, int64_t n) {
+  if (part_state->total == 0) return;
+  const float top = state->top > part_state->top ? state->top : part_state->top;
+  float factors[2] = {state->top - top, part_state->top - top};
+  exponential_row(factors, 2, factors);
+  scale_row(out, n, factors[0]);
+  add_scaled(factors[1], part, n, out);
+  state->total = state->total * factors[0] + part_state->total * factors[1];
+  state->top = top;
+}
+
+void attention_finish(const AttentionState* state, int64_t n, float* out) {
+  const Vec total = Vec::all(state->total);
+  each_vec(n, [&](int64_t i, int64_t lanes) { (Vec::load(out + i, lanes) / total).store(out + i, lanes); });
+}
+
+constexpr AttentionKernels kAttentionKernels = {
+    {attention_span<CacheType::kF32>, attention_span<CacheType::kF16>, attention_span<CacheType::kQ8>},
+    attention_join,
+    attention_finish,
+    {store_cached<CacheType::kF32>, store_cached<CacheType::kF16>, store_cached<CacheType::kQ8>}};
 
 }  // namespace
 }  // namespace dsmoe::kernels

@@ -17,16 +17,19 @@ struct Offer {
   bool (*runs_here)();
 };
 
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx2") &&
-         __builtin_cpu_supports("fma");
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && has_avx2();
 }
 
 // __builtin_cpu_supports asks the operating system too: registers that it does not save count as absent.
 constexpr std::array<Offer, 4> kOffers = {{
     {Isa::kScalar, "scalar", scalar_table, [] { return true; }},
-    {Isa::kAvx2, "avx2", avx2_table, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+    {Isa::kAvx2, "avx2", avx2_table, has_avx2},
     {Isa::kAvx512, "avx512", avx512_table, has_avx512},
     {Isa::kAvx512Bf16, "avx512bf16", avx512bf16_table,
      [] { return has_avx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"); }},

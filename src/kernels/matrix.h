@@ -31,22 +31,4 @@ struct Product {
   int64_t out_stride = 0;
 };
 
-/// Positions in one block of the key/value cache. Attention sums over blocks in ascending order, and blocks begin at
-/// multiples of this, so what a position sees does not depend on how its past arrived.
-inline constexpr int64_t kCacheBlock = 64;
-
-/// Some queries against one sequence's cache of one key/value head: heads of its group, tokens, or both.
-struct Attention {
-  const float* const* queries = nullptr;  ///< [rows] each of head_dim floats
-  const int64_t* visible = nullptr;       ///< [rows] positions that each row sees, at least 1
-  float* const* out = nullptr;            ///< [rows] each of head_dim floats
-  int64_t rows = 0;                       ///< at most kAttentionRows
-  int64_t head_dim = 0;
-  float scale = 1;
-  /// Keys of positions b * kCacheBlock ... are [kCacheBlock, head_dim] at blocks[b] + keys_at; values likewise.
-  const float* const* blocks = nullptr;
-  int64_t keys_at = 0, values_at = 0;
-};
-inline constexpr int64_t kAttentionRows = 16;
-
 }  // namespace dsmoe::kernels

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/cache_block.h"
 #include "kernels/matrix.h"
 #include "kernels/panel_block.h"
 #include "kernels/slot_sum.h"
@@ -12,11 +13,19 @@
 
 namespace dsmoe::kernels {
 
+/// What attend.h is made of. `wide` has room for a block's keys and values as floats.
+struct AttentionKernels {
+  void (*span[kCacheTypes])(const Attention& a, int64_t span, AttentionState* states, float* wide);
+  void (*join)(AttentionState* state, float* out, const AttentionState* part_state, const float* part, int64_t n);
+  void (*finish)(const AttentionState* state, int64_t n, float* out);
+  void (*store[kCacheTypes])(const float* row, int64_t n, void* plane, int64_t position_in_block);
+};
+
 struct KernelTable {
   int register_bits;  ///< as compiled into the unit, so that a test sees which one runs
   bool dot_products;  ///< likewise: of bf16 pairs (AVX-512 BF16) and of int8 fours (VNNI)
   void (*matmul[kWeightTypes])(const Product& product);
-  void (*attention)(const Attention& attention);
+  AttentionKernels attention;
   void (*rms_norm)(const float* x, const float* weight, int64_t n, double eps, float* out);
   void (*rope)(float* head, const float* cosines, const float* sines, int64_t half);
   void (*softmax)(const float* x, int64_t n, float* out);

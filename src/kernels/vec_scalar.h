@@ -164,5 +164,37 @@ inline void transpose_four(const void* const* rows, void* out, int64_t stride) {
   for (int j = 0; j < 4; ++j) __builtin_memcpy(static_cast<char*>(out) + j * stride, cells[j], sizeof cells[j]);
 }
 
+/// Sixteen stored numbers, widened exactly; and a vector rounded to float16, to nearest even.
+inline float from_f16(uint16_t bits) {
+  const uint32_t sign = (bits & 0x8000u) << 16, rest = (bits & 0x7fffu) << 13;
+  if (rest >= 0x0f800000u) return __builtin_bit_cast(float, sign | rest | 0x7f800000u);  // infinite or NaN
+  const float size = __builtin_bit_cast(float, rest) * 0x1p112f;  // the exponent's other bias, subnormals included
+  return sign ? -size : size;
+}
+inline uint16_t to_f16(float x) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x), rest = bits & 0x7fffffffu;
+  const uint16_t sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
+  uint32_t size;
+  if (rest > 0x7f800000u) {
+    size = 0x7e00u | (rest >> 13 & 0x3ffu);  // a quiet NaN keeps its payload
+  } else if (rest >= 0x477ff000u) {          // 65520 and more
+    size = 0x7c00u;
+  } else if (rest < 0x38800000u) {  // below 2^-14: a multiple of 2^-24, which is 0.5's last place
+    size = __builtin_bit_cast(uint32_t, __builtin_bit_cast(float, rest) + 0.5f) - 0x3f000000u;
+  } else {
+    size = (rest - 0x38000000u + 0xfffu + (rest >> 13 & 1u)) >> 13;
+  }
+  return static_cast<uint16_t>(sign | size);
+}
+inline Vec load_f16(const uint16_t* p) {
+  return Vec::map([&](int i) { return from_f16(p[i]); });
+}
+inline void store_f16(const Vec& a, uint16_t* p) {
+  for (int i = 0; i < kLanes; ++i) p[i] = to_f16(a.lane[i]);
+}
+inline Vec load_i8(const int8_t* p) {
+  return Vec::map([&](int i) { return static_cast<float>(p[i]); });
+}
+
 }  // namespace
 }  // namespace dsmoe::kernels

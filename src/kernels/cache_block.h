@@ -1,0 +1,54 @@
+// Keys and values as a cache keeps them, and attention's arguments. Plain data, seen by the units built for an
+// instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace dsmoe::kernels {
+
+/// How keys and values are stored. kQ8: int8 with a float16 scale for each 32 of a row, the numbers of Q8_0.
+enum class CacheType : uint8_t { kF32, kF16, kQ8 };
+inline constexpr int kCacheTypes = 3;
+
+/// Positions in one block of the cache. Attention sums over blocks in ascending order, and blocks begin at multiples of
+/// this, so what a position sees does not depend on how its past arrived.
+inline constexpr int64_t kCacheBlock = 64;
+/// Blocks of one span. A row's softmax runs over the blocks of a span and then over spans, both ascending, so that
+/// threads may share a long past without showing in the bits.
+inline constexpr int64_t kSpanBlocks = 8;
+inline constexpr int64_t kSpan = kSpanBlocks * kCacheBlock;
+/// Values of a row that share a scale in kQ8.
+inline constexpr int64_t kCacheGroup = 32;
+
+constexpr int64_t cache_groups(int64_t head_dim) { return (head_dim + kCacheGroup - 1) / kCacheGroup; }
+
+/// Bytes of a plane: the keys (or values) of one head in one block, [kCacheBlock, head_dim]; kQ8 has the scales
+/// [kCacheBlock, groups] behind them. A multiple of 64.
+constexpr int64_t plane_bytes(CacheType type, int64_t head_dim) {
+  const int64_t value = type == CacheType::kF32 ? 4 : type == CacheType::kF16 ? 2 : 1;
+  const int64_t scales = type == CacheType::kQ8 ? 2 * cache_groups(head_dim) : 0;
+  return kCacheBlock * (value * head_dim + scales);
+}
+
+/// What a softmax in progress needs beside its sum of values: the maximum that it is relative to, and its denominator.
+/// A total of 0 says that nothing has been seen.
+struct AttentionState {
+  float top, total;
+};
+
+/// Some queries against one sequence's cache of one key/value head: heads of its group, tokens, or both.
+struct Attention {
+  const float* const* queries = nullptr;  ///< [rows] each of head_dim floats
+  const int64_t* visible = nullptr;       ///< [rows] positions that each row sees, at least 1
+  float* const* out = nullptr;            ///< [rows] each of head_dim floats
+  int64_t rows = 0;                       ///< at most kAttentionRows
+  int64_t head_dim = 0;
+  float scale = 1;
+  CacheType type = CacheType::kF32;
+  /// Keys of positions b * kCacheBlock ... are the plane at blocks[b] + keys_at bytes; values likewise.
+  const char* const* blocks = nullptr;
+  int64_t keys_at = 0, values_at = 0;
+};
+inline constexpr int64_t kAttentionRows = 32;
+
+}  // namespace dsmoe::kernels
