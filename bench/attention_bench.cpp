@@ -101,6 +101,7 @@ int main(int argc, char** argv) {
     const double decode = median_seconds(7, [&] {
       for (int64_t layer = 0; layer < kLayers; ++layer) attend(parallel_for, cache, layer, 1, queries, out);
     });
+    if (positions < 512) continue;
     cache.truncate(512);
     const double prefill = median_seconds(5, [&] { attend(parallel_for, cache, 0, 512, queries, out); });
     const double bytes = static_cast<double>(engine::KvCache::bytes_for(config, type, positions));

@@ -1,5 +1,7 @@
 #include "engine/kv_cache.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -11,7 +13,18 @@ namespace dsmoe::engine {
 namespace {
 
 constexpr std::string_view kNames[] = {"f32", "f16", "q8_0"};
-constexpr size_t kLine = 64;  // bytes that a block's address is a multiple of
+// Blocks of megabytes lie on large pages where the system gives them: heads are read a plane here, a plane there.
+constexpr size_t kLine = 64, kLargePage = size_t{2} << 20;
+
+char* new_block(size_t bytes) {
+  const bool large = bytes >= 2 * kLargePage;
+  auto* block = static_cast<char*>(std::aligned_alloc(large ? kLargePage : kLine, bytes));
+  if (!block) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+  if (large) madvise(block, bytes, MADV_HUGEPAGE);  // a wish; nothing depends on it
+#endif
+  return block;
+}
 
 }  // namespace
 
@@ -39,8 +52,7 @@ int64_t KvCache::bytes_for(const spec::ModelConfig& config, CacheType type, int6
 void KvCache::extend(int64_t positions) {
   while (static_cast<int64_t>(storage_.size()) * kernels::kCacheBlock < size_ + positions) {
     const auto bytes = static_cast<size_t>(block_bytes());
-    auto* block = static_cast<char*>(std::aligned_alloc(kLine, bytes));
-    if (!block) throw std::bad_alloc();
+    char* block = new_block(bytes);
     storage_.emplace_back(block);
     std::memset(block, 0, bytes);  // never read before it is written, but tiles of scores look at whole blocks
     addresses_.push_back(block);

@@ -109,6 +109,18 @@ void store_cached(const float* row, int64_t n, void* plane, int64_t j) {
   Plane<T>::store(row, n, plane, j);
 }
 
+/// What will be read next, a plane ahead: the core's own prefetching ends with each page.
+struct Ahead {
+  const char* next = nullptr;  ///< null: nothing
+  int64_t row_bytes = 0;
+  /// The rows of the next plane that correspond to rows j ... j + count of this one.
+  void fetch(int64_t j, int64_t count) const {
+    if (!next) return;
+    const char* end = next + (j + count) * row_bytes;
+    for (const char* line = next + j * row_bytes; line < end; line += 64) __builtin_prefetch(line);
+  }
+};
+
 /// Scores of Keys positions from j on for Rows queries: out[r][j ...].
 template <int Keys, int Rows, class Stored>
 inline DSMOE_INLINE void score_tile(const Stored& keys, int64_t j, const float* const* queries, float* const* out) {
@@ -144,9 +156,13 @@ inline DSMOE_INLINE void score_tile(const Stored& keys, int64_t j, const float* 
 }
 
 template <int Keys, int Rows, class Stored>
-inline void score_rows(const Stored& keys, int64_t count, const float* const* queries, float* const* out) {
+inline void score_rows(const Stored& keys, int64_t count, const float* const* queries, float* const* out,
+                       const Ahead& ahead) {
   int64_t j = 0;
-  for (; j + Keys <= count; j += Keys) score_tile<Keys, Rows>(keys, j, queries, out);
+  for (; j + Keys <= count; j += Keys) {
+    ahead.fetch(j, Keys);
+    score_tile<Keys, Rows>(keys, j, queries, out);
+  }
   for (; j < count; ++j) score_tile<1, Rows>(keys, j, queries, out);
 }
 
@@ -215,52 +231,64 @@ inline int64_t seen_of_block(const Attention& a, int64_t row, int64_t begin) {
   return seen < 0 ? 0 : seen < kCacheBlock ? seen : kCacheBlock;
 }
 
+/// A block's keys and values, from position `begin` on, and what is read after each of them.
+template <class Stored>
+struct Block {
+  int64_t begin;
+  Stored keys, values;
+  Ahead after_keys, after_values;
+};
+
+template <int Rows, int Vecs, class Stored>
+inline void add_values_of(const Block<Stored>& block, int64_t count, const float* const* p, float* const* out) {
+  if (!block.after_values.next) return add_values<Rows, Vecs>(block.values, 0, count, p, out);
+  constexpr int64_t kStep = 8;  // sums leave the registers between steps; eight make that cheap
+  for (int64_t j = 0; j < count; j += kStep) {
+    block.after_values.fetch(j, kStep);
+    add_values<Rows, Vecs>(block.values, j, j + kStep < count ? j + kStep : count, p, out);
+  }
+}
+
 /// One block for the rows first ... first + Rows, all of which see some of it.
 template <int Rows, int Keys, int Vecs, class Stored>
-inline void attend_block(const Attention& a, int64_t first, int64_t begin, const Stored& keys, const Stored& values,
-                         AttentionState* states) {
+inline void attend_block(const Attention& a, int64_t first, const Block<Stored>& block, AttentionState* states) {
   float scores[Rows][kCacheBlock];
   float* rows[Rows];
   int64_t counts[Rows], most = 0, least = kCacheBlock;
   for (int r = 0; r < Rows; ++r) {
     rows[r] = scores[r];
-    counts[r] = seen_of_block(a, first + r, begin);
+    const int64_t seen = a.visible[first + r] - block.begin;
+    counts[r] = seen < kCacheBlock ? seen : kCacheBlock;
     most = counts[r] > most ? counts[r] : most;
     least = counts[r] < least ? counts[r] : least;
   }
   // Scores past what a row sees are made and not looked at.
-  score_rows<Keys, Rows>(keys, most, a.queries + first, rows);
+  score_rows<Keys, Rows>(block.keys, most, a.queries + first, rows, block.after_keys);
   for (int r = 0; r < Rows; ++r) weigh(a.scale, counts[r], a.head_dim, rows[r], states[first + r], a.out[first + r]);
-  if constexpr (Rows > 1 && kValueRows < Rows) {
-    for (int r = 0; r < Rows; r += kValueRows) {
-      add_values<kValueRows, Vecs>(values, 0, least, rows + r, a.out + first + r);
-    }
-  } else {
-    add_values<Rows, Vecs>(values, 0, least, rows, a.out + first);
+  constexpr int kTogether = Rows < kValueRows ? Rows : kValueRows;
+  for (int r = 0; r < Rows; r += kTogether) {
+    add_values_of<kTogether, Vecs>(block, least, rows + r, a.out + first + r);
   }
   for (int r = 0; r < Rows; ++r) {
     if (counts[r] > least) {
-      add_values<1, kOneRowVecs>(values, least, counts[r], rows + r, a.out + first + r);
+      add_values<1, kOneRowVecs>(block.values, least, counts[r], rows + r, a.out + first + r);
     }
   }
 }
 
-/// One block for all rows: four at a time where all of the four see some of it.
+/// One block for all rows: some at a time where all of those see some of it.
 template <class Stored>
-inline void attend_rows(const Attention& a, int64_t begin, const Stored& keys, const Stored& values,
-                        AttentionState* states) {
+inline void attend_rows(const Attention& a, const Block<Stored>& block, AttentionState* states) {
   constexpr int kRows = kScoreRows > kValueRows ? kScoreRows : kValueRows;
   int64_t row = 0;
   while (row < a.rows) {
     bool all = row + kRows <= a.rows;
-    for (int64_t r = row; all && r < row + kRows; ++r) all = a.visible[r] > begin;
+    for (int64_t r = row; all && r < row + kRows; ++r) all = a.visible[r] > block.begin;
     if (all && kRows > 1) {
-      attend_block<kRows, kScoreKeys, kValueVecs>(a, row, begin, keys, values, states);
+      attend_block<kRows, kScoreKeys, kValueVecs>(a, row, block, states);
       row += kRows;
     } else {
-      if (a.visible[row] > begin) {
-        attend_block<1, kOneRowKeys, kOneRowVecs>(a, row, begin, keys, values, states);
-      }
+      if (a.visible[row] > block.begin) attend_block<1, kOneRowKeys, kOneRowVecs>(a, row, block, states);
       ++row;
     }
   }
@@ -275,6 +303,9 @@ inline void widen(const Stored& from, int64_t count, float* to) {
   }
 }
 
+/// Rows of a call from which a block is widened once for all of them.
+constexpr int64_t kWidenRows = 4;
+
 /// Blocks outside, queries inside: a block's keys and values are read from memory once for all of them. `wide` has room
 /// for a block's keys and values as floats.
 template <CacheType T>
@@ -285,20 +316,29 @@ void attention_span(const Attention& a, int64_t span, AttentionState* states, fl
     longest = a.visible[row] > longest ? a.visible[row] : longest;
     each_vec(a.head_dim, [&](int64_t i, int64_t lanes) { Vec::zero().store(a.out[row] + i, lanes); });
   }
-  float* wide_values = wide + kCacheBlock * a.head_dim;
-  for (int64_t block = span * kSpanBlocks; block < (span + 1) * kSpanBlocks; ++block) {
-    const int64_t begin = block * kCacheBlock;
+  const int64_t row_bytes = plane_bytes(T, a.head_dim) / kCacheBlock;
+  for (int64_t b = span * kSpanBlocks; b < (span + 1) * kSpanBlocks; ++b) {
+    const int64_t begin = b * kCacheBlock;
     if (begin >= longest) return;
-    const Plane<T> keys(a.blocks[block] + a.keys_at, a.head_dim), values(a.blocks[block] + a.values_at, a.head_dim);
-    if (T == CacheType::kF32 || a.rows < 4) {
-      attend_rows(a, begin, keys, values, states);
+    const char *keys = a.blocks[b] + a.keys_at, *values = a.blocks[b] + a.values_at;
+    if (a.rows < kWidenRows) {
+      const char* next = begin + kCacheBlock < longest ? a.blocks[b + 1] + a.keys_at : nullptr;
+      attend_rows(
+          a, Block<Plane<T>>{begin, {keys, a.head_dim}, {values, a.head_dim}, {values, row_bytes}, {next, row_bytes}},
+          states);
       continue;
     }
-    const int64_t count = longest - begin < kCacheBlock ? longest - begin : kCacheBlock;
-    widen(keys, count, wide);
-    widen(values, count, wide_values);
+    const Plane<T> narrow_keys(keys, a.head_dim), narrow_values(values, a.head_dim);
     using Wide = Plane<CacheType::kF32>;
-    attend_rows(a, begin, Wide(wide, a.head_dim), Wide(wide_values, a.head_dim), states);
+    if constexpr (T == CacheType::kF32) {
+      attend_rows(a, Block<Wide>{begin, narrow_keys, narrow_values, {}, {}}, states);
+    } else {
+      const int64_t count = longest - begin < kCacheBlock ? longest - begin : kCacheBlock;
+      float* wide_values = wide + kCacheBlock * a.head_dim;
+      widen(narrow_keys, count, wide);
+      widen(narrow_values, count, wide_values);
+      attend_rows(a, Block<Wide>{begin, {wide, a.head_dim}, {wide_values, a.head_dim}, {}, {}}, states);
+    }
   }
 }
 
