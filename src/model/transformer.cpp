@@ -5,6 +5,7 @@
 #include "data/model_folder.h"
 #include "data/model_folder_writer.h"
 #include "model/block.h"
+#include "model/embedding.h"
 #include "model/parameters.h"
 #include "model/rms_norm.h"
 #include "moe/linear.h"
@@ -34,7 +35,6 @@ struct Transformer::Impl {
     context.sequences = ids_BS.size(0);
     return context;
   }
-  Tensor embed(const Tensor& ids_BS) const;
   Tensor forward(const Tensor& ids_BS, const moe::MoeContext& context, std::vector<moe::Routing>& routings,
                  Tensor* balance_loss) const;
 
@@ -61,15 +61,10 @@ void Transformer::Impl::check(const Tensor& ids_BS) const {
   }
 }
 
-/// Rows of the master, then cast: the gradient adds up in the master's type.
-Tensor Transformer::Impl::embed(const Tensor& ids_BS) const {
-  return torch::embedding(embedding->get(embedding->type()), ids_BS.reshape(-1)).to(options.compute);
-}
-
 /// Final hidden states [T, D]; balance losses are added to `balance_loss` where given.
 Tensor Transformer::Impl::forward(const Tensor& ids_BS, const moe::MoeContext& context,
                                   std::vector<moe::Routing>& routings, Tensor* balance_loss) const {
-  Tensor x_TD = embed(ids_BS);
+  Tensor x_TD = embed(ids_BS.reshape(-1), embedding, options.compute);
   const bool recompute = options.recompute && torch::GradMode::is_enabled();
   for (const Block& block : blocks) {
     BlockOutput out =

@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "base/part_clock.h"
 #include "moe/composed.h"
 #include "moe/parallel.h"
 
@@ -17,6 +18,7 @@ using torch::autograd::variable_list;
 struct Linear : torch::autograd::Function<Linear> {
   static Tensor forward(AutogradContext* context, const Tensor& x_TK, const OptionalTensor& graph,
                         const OptionalTensor& add_TN, const c10::intrusive_ptr<KeptWeights>& kept) {
+    const base::Part part("linear layers");
     const Weight& weight = *kept->weights[0];
     const int64_t rows = x_TK.size(0), k = x_TK.size(1), n = weight.sizes()[0];
     const auto type = x_TK.scalar_type();
@@ -40,6 +42,7 @@ struct Linear : torch::autograd::Function<Linear> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const base::Part part("linear layers");
     const Tensor x_TK = context->get_saved_variables()[0], grad_TN = gradients[0].contiguous();
     const auto kept = c10::static_intrusive_pointer_cast<KeptWeights>(context->saved_data["weight"].toCapsule());
     const Weight& weight = *kept->weights[0];

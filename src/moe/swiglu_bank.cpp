@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "base/part_clock.h"
 #include "kernels/slots.h"
 #include "moe/linear.h"
 #include "moe/parallel.h"
@@ -193,6 +194,7 @@ struct SwigluBank : torch::autograd::Function<SwigluBank> {
   static Tensor forward(AutogradContext* context, const Tensor& rows_RD, const OptionalTensor& add,
                         const OptionalTensor& weights, const OptionalTensor& gate_up_graph,
                         const OptionalTensor& down_graph, const c10::intrusive_ptr<Bank>& bank) {
+    const base::Part part(bank->routed ? "routed experts" : "shared experts");
     bank->gate_up_wanted = gate_up_graph && gate_up_graph->requires_grad();
     bank->down_wanted = down_graph && down_graph->requires_grad();
     const Tensor add_RD = add.value_or(Tensor()), weights_RK = weights.value_or(Tensor());
@@ -211,6 +213,7 @@ struct SwigluBank : torch::autograd::Function<SwigluBank> {
     const auto saved = context->get_saved_variables();
     const Tensor &rows_RD = saved[0], &weights_RK = saved[1], &gate_up_N2F = saved[2];
     const auto bank = c10::static_intrusive_pointer_cast<Bank>(context->saved_data["bank"].toCapsule());
+    const base::Part part(bank->routed ? "routed experts" : "shared experts");
     const Tensor grad_RD = gradients[0].contiguous();
     Pass pass(*bank, rows_RD);
     const Tensor grad_gate_up_N2F = pass.slot_rows(2 * bank->width()), hidden_NF = pass.slot_rows(bank->width());

@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"
+#include "base/part_clock.h"
 #include "moe/parallel.h"
 
 namespace dsmoe::moe {
@@ -99,6 +100,7 @@ kernels::Number number_of(torch::ScalarType type) {
 void pack_weight(const Tensor& values, torch::ScalarType type, WeightRows rows, PackedWeight& packed) {
   using kernels::Along;
   using kernels::kPanel;
+  const base::Part part("packing weights");
   const torch::NoGradGuard no_grad;
   const Tensor from = values.contiguous();
   const int64_t n = from.size(-2), k = from.size(-1), experts = from.numel() / std::max<int64_t>(1, n * k);
