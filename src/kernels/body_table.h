@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/body_attention.h"
+#include "kernels/body_blocks.h"
 #include "kernels/body_elementwise.h"
 #include "kernels/body_matmul.h"
 #include "kernels/body_panels.h"
@@ -14,7 +15,8 @@ namespace {
 constexpr KernelTable kTable = {
     .register_bits = kRegisterBits,
     .dot_products = kDotProducts,
-    .matmul = {matmul<float>, matmul<uint16_t>},
+    .matmul = kMatmuls,
+    .quantise_activations = quantise_activations,
     .attention = kAttentionKernels,
     .rms_norm = rms_norm,
     .rope = rope,

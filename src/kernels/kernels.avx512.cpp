@@ -1,5 +1,5 @@
 // The kernels for AVX-512 (F, BW, DQ, VL). Built for it alone: vector headers and nothing else (see vec_scalar.h).
-#include "kernels/vec_avx512.h"
+#include "kernels/ints_avx512.h"
 //
 #include "kernels/body_table.h"
 

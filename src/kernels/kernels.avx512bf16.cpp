@@ -1,6 +1,6 @@
 // The kernels for AVX-512 with the dot products of BF16 and VNNI. Built for it alone: vector headers and nothing else
 // (see vec_scalar.h).
-#include "kernels/vec_avx512.h"
+#include "kernels/ints_avx512.h"
 //
 #include "kernels/body_table.h"
 

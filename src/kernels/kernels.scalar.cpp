@@ -1,5 +1,5 @@
 // The kernels for any machine. The same bodies as the other units, and the same rules of inclusion.
-#include "kernels/vec_scalar.h"
+#include "kernels/ints_scalar.h"
 //
 #include "kernels/body_table.h"
 

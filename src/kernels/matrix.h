@@ -1,13 +1,29 @@
-// A weight matrix as it lies in a file: a type, bytes, rows and columns. The type is one axis of the kernels, the
-// instruction set the other; quantised blocks join here as further types.
+// A weight matrix as it lies in a file: a type, bytes, rows and columns; and activations as quantised weights meet
+// them. The type is one axis of the kernels, the instruction set the other.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/blocks.h"
+
 namespace dsmoe::kernels {
 
-enum class WeightType : uint8_t { kF32, kBf16 };
-inline constexpr int kWeightTypes = 2;
+/// Plain floats, then the block formats in the order of BlockType.
+enum class WeightType : uint8_t { kF32, kF16, kBf16, kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4K, kQ5K, kQ6K };
+inline constexpr int kFloatTypes = 3;
+inline constexpr int kWeightTypes = kFloatTypes + kBlockTypes;
+
+constexpr bool is_quantised(WeightType type) { return static_cast<int>(type) >= kFloatTypes; }
+/// Of a quantised type, and the other way round.
+constexpr BlockType block_type(WeightType type) { return static_cast<BlockType>(static_cast<int>(type) - kFloatTypes); }
+constexpr WeightType weight_type(BlockType type) {
+  return static_cast<WeightType>(static_cast<int>(type) + kFloatTypes);
+}
+/// Bytes of a row of `cols` weights, a multiple of 32 or 256 where the type is quantised.
+constexpr int64_t row_bytes(WeightType type, int64_t cols) {
+  if (is_quantised(type)) return blocks_bytes(block_type(type), cols);
+  return cols * (type == WeightType::kF32 ? 4 : 2);
+}
 
 /// Rows are outputs and columns inputs, as checkpoints have it. Borrowed memory, rows one after another.
 struct Matrix {
@@ -17,9 +33,22 @@ struct Matrix {
   int64_t cols = 0;
 };
 
+/// What a block of 32 activations has beside its int8 values v: x is about scale * v.
+struct ActivationBlock {
+  float scale;
+  float sum;      ///< scale * total
+  int32_t total;  ///< of the values, and of the first 16 of them: what weights with an offset or a minimum multiply
+  int32_t half;
+};
+/// Rows of int8 activations (activations.h makes them), borrowed.
+struct Activations {
+  const int8_t* values = nullptr;           ///< [rows, cols], each from -127 to 127
+  const ActivationBlock* blocks = nullptr;  ///< [rows, cols / 32]
+};
+
 /// Rows row_begin .. row_end of a weight matrix times some of the rows of x:
 ///   out[t * out_stride + n] = dot(weights[n], x[(x_rows ? x_rows[t] : t) * x_stride]),  t < tokens.
-/// One token makes it a matrix-vector product, one row a dot product.
+/// One token makes it a matrix-vector product, one row a dot product. Quantised weights: see activations, product.h.
 struct Product {
   Matrix weights;
   int64_t row_begin = 0, row_end = 0;
@@ -29,6 +58,8 @@ struct Product {
   int64_t tokens = 0;
   float* out = nullptr;
   int64_t out_stride = 0;
+  /// Quantised weights multiply these rows and never read x.
+  Activations activations = {};
 };
 
 }  // namespace dsmoe::kernels

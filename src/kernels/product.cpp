@@ -4,30 +4,22 @@
 #include <bit>
 #include <vector>
 
+#include "base/bits.h"
 #include "base/error.h"
+#include "kernels/activations.h"
 #include "kernels/isa.h"
 
 namespace dsmoe::kernels {
-
-void matmul(const Product& p) {
-  DSMOE_CHECK(p.row_begin >= 0 && p.row_end <= p.weights.rows, "rows of the matrix");
-  kernels().matmul[static_cast<size_t>(p.weights.type)](p);
-}
-
-void matmul_ref(const Product& p) {
-  for (int64_t t = 0; t < p.tokens; ++t) {
-    const float* x = p.x + (p.x_rows ? p.x_rows[t] : t) * p.x_stride;
-    for (int64_t n = p.row_begin; n < p.row_end; ++n) {
-      double sum = 0;
-      for (int64_t k = 0; k < p.weights.cols; ++k) sum += double{weight_at(p.weights, n, k)} * x[k];
-      p.out[t * p.out_stride + n] = static_cast<float>(sum);
-    }
-  }
-}
-
 namespace {
 
 constexpr int64_t kWorthAThread = int64_t{1} << 17;  // multiply-adds
+
+/// What the product multiplies by: x, or its int8 value times its scale.
+double activation_at(const Product& p, int64_t row, int64_t k) {
+  if (!is_quantised(p.weights.type)) return p.x[row * p.x_stride + k];
+  const int64_t at = row * p.weights.cols + k;
+  return double{p.activations.blocks[at / kActivationBlock].scale} * p.activations.values[at];
+}
 
 struct Tile {
   const Product* product;
@@ -35,6 +27,26 @@ struct Tile {
 };
 
 }  // namespace
+
+void matmul(const Product& p) {
+  DSMOE_CHECK(p.row_begin >= 0 && p.row_end <= p.weights.rows, "rows of the matrix");
+  DSMOE_CHECK(!is_quantised(p.weights.type) || p.activations.values || p.tokens == 0, "activations beside blocks");
+  kernels().matmul[static_cast<size_t>(p.weights.type)](p);
+}
+
+void matmul_ref(const Product& p) {
+  const int64_t K = p.weights.cols;
+  std::vector<float> weights(static_cast<size_t>(K));
+  for (int64_t n = p.row_begin; n < p.row_end; ++n) {
+    weight_row(p.weights, n, weights);
+    for (int64_t t = 0; t < p.tokens; ++t) {
+      const int64_t row = p.x_rows ? p.x_rows[t] : t;
+      double sum = 0;
+      for (int64_t k = 0; k < K; ++k) sum += weights[static_cast<size_t>(k)] * activation_at(p, row, k);
+      p.out[t * p.out_stride + n] = static_cast<float>(sum);
+    }
+  }
+}
 
 int64_t rows_per_chunk(int64_t cols, int64_t tokens) {
   const int64_t rows = kWorthAThread / std::max<int64_t>(1, cols * tokens);
@@ -72,7 +84,13 @@ void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::s
             std::span<float> out_TN) {
   DSMOE_CHECK(static_cast<int64_t>(x_TK.size()) == tokens * weights.cols, "x is [tokens, cols]");
   DSMOE_CHECK(static_cast<int64_t>(out_TN.size()) == tokens * weights.rows, "out is [tokens, rows]");
-  const Product all{weights, 0, weights.rows, x_TK.data(), weights.cols, nullptr, tokens, out_TN.data(), weights.rows};
+  Product all{weights, 0, weights.rows, x_TK.data(), weights.cols, nullptr, tokens, out_TN.data(), weights.rows};
+  ActivationRows activations;
+  if (is_quantised(weights.type)) {
+    activations.resize(tokens, weights.cols);
+    activations.quantise(parallel_for, x_TK);
+    all.activations = activations.view();
+  }
   matmul(parallel_for, {&all, 1});
 }
 
@@ -86,14 +104,25 @@ uint16_t to_bf16(float x) {
 
 float weight_at(const Matrix& weights, int64_t row, int64_t col) {
   const int64_t at = row * weights.cols + col;
-  switch (weights.type) {
-    case WeightType::kF32:
-      return static_cast<const float*>(weights.data)[at];
-    case WeightType::kBf16:
-      return from_bf16(static_cast<const uint16_t*>(weights.data)[at]);
+  if (is_quantised(weights.type)) {
+    const BlockType type = block_type(weights.type);
+    float block[kSuperValues];
+    const auto* bytes = static_cast<const uint8_t*>(weights.data);
+    dequantise_ref(type, bytes + at / block_values(type) * block_bytes(type), block_values(type), block);
+    return block[at % block_values(type)];
   }
-  DSMOE_CHECK(false, "a known weight type");
-  return 0;
+  if (weights.type == WeightType::kF32) return static_cast<const float*>(weights.data)[at];
+  const uint16_t bits = static_cast<const uint16_t*>(weights.data)[at];
+  return weights.type == WeightType::kF16 ? base::f16_to_f32(bits) : from_bf16(bits);
+}
+
+void weight_row(const Matrix& weights, int64_t row, std::span<float> values) {
+  DSMOE_CHECK(std::ssize(values) == weights.cols && row >= 0 && row < weights.rows, "a row of the matrix");
+  if (is_quantised(weights.type)) {
+    const auto* bytes = static_cast<const uint8_t*>(weights.data) + row * row_bytes(weights.type, weights.cols);
+    return dequantise_ref(block_type(weights.type), bytes, weights.cols, values.data());
+  }
+  for (int64_t k = 0; k < weights.cols; ++k) values[static_cast<size_t>(k)] = weight_at(weights, row, k);
 }
 
 }  // namespace dsmoe::kernels

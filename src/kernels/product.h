@@ -1,6 +1,10 @@
-// Products of stored weights and float32 activations. `Product` (matrix.h) says what is multiplied; float32 sums over
-// ascending columns in 16 lanes, so an output's bits depend on its own row and column alone: not on how many tokens or
-// rows share the call, nor on threads. bf16 weights are widened, which is exact.
+// Products of stored weights and activations. `Product` (matrix.h) says what is multiplied. An output's bits depend on
+// its own weight row and activation row alone: not on how many tokens or rows share the call, nor on threads.
+//
+// Float weights (f16 and bf16 are widened, which is exact) meet float32 activations: sums over ascending columns in 16
+// lanes. Quantised weights meet int8 activations (activations.h): an exact integer for each block of 32 columns, then
+//   out += float(integer) * (weight scale * activation scale)  [+= minimum * activation sum]
+// over ascending blocks in float32, each operation rounded: the same bits on every instruction set.
 #pragma once
 
 #include <span>
@@ -17,7 +21,7 @@ void matmul_ref(const Product& product);
 
 /// Several products as one list of tiles, blocks of their weight rows, in one parallel region.
 void matmul(const base::ParallelFor& parallel_for, std::span<const Product> products);
-/// out_TN = x_TK weights^T for whole matrices.
+/// out_TN = x_TK weights^T for whole matrices; makes the activations that quantised weights need.
 void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::span<const float> x_TK, int64_t tokens,
             std::span<float> out_TN);
 
@@ -27,8 +31,9 @@ int64_t rows_per_chunk(int64_t cols, int64_t tokens);
 /// Items per chunk for `count` items of `work` multiply-adds together.
 int64_t items_per_chunk(int64_t count, int64_t work);
 
-/// One weight as a float, whatever its type.
+/// One weight as a float, whatever its type; and a whole row, which costs no more than a weight where blocks are large.
 float weight_at(const Matrix& weights, int64_t row, int64_t col);
+void weight_row(const Matrix& weights, int64_t row, std::span<float> values);
 
 /// bf16 of a float, to nearest even (NaN stays one), and back.
 uint16_t to_bf16(float x);

@@ -1,8 +1,10 @@
 // The product against its definition, and the promise that blocking never shows in the bits.
 #include "kernels/product.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "base/bits.h"
 #include "kernels/testing.h"
 
 namespace dsmoe::kernels {
@@ -10,10 +12,10 @@ namespace {
 
 using testing::normal_values;
 
-/// A random matrix of either type, and its values.
+/// A random matrix of a float type, and its values.
 struct Stored {
   std::vector<float> f32;
-  std::vector<uint16_t> bf16;
+  std::vector<uint16_t> narrow;
   Matrix matrix;
 };
 
@@ -21,12 +23,13 @@ Stored stored(base::Rng& rng, WeightType type, int64_t rows, int64_t cols) {
   Stored s;
   s.f32 = normal_values(rng, rows * cols);
   s.matrix = {type, s.f32.data(), rows, cols};
-  if (type == WeightType::kBf16) {
+  if (type != WeightType::kF32) {
+    const bool bf16 = type == WeightType::kBf16;
     for (float& value : s.f32) {
-      s.bf16.push_back(to_bf16(value));
-      value = from_bf16(s.bf16.back());
+      s.narrow.push_back(bf16 ? to_bf16(value) : base::f32_to_f16(value));
+      value = bf16 ? from_bf16(s.narrow.back()) : base::f16_to_f32(s.narrow.back());
     }
-    s.matrix.data = s.bf16.data();
+    s.matrix.data = s.narrow.data();
   }
   return s;
 }
@@ -40,7 +43,7 @@ DSMOE_ON_EVERY_ISA(Products);
 TEST_P(Products, MatchTheDefinitionOverOddShapes) {
   const int64_t shapes[][3] = {{1, 1, 1},  {1, 3, 5},   {2, 8, 16},  {3, 9, 17},   {4, 4, 31},
                                {5, 7, 33}, {9, 13, 48}, {17, 5, 63}, {6, 33, 100}, {3, 21, 257}};
-  for (const auto type : {WeightType::kF32, WeightType::kBf16}) {
+  for (const auto type : {WeightType::kF32, WeightType::kF16, WeightType::kBf16}) {
     for (const auto& shape : shapes) {
       const int64_t tokens = shape[0], rows = shape[1], cols = shape[2];
       const Stored w = stored(rng_, type, rows, cols);
@@ -103,18 +106,21 @@ TEST_P(Products, RowsArePickedByIndexAndThreadsDoNotShow) {
 
 // One order of sums everywhere: where both fuse, AVX2 and AVX-512 agree to the bit.
 TEST(ProductOrder, TheFusedSetsAgreeToTheBit) {
-  if (available_isas().back() != Isa::kAvx512) GTEST_SKIP() << "this machine has no AVX-512 to compare with AVX2";
+  const auto isas = available_isas();
+  if (std::find(isas.begin(), isas.end(), Isa::kAvx512) == isas.end())
+    GTEST_SKIP() << "no AVX-512 to compare with AVX2";
   base::Rng rng(3);
   const Stored w = stored(rng, WeightType::kF32, 29, 1003);
   const auto x = normal_values(rng, 7 * 1003);
   std::vector<std::vector<float>> results;
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : isas) {
+    if (isa == Isa::kScalar) continue;  // rounds products and sums
     use_isa(isa);
     results.emplace_back(7 * 29);
     matmul(base::serial_for, w.matrix, x, 7, results.back());
   }
   use_isa(isa_from(""));
-  EXPECT_EQ(results[0], results[1]);
+  for (const auto& result : results) EXPECT_EQ(result, results[0]);
 }
 
 TEST(Bf16, RoundsToNearestEvenAndKeepsSpecials) {

@@ -21,10 +21,13 @@ struct AttentionKernels {
   void (*store[kCacheTypes])(const float* row, int64_t n, void* plane, int64_t position_in_block);
 };
 
+using Matmul = void (*)(const Product& product);
+
 struct KernelTable {
-  int register_bits;  ///< as compiled into the unit, so that a test sees which one runs
-  bool dot_products;  ///< likewise: of bf16 pairs (AVX-512 BF16) and of int8 fours (VNNI)
-  void (*matmul[kWeightTypes])(const Product& product);
+  int register_bits;     ///< as compiled into the unit, so that a test sees which one runs
+  bool dot_products;     ///< likewise: of bf16 pairs (AVX-512 BF16) and of int8 fours (VNNI)
+  const Matmul* matmul;  ///< [kWeightTypes]
+  void (*quantise_activations)(const float* x, int64_t blocks, int8_t* values, ActivationBlock* out);
   AttentionKernels attention;
   void (*rms_norm)(const float* x, const float* weight, int64_t n, double eps, float* out);
   void (*rope)(float* head, const float* cosines, const float* sines, int64_t half);

@@ -21,6 +21,10 @@ inline __m256i first_lanes(int64_t n) {
 }
 inline int64_t below_eight(int64_t n) { return n < 0 ? 0 : n > 8 ? 8 : n; }
 
+struct Half {
+  uint16_t bits;
+};
+
 struct Vec {
   __m256 low, high;
 
@@ -39,6 +43,15 @@ struct Vec {
   static Vec load(const uint16_t* bf16, int64_t n) {
     uint16_t padded[kLanes] = {};
     for (int64_t i = 0; i < n && i < kLanes; ++i) padded[i] = bf16[i];
+    return load(padded);
+  }
+  static Vec load(const Half* p) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+            _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
+  }
+  static Vec load(const Half* p, int64_t n) {
+    Half padded[kLanes] = {};
+    for (int64_t i = 0; i < n && i < kLanes; ++i) padded[i] = p[i];
     return load(padded);
   }
   void store(float* p) const {

@@ -27,6 +27,10 @@ inline __mmask16 first_lanes(int64_t n) {
   return static_cast<__mmask16>(n >= kLanes ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
 }
 
+struct Half {
+  uint16_t bits;
+};
+
 struct Vec {
   __m512 x;
 
@@ -37,6 +41,8 @@ struct Vec {
   static Vec widen(__m256i bf16) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16))}; }
   static Vec load(const uint16_t* bf16) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bf16))); }
   static Vec load(const uint16_t* bf16, int64_t n) { return widen(_mm256_maskz_loadu_epi16(first_lanes(n), bf16)); }
+  static Vec load(const Half* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
+  static Vec load(const Half* p, int64_t n) { return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p))}; }
   void store(float* p) const { _mm512_storeu_ps(p, x); }
   void store(float* p, int64_t n) const { _mm512_mask_storeu_ps(p, first_lanes(n), x); }
   __m256i narrow() const {

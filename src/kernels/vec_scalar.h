@@ -21,6 +21,18 @@ constexpr int kTileRows = 4, kTileTokens = 1, kMatvecRows = 4;
 // And of grouped products: rows by vectors of 16 columns.
 constexpr int kPanelRows = 2, kPanelVecs = 1;
 
+/// A half float as it is stored.
+struct Half {
+  uint16_t bits;
+};
+inline float widen(Half half) {
+  const uint32_t sign = (half.bits & 0x8000u) << 16, rest = (half.bits & 0x7fffu) << 13;
+  if (rest >= 0x0f800000u) return __builtin_bit_cast(float, sign | rest | 0x7f800000u);  // infinite or NaN
+  // The other bias of the exponent, subnormals included; exact.
+  const float size = __builtin_bit_cast(float, rest) * 0x1p112f;
+  return __builtin_bit_cast(float, sign | __builtin_bit_cast(uint32_t, size));
+}
+
 struct Vec {
   float lane[kLanes];
 
@@ -50,6 +62,16 @@ struct Vec {
   static Vec load(const uint16_t* bf16, int64_t n) {
     Vec v = zero();
     for (int i = 0; i < kLanes && i < n; ++i) v.lane[i] = widen(bf16[i]);
+    return v;
+  }
+  static Vec load(const Half* p) {
+    Vec v;
+    for (int i = 0; i < kLanes; ++i) v.lane[i] = kernels::widen(p[i]);
+    return v;
+  }
+  static Vec load(const Half* p, int64_t n) {
+    Vec v = zero();
+    for (int i = 0; i < kLanes && i < n; ++i) v.lane[i] = kernels::widen(p[i]);
     return v;
   }
   void store(float* p) const {

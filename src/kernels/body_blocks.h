@@ -1,0 +1,191 @@
+// Products of quantised weights and int8 activations, over the Ints and Vec of the including unit; and those
+// activations. Definitions and contracts: product.h, activations.h.
+//
+// One kernel serves one token and many: sixteen weight rows lie side by side in the lanes. A slab, up to eight blocks
+// of 32 columns of these rows, is unpacked into the nearest cache and multiplied by all tokens before the next one.
+// Every output is one float32 sum over ascending blocks: out += float(integers) * (scale * x's scale), and for formats
+// with minima then out += minimum * x's sum; each operation rounds. Blocking decides only what runs side by side.
+#pragma once
+
+#include "kernels/body_unpack.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+/// Tokens of one tile: their activations from the slab's first column on, and where their outputs lie.
+struct TokenTile {
+  const int8_t* values[8];
+  const ActivationBlock* blocks[8];
+  float* out[8];
+  int64_t rows[kSlabGroups];  ///< of each group, up to 16
+};
+
+/// Integers of one block: sums over the first and second sixteen values, or (kSplit false) over all in `first`.
+template <class Format>
+struct BlockDots {
+  static constexpr bool kSplit = Format::kForm == Form::kHalves;
+  Dots<Format::kBits> first, second;
+
+  template <int Step>
+  DSMOE_INLINE void add(Ints weights, Ints x) {
+    if constexpr (kSplit && Step >= 4) second.template add<Step>(weights, x);
+    if constexpr (!kSplit || Step < 4) first.template add<Step>(weights, x);
+  }
+};
+
+/// sum + what one block contributes.
+template <class Format>
+inline DSMOE_INLINE Vec add_block(Vec sum, const BlockDots<Format>& dots, const Slab& slab, int block,
+                                  const ActivationBlock& x) {
+  const Vec scale = Vec::load(slab.scale[block]) * Vec::all(x.scale);
+  if constexpr (Format::kForm == Form::kMinimum) {
+    sum = sum + to_floats(dots.first.sum()) * scale;
+    return sum + Vec::load(slab.more[0][block]) * Vec::all(x.sum);
+  } else if constexpr (Format::kForm == Form::kOffset) {
+    return sum + to_floats(dots.first.sum() - left<Format::kOffset>(Ints::repeat(&x.total))) * scale;
+  } else {
+    // Exact: whole numbers below 2^24, for 128 * 16 * 32 * 127 and twice that are.
+    const Ints first = left<Format::kOffset>(Ints::repeat(&x.half));
+    const Ints second = left<Format::kOffset>(Ints::repeat(&x.total)) - first;
+    const Vec whole = to_floats(dots.first.sum() - first) * Vec::load(slab.more[0][block]) +
+                      to_floats(dots.second.sum() - second) * Vec::load(slab.more[1][block]);
+    return sum + whole * scale;
+  }
+}
+
+template <class Format, int Tokens>
+void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile) {
+  constexpr int kPairs = kSlabGroups * Tokens;  // pair i: group i % kSlabGroups, token i / kSlabGroups
+  Vec sums[kPairs];
+  unrolled<kPairs>([&](int i) DSMOE_INLINE {
+    const int g = i % kSlabGroups;
+    sums[i] = begin ? Vec::zero() : Vec::load(tile.out[i / kSlabGroups] + g * kLanes, tile.rows[g]);
+  });
+  for (int64_t b = 0; b < blocks; ++b) {
+    BlockDots<Format> dots[kPairs];
+    counted<8>([&](auto index) DSMOE_INLINE {
+      constexpr int step = decltype(index)::value;
+      Ints weights[kSlabGroups];
+      unrolled<kSlabGroups>([&](int g) DSMOE_INLINE { weights[g] = Ints::load(slabs[g].values[b][step]); });
+      unrolled<Tokens>([&](int t) DSMOE_INLINE {
+        const Ints x = Ints::repeat(tile.values[t] + b * kBlockValues + 4 * step);
+        unrolled<kSlabGroups>([&](int g) DSMOE_INLINE { dots[t * kSlabGroups + g].template add<step>(weights[g], x); });
+      });
+    });
+    unrolled<kPairs>([&](int i) DSMOE_INLINE {
+      sums[i] = add_block<Format>(sums[i], dots[i], slabs[i % kSlabGroups], static_cast<int>(b),
+                                  tile.blocks[i / kSlabGroups][b]);
+    });
+  }
+  unrolled<kPairs>([&](int i) DSMOE_INLINE {
+    const int g = i % kSlabGroups;
+    sums[i].store(tile.out[i / kSlabGroups] + g * kLanes, tile.rows[g]);
+  });
+}
+
+/// As few tiles as possible, of as even sizes as possible.
+template <class Format, int Most>
+void multiply_some(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile, int64_t tokens) {
+  if constexpr (Most > 0) {
+    if (tokens == Most) return multiply_tile<Format, Most>(slabs, blocks, begin, tile);
+    multiply_some<Format, Most - 1>(slabs, blocks, begin, tile, tokens);
+  }
+}
+
+/// All tokens of the product against a slab whose columns begin at block `first` and whose rows begin at n.
+template <class Format>
+void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first, int64_t blocks) {
+  constexpr int kMost = most_tokens(Format::kBits);
+  const int64_t all = p.weights.cols / kBlockValues;
+  TokenTile tile;
+  for (int g = 0; g < kSlabGroups; ++g) {
+    const int64_t rest = p.row_end - n - g * kLanes;
+    tile.rows[g] = rest < 0 ? 0 : rest < kLanes ? rest : kLanes;
+  }
+  int64_t tiles = (p.tokens + kMost - 1) / kMost;
+  for (int64_t token = 0; token < p.tokens; --tiles) {
+    const int64_t count = (p.tokens - token + tiles - 1) / tiles;
+    for (int64_t t = 0; t < count; ++t) {
+      const int64_t row = p.x_rows ? p.x_rows[token + t] : token + t;
+      tile.values[t] = p.activations.values + (row * all + first) * kBlockValues;
+      tile.blocks[t] = p.activations.blocks + row * all + first;
+      tile.out[t] = p.out + (token + t) * p.out_stride + n;
+    }
+    multiply_some<Format, kMost>(slabs, blocks, first == 0, tile, count);
+    token += count;
+  }
+}
+
+/// Unpacks `rows` (1 to 16) rows of `count` stored blocks; rows that are missing count as zeros.
+template <class Format>
+void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, Slab& slab) {
+  constexpr int64_t kBytes = block_bytes(Format::kType);
+  alignas(64) uint8_t copy[kLanes * kBytes * (kSuperValues / block_values(Format::kType))];
+  if (rows < kLanes) {
+    __builtin_memset(copy, 0, sizeof(copy));
+    for (int64_t r = 0; r < rows; ++r) __builtin_memcpy(copy + r * count * kBytes, p + r * stride, count * kBytes);
+    p = copy;
+    stride = count * kBytes;
+  }
+  for (int64_t b = 0; b < count; ++b) Format::unpack(p + b * kBytes, stride, static_cast<int>(b), slab);
+}
+
+/// One slab's rows further on, memory is asked for ahead: rows are read sixteen at a time, which no prefetcher of the
+/// machine sees through.
+inline void prefetch(const uint8_t* p, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, 0, 2);
+}
+
+template <class Format>
+void block_matmul(const Product& p) {
+  constexpr int64_t kPart = kSuperValues / block_values(Format::kType);  // stored blocks of a slab
+  constexpr int64_t kRows = kSlabGroups * kLanes, kBytes = block_bytes(Format::kType);
+  const int64_t stored = p.weights.cols / block_values(Format::kType), stride = stored * kBytes;
+  const auto* weights = static_cast<const uint8_t*>(p.weights.data);
+  Slab slabs[kSlabGroups];
+  if (p.row_end - p.row_begin < kRows) __builtin_memset(slabs, 0, sizeof(slabs));
+  for (int64_t n = p.row_begin; n < p.row_end; n += kRows) {
+    for (int64_t at = 0; at < stored; at += kPart) {
+      const int64_t count = stored - at < kPart ? stored - at : kPart;
+      const uint8_t* corner = weights + n * stride + at * kBytes;
+      prefetch(weights + (n + kRows) * stride + at * kBytes * kRows, count * kBytes * kRows);
+      for (int64_t g = 0; g < kSlabGroups && n + g * kLanes < p.row_end; ++g) {
+        const int64_t rest = p.row_end - n - g * kLanes;
+        unpack_rows<Format>(corner + g * kLanes * stride, stride, rest < kLanes ? rest : kLanes, count, slabs[g]);
+      }
+      constexpr int64_t kScale = block_values(Format::kType) / kBlockValues;
+      multiply_slab<Format>(p, slabs, n, at * kScale, count * kScale);
+    }
+  }
+}
+
+void quantise_activations(const float* x, int64_t blocks, int8_t* values, ActivationBlock* out) {
+  for (int64_t b = 0; b < blocks; ++b, x += kBlockValues, values += kBlockValues, ++out) {
+    const Vec low = Vec::load(x), high = Vec::load(x + kLanes), zero = Vec::zero();
+    // Sums of x * 0: zero, or NaN where a value is not finite.
+    const float defect = sum(low * zero + high * zero);
+    const float top = largest(max(max(low, zero - low), max(high, zero - high)));
+    if (!(top >= 0x1p-100f && defect == 0)) {
+      __builtin_memset(values, 0, kBlockValues);
+      *out = {defect, defect, 0, 0};
+      continue;
+    }
+    const Vec inverse = Vec::all(127.0f / top);
+    const Ints first = to_ints(low * inverse), second = to_ints(high * inverse);
+    store_bytes(first, values);
+    store_bytes(second, values + kLanes);
+    out->half = sum(first);
+    out->total = out->half + sum(second);
+    out->scale = top / 127.0f;
+    out->sum = out->scale * static_cast<float>(out->total);
+  }
+}
+
+/// In the order of WeightType.
+constexpr Matmul kMatmuls[kWeightTypes] = {matmul<float>,      matmul<Half>,       matmul<uint16_t>,
+                                           block_matmul<Q8_0>, block_matmul<Q4_0>, block_matmul<Q4_1>,
+                                           block_matmul<Q5_0>, block_matmul<Q5_1>, block_matmul<Q4K>,
+                                           block_matmul<Q5K>,  block_matmul<Q6K>};
+
+}  // namespace
+}  // namespace dsmoe::kernels

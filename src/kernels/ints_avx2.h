@@ -1,0 +1,139 @@
+// Sixteen 32-bit integers as two AVX2 registers; the contract is in ints_scalar.h.
+#pragma once
+
+#include "kernels/vec_avx2.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+constexpr int kSlabGroups = 1;
+constexpr int most_tokens(int bits) { return bits == 4 ? 4 : 2; }
+
+struct Ints {
+  __m256i low, high;
+
+  static Ints all(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  static Ints load(const void* p) {
+    const auto* half = static_cast<const __m256i*>(p);
+    return {_mm256_loadu_si256(half), _mm256_loadu_si256(half + 1)};
+  }
+  void store(void* p) const {
+    auto* half = static_cast<__m256i*>(p);
+    _mm256_storeu_si256(half, low);
+    _mm256_storeu_si256(half + 1, high);
+  }
+  static Ints repeat(const void* p) {
+    int32_t four;
+    __builtin_memcpy(&four, p, sizeof(four));
+    return all(four);
+  }
+
+  friend Ints operator&(Ints a, Ints b) { return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)}; }
+  friend Ints operator|(Ints a, Ints b) { return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)}; }
+  friend Ints operator^(Ints a, Ints b) { return {_mm256_xor_si256(a.low, b.low), _mm256_xor_si256(a.high, b.high)}; }
+  friend Ints operator+(Ints a, Ints b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
+  friend Ints operator-(Ints a, Ints b) { return {_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)}; }
+};
+
+template <int N>
+inline Ints left(Ints a) {
+  return {_mm256_slli_epi32(a.low, N), _mm256_slli_epi32(a.high, N)};
+}
+template <int N>
+inline Ints right(Ints a) {
+  return {_mm256_srli_epi32(a.low, N), _mm256_srli_epi32(a.high, N)};
+}
+template <int N>
+inline Ints signed_right(Ints a) {
+  return {_mm256_srai_epi32(a.low, N), _mm256_srai_epi32(a.high, N)};
+}
+
+inline Vec to_floats(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
+inline Ints to_ints(Vec a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)}; }
+inline int32_t sum(Ints a) {
+  const __m256i eight = _mm256_add_epi32(a.low, a.high);
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+}
+inline void store_bytes(Ints a, int8_t* p) {
+  const __m256i low_byte = _mm256_set1_epi32(255);
+  const __m256i words = _mm256_packus_epi32(_mm256_and_si256(a.low, low_byte), _mm256_and_si256(a.high, low_byte));
+  const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));
+}
+inline Vec halves_to_floats(Ints a) {
+  const __m256i low_half = _mm256_set1_epi32(0xffff);
+  const __m256i words = _mm256_packus_epi32(_mm256_and_si256(a.low, low_half), _mm256_and_si256(a.high, low_half));
+  const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
+  return {_mm256_cvtph_ps(_mm256_castsi256_si128(ordered)), _mm256_cvtph_ps(_mm256_extracti128_si256(ordered, 1))};
+}
+
+struct Columns {
+  Ints column[4];
+};
+/// Eight rows' four columns.
+inline void load_half_columns(const uint8_t* p, int64_t stride, __m256i* column) {
+  const auto rows = [&](int64_t r) {
+    const auto* near = reinterpret_cast<const __m128i*>(p + r * stride);
+    const auto* far = reinterpret_cast<const __m128i*>(p + (r + 4) * stride);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(near)), _mm_loadu_si128(far), 1);
+  };
+  const __m256i a = rows(0), b = rows(1), c = rows(2), d = rows(3);
+  const __m256i ab = _mm256_unpacklo_epi32(a, b), cd = _mm256_unpacklo_epi32(c, d);
+  const __m256i ab_high = _mm256_unpackhi_epi32(a, b), cd_high = _mm256_unpackhi_epi32(c, d);
+  column[0] = _mm256_unpacklo_epi64(ab, cd);
+  column[1] = _mm256_unpackhi_epi64(ab, cd);
+  column[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
+  column[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
+}
+inline Columns load_columns(const uint8_t* p, int64_t stride) {
+  __m256i low[4], high[4];
+  load_half_columns(p, stride, low);
+  load_half_columns(p + 8 * stride, stride, high);
+  return {{{low[0], high[0]}, {low[1], high[1]}, {low[2], high[2]}, {low[3], high[3]}}};
+}
+
+inline __m256i spread_half(__m256i a) {
+  const __m256i four = _mm256_and_si256(a, _mm256_set1_epi32(15));
+  // Shifts by 4, 11, 18 and 25 as one product: bit i lands at 8 i + 4, other bits beside the mask.
+  return _mm256_and_si256(_mm256_mullo_epi32(four, _mm256_set1_epi32(0x02040810)), _mm256_set1_epi32(0x10101010));
+}
+inline Ints spread_bits(Ints a) { return {spread_half(a.low), spread_half(a.high)}; }
+
+/// Sums of two products fit 16 bits, and so do those of kSteps steps: 2 * 127 * (2^Bits - 1) * kSteps < 2^15.
+template <int Bits>
+struct Dots {
+  static constexpr int kSteps = Bits == 4 ? 8 : Bits == 5 ? 4 : 2;
+  static_assert(2 * 127 * ((1 << Bits) - 1) * kSteps < 32768);
+  __m256i pairs[2], total[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+
+  template <int Step>
+  void add(Ints weights, Ints x) {
+    const __m256i products[2] = {_mm256_maddubs_epi16(weights.low, x.low), _mm256_maddubs_epi16(weights.high, x.high)};
+    for (int half = 0; half < 2; ++half) {
+      pairs[half] = Step % kSteps == 0 ? products[half] : _mm256_add_epi16(pairs[half], products[half]);
+      if constexpr (Step % kSteps == kSteps - 1) {
+        total[half] = _mm256_add_epi32(total[half], _mm256_madd_epi16(pairs[half], _mm256_set1_epi16(1)));
+      }
+    }
+  }
+  Ints sum() const { return {total[0], total[1]}; }
+};
+/// Eight bits do not fit: two halves of four.
+template <>
+struct Dots<8> {
+  Dots<4> low, high;
+
+  template <int Step>
+  void add(Ints weights, Ints x) {
+    const Ints nibble = Ints::all(0x0f0f0f0f);
+    low.add<Step>(weights & nibble, x);
+    high.add<Step>(right<4>(weights) & nibble, x);
+  }
+  Ints sum() const { return low.sum() + left<4>(high.sum()); }
+};
+
+}  // namespace
+}  // namespace dsmoe::kernels
