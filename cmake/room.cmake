@@ -54,6 +54,11 @@ function(dsmoe_room name)
         dsmoe_use_torch(${test})
       endif()
     endforeach()
+    # The same tests on LibTorch's own operations, the path of devices that have no kernels of ours.
+    if(ROOM_TORCH AND TARGET ${name}_test)
+      add_test(NAME ${name}_composed_test COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+      set_tests_properties(${name}_composed_test PROPERTIES LABELS fast TIMEOUT 900 ENVIRONMENT DSMOE_COMPOSED=1)
+    endif()
   endif()
 endfunction()
 
