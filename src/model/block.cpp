@@ -8,13 +8,14 @@
 namespace dsmoe::model {
 namespace {
 
-using moe::trainable_weight;
-
-/// Null for a tensor the layer does not have.
-moe::WeightPtr weight_of(const Tensor& master) { return master.defined() ? trainable_weight(master) : nullptr; }
+const LayerMasters& masters(const ParameterStore& store, int64_t layer) {
+  return store.layers()[static_cast<size_t>(layer)];
+}
 
 std::variant<moe::Ffn, moe::MoeLayer> ffn_or_moe(const spec::ModelConfig& config, const moe::TrainingOptions& training,
-                                                 const LayerMasters& m) {
+                                                 const ParameterStore& store, int64_t layer) {
+  const LayerMasters& m = masters(store, layer);
+  const auto weight_of = [&](const Tensor& master) { return store.weight(master); };
   if (m.dense.gate_up.defined()) return moe::Ffn(weight_of(m.dense.gate_up), weight_of(m.dense.down));
   return moe::make_moe_layer(config, training,
                              {.gate = {weight_of(m.router), m.bias, m.hash_table},
@@ -26,14 +27,14 @@ std::variant<moe::Ffn, moe::MoeLayer> ffn_or_moe(const spec::ModelConfig& config
 
 }  // namespace
 
-Block::Block(const spec::ModelConfig& config, const moe::TrainingOptions& training, const LayerMasters& masters,
+Block::Block(const spec::ModelConfig& config, const moe::TrainingOptions& training, const ParameterStore& store,
              int64_t layer)
     : layer_(layer),
       eps_(config.rms_norm_eps),
-      input_norm_(trainable_weight(masters.input_norm)),
-      post_norm_(trainable_weight(masters.post_norm)),
-      attention_(config, trainable_weight(masters.qkv), trainable_weight(masters.out)),
-      ffn_(ffn_or_moe(config, training, masters)) {}
+      input_norm_(store.weight(masters(store, layer).input_norm)),
+      post_norm_(store.weight(masters(store, layer).post_norm)),
+      attention_(config, store.weight(masters(store, layer).qkv), store.weight(masters(store, layer).out)),
+      ffn_(ffn_or_moe(config, training, store, layer)) {}
 
 BlockOutput Block::forward(const Tensor& x_TD, const moe::MoeContext& context, const RotaryTable& rotary) const {
   const auto type = x_TD.scalar_type();

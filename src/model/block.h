@@ -10,7 +10,7 @@
 
 namespace dsmoe::model {
 
-struct LayerMasters;
+class ParameterStore;
 
 struct BlockOutput {
   Tensor x_TD;
@@ -20,7 +20,7 @@ struct BlockOutput {
 
 class Block {
  public:
-  Block(const spec::ModelConfig& config, const moe::TrainingOptions& training, const LayerMasters& masters,
+  Block(const spec::ModelConfig& config, const moe::TrainingOptions& training, const ParameterStore& store,
         int64_t layer);
   BlockOutput forward(const Tensor& x_TD, const moe::MoeContext& context, const RotaryTable& rotary) const;
   /// The same, keeping only the input for the backward pass, which runs the block again.

@@ -24,8 +24,16 @@ Tensor ParameterStore::add(const std::string& name, const std::vector<int64_t>& 
   const auto options = torch::dtype(master_);
   Tensor value = role == TensorRole::kNorm ? torch::ones(sizes, options) : torch::zeros(sizes, options);
   value.requires_grad_();
-  parameters_.push_back({name, value, role});
+  parameters_.push_back({name, value, role, moe::trainable_weight(value)});
   return value;
+}
+
+moe::WeightPtr ParameterStore::weight(const Tensor& master) const {
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.value.is_same(master)) return parameter.weight;
+  }
+  DSMOE_CHECK(!master.defined(), "a master of this store");
+  return nullptr;
 }
 
 Tensor ParameterStore::add_named(const std::string& name, const std::vector<int64_t>& sizes, TensorRole role) {

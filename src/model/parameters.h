@@ -32,6 +32,8 @@ class ParameterStore {
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
   const std::vector<LayerMasters>& layers() const { return layers_; }
+  /// The weight that layers see a master through; null for an undefined tensor. One weight for each master.
+  moe::WeightPtr weight(const Tensor& master) const;
   const Tensor& embedding() const { return embedding_; }
   const Tensor& norm() const { return norm_; }
   const Tensor& head() const { return head_; }

@@ -18,12 +18,12 @@ struct Transformer::Impl {
       : config(config),
         options(options),
         store(config, options.master),
-        embedding(moe::trainable_weight(store.embedding())),
-        norm(moe::trainable_weight(store.norm())),
-        head(moe::trainable_weight(store.head())),
+        embedding(store.weight(store.embedding())),
+        norm(store.weight(store.norm())),
+        head(store.weight(store.head())),
         rotary(rotary_table(config.max_position_embeddings, config.head_dim(), config.rope_theta, options.compute)) {
     for (size_t layer = 0; layer < store.layers().size(); ++layer) {
-      blocks.emplace_back(config, training, store.layers()[layer], static_cast<int64_t>(layer));
+      blocks.emplace_back(config, training, store, static_cast<int64_t>(layer));
       if (store.layers()[layer].bias.defined()) router_biases.push_back(store.layers()[layer].bias);
     }
   }

@@ -15,6 +15,7 @@
 #include "model/cross_entropy.h"
 #include "moe/routing.h"
 #include "moe/training_options.h"
+#include "moe/weight.h"
 #include "spec/model_config.h"
 #include "spec/tensors.h"
 
@@ -67,6 +68,7 @@ struct Parameter {
   std::string name;  ///< a checkpoint name, or that of a fused group (...mlp.experts.gate_up_proj.weight)
   Tensor value;
   spec::TensorRole role;  ///< kNorm is not decayed
+  moe::WeightPtr weight;  ///< what layers see the value through
 };
 
 /// A tensor under its checkpoint name: a view of a Parameter's or a buffer's memory.

@@ -2,9 +2,9 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "base/error.h"
-#include "base/part_clock.h"
-#include "moe/parallel.h"
 
 namespace dsmoe::moe {
 namespace {
@@ -44,9 +44,13 @@ class TrainableWeight final : public Weight {
     if (version != packed_version_ || packed_.forward.scalar_type() != type) {
       pack_weight(master_.detach(), type, rows, packed_);
       packed_version_ = version;
+      pieces_.emplace(master_.sizes().vec(), rows);
     }
     return packed_;
   }
+  const WeightPieces* pieces() const override { return pieces_ ? &*pieces_ : nullptr; }
+  void pack_again(int64_t piece) const override { pieces_->pack(piece, master_, packed_); }
+  void packed_again() const override { packed_version_ = static_cast<int64_t>(master_._version()); }
 
   Tensor gradient_sink() const override {
     const Tensor& sink = master_.grad();
@@ -71,6 +75,7 @@ class TrainableWeight final : public Weight {
   mutable int64_t copied_version_ = -1;
   mutable PackedWeight packed_;
   mutable int64_t packed_version_ = -1;
+  mutable std::optional<WeightPieces> pieces_;
 };
 
 class FrozenWeight final : public Weight {
@@ -91,57 +96,6 @@ class FrozenWeight final : public Weight {
 };
 
 }  // namespace
-
-kernels::Number number_of(torch::ScalarType type) {
-  DSMOE_CHECK(type == torch::kBFloat16 || type == torch::kFloat, "kernels compute in bf16 or float32");
-  return type == torch::kFloat ? kernels::Number::kF32 : kernels::Number::kBf16;
-}
-
-void pack_weight(const Tensor& values, torch::ScalarType type, WeightRows rows, PackedWeight& packed) {
-  using kernels::Along;
-  using kernels::kPanel;
-  const base::Part part("packing weights");
-  const torch::NoGradGuard no_grad;
-  const Tensor from = values.contiguous();
-  const int64_t n = from.size(-2), k = from.size(-1), experts = from.numel() / std::max<int64_t>(1, n * k);
-  const bool gate_up = rows == WeightRows::kGateUp;
-  const int64_t columns = gate_up ? (n / 2 + 15) / 16 * 32 : n;  // of the interleaved panels
-  const int64_t forward_numbers = kernels::packed_numbers(k, columns), backward_numbers = kernels::packed_numbers(n, k);
-  const auto fit = [&](Tensor& memory, int64_t numbers) {
-    if (!memory.defined() || memory.scalar_type() != type || memory.sizes() != torch::IntArrayRef{experts, numbers}) {
-      memory = torch::empty({experts, numbers}, torch::dtype(type));
-    }
-  };
-  fit(packed.forward, forward_numbers);
-  fit(packed.backward, backward_numbers);
-
-  // Jobs: panels of one layout of one expert, a few at a time; interleaved ones whole.
-  constexpr int64_t kPanelsPerJob = 8;
-  const auto jobs_of = [](int64_t cols) { return (cols + kPanelsPerJob * kPanel - 1) / (kPanelsPerJob * kPanel); };
-  const int64_t forward_jobs = gate_up ? 1 : jobs_of(n), jobs = forward_jobs + jobs_of(k);
-  const auto source = number_of(from.scalar_type()), target = number_of(type);
-  const int64_t from_bytes = from.element_size(), to_bytes = packed.forward.element_size();
-  const auto* base = static_cast<const char*>(from.data_ptr());
-  torch_parallel_for()(experts * jobs, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t e = i / jobs, job = i % jobs;
-      const char* matrix = base + e * n * k * from_bytes;
-      const bool forward = job < forward_jobs;
-      char* out = static_cast<char*>((forward ? packed.forward : packed.backward).data_ptr()) +
-                  e * (forward ? forward_numbers : backward_numbers) * to_bytes;
-      if (forward && gate_up) {
-        kernels::pack_gate_up(source, {matrix, k}, k, n / 2, target, out);
-        continue;
-      }
-      const int64_t depth = forward ? k : n, width = forward ? n : k;
-      const int64_t first = (forward ? job : job - forward_jobs) * kPanelsPerJob * kPanel;
-      const int64_t count = std::min(width - first, kPanelsPerJob * kPanel);
-      const char* part = matrix + first * (forward ? k : 1) * from_bytes;
-      kernels::pack_right(source, {part, k}, forward ? Along::kOutput : Along::kDepth, depth, count, target,
-                          out + kernels::packed_numbers(depth, first) * to_bytes);
-    }
-  });
-}
 
 WeightPtr trainable_weight(const Tensor& master) { return std::make_shared<TrainableWeight>(master); }
 WeightPtr frozen_weight(const Tensor& values) { return std::make_shared<FrozenWeight>(values); }

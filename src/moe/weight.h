@@ -10,28 +10,9 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/panels.h"
+#include "moe/packed_weight.h"
 
 namespace dsmoe::moe {
-
-using torch::Tensor;
-
-/// What a weight's rows are: outputs of a linear layer, or gates and then ups of a SwiGLU.
-enum class WeightRows { kOutputs, kGateUp };
-
-/// A weight as kernels/panels.h wants it on the right, E of them one after another where the weight is stacked: for
-/// y = x W^T, and for dx = dy W.
-struct PackedWeight {
-  Tensor forward, backward;
-  /// Of expert e.
-  const void* forward_of(int64_t e) const { return at(forward, e); }
-  const void* backward_of(int64_t e) const { return at(backward, e); }
-
- private:
-  static const void* at(const Tensor& packed_EP, int64_t e) {
-    return static_cast<const char*>(packed_EP.data_ptr()) + e * packed_EP.stride(0) * packed_EP.element_size();
-  }
-};
 
 class Weight {
  public:
@@ -51,16 +32,18 @@ class Weight {
   /// Float32 memory of the leaf's gradient that an operation adds into, instead of handing a tensor to autograd that
   /// autograd would add there; undefined where there is none.
   virtual Tensor gradient_sink() const { return {}; }
+
+  /// For an optimiser that packs what it has just updated: the pieces of the packed values, null where there are none.
+  virtual const WeightPieces* pieces() const { return nullptr; }
+  /// Packs a piece of the changed master again; from several threads at once.
+  virtual void pack_again(int64_t piece) const { (void)piece; }
+  /// Says that every piece has been.
+  virtual void packed_again() const {}
 };
 using WeightPtr = std::shared_ptr<const Weight>;
 
 /// `master` must be a leaf; it is float32, or float64 in gradient tests.
 WeightPtr trainable_weight(const Tensor& master);
 WeightPtr frozen_weight(const Tensor& values);
-
-/// Packs [N, K] or [E, N, K], float32 or bf16, into `packed`, whose memory is used again where it fits.
-void pack_weight(const Tensor& values, torch::ScalarType type, WeightRows rows, PackedWeight& packed);
-/// The kernels' name for a tensor's type: bf16 or float32.
-kernels::Number number_of(torch::ScalarType type);
 
 }  // namespace dsmoe::moe

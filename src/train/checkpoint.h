@@ -26,8 +26,8 @@ struct TrainerState {
   int64_t step = 0;    ///< steps done
   int64_t tokens = 0;  ///< tokens trained on
   int64_t seed = 0;
-  int threads = 0;              ///< of the run that wrote it; the same number gives the same bits
-  std::string data_hash;        ///< TokenDataset::hash()
+  int threads = 0;        ///< of the run that wrote it; the same number gives the same bits
+  std::string data_hash;  ///< TokenDataset::hash()
   base::Json router_watch = base::Json::array();
 
   base::Json to_json() const;

@@ -47,20 +47,46 @@ double AdamW::gradient_norm() const {
   return std::sqrt(total);
 }
 
+void AdamW::update_range(size_t i, int64_t begin, int64_t end, const AdamWStep& step) {
+  adamw_update(step,
+               {.value = parameters_[i].value.data_ptr<float>() + begin,
+                .grad = parameters_[i].value.grad().data_ptr<float>() + begin,
+                .first_moment = first_[i].data_ptr<float>() + begin,
+                .second_moment = second_[i].data_ptr<float>() + begin},
+               end - begin);
+}
+
 void AdamW::update(double lr, double grad_scale) {
   ++updates_;
   const AdamWStep decayed = AdamWStep::make(options_, lr, grad_scale, updates_, true);
   const AdamWStep plain = AdamWStep::make(options_, lr, grad_scale, updates_, false);
-  for_chunks([&](size_t, const Chunk& chunk) {
-    const size_t i = chunk.parameter;
-    const AdamWArrays arrays{.value = parameters_[i].value.data_ptr<float>() + chunk.begin,
-                             .grad = parameters_[i].value.grad().data_ptr<float>() + chunk.begin,
-                             .first_moment = first_[i].data_ptr<float>() + chunk.begin,
-                             .second_moment = second_[i].data_ptr<float>() + chunk.begin};
-    adamw_update(parameters_[i].decay ? decayed : plain, arrays, chunk.end - chunk.begin);
+  // Elements of plain parameters, pieces of those that are packed.
+  std::vector<Chunk> chunks;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const Parameter& p = parameters_[i];
+    const moe::WeightPieces* pieces = p.weight ? p.weight->pieces() : nullptr;
+    const int64_t count = pieces ? pieces->count() : p.value.numel();
+    const int64_t step = pieces ? std::max<int64_t>(1, kChunk * count / p.value.numel()) : kChunk;
+    for (int64_t at = 0; at < count; at += step) chunks.push_back({i, at, std::min(at + step, count)});
+  }
+  parallel_for_(static_cast<int64_t>(chunks.size()), 1, [&](int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c) {
+      const auto& [i, begin, end] = chunks[static_cast<size_t>(c)];
+      const Parameter& p = parameters_[i];
+      const AdamWStep& step = p.decay ? decayed : plain;
+      const moe::WeightPieces* pieces = p.weight ? p.weight->pieces() : nullptr;
+      if (!pieces) update_range(i, begin, end, step);
+      for (int64_t piece = begin; pieces && piece < end; ++piece) {
+        for (const auto& range : pieces->ranges(piece)) update_range(i, range.begin, range.end, step);
+        p.weight->pack_again(piece);
+      }
+    }
   });
-  // Autograd has not seen this; whoever keeps a copy of the values (bfloat16, say) asks the version.
-  for (Parameter& parameter : parameters_) torch::autograd::impl::bump_version(parameter.value);
+  // Autograd has not seen this; whoever keeps a copy of the values asks the version.
+  for (Parameter& parameter : parameters_) {
+    torch::autograd::impl::bump_version(parameter.value);
+    if (parameter.weight && parameter.weight->pieces()) parameter.weight->packed_again();
+  }
 }
 
 void AdamW::zero_gradients() {

@@ -1,8 +1,9 @@
 // AdamW over a model's float32 tensors, with the global gradient norm.
 //
-// One pass over memory per update: gradients are scaled, moments and values updated and gradients zeroed together,
-// chunk by chunk on the pool handed in. Sums run in chunk order, so the norm has the same bits for any thread count.
-// Which tensors decay is the caller's decision: this project decays matrices and leaves norms and biases alone.
+// One pass over memory per update: gradients are scaled, moments and values updated, gradients zeroed and the packed
+// copies of weights made anew together, chunk by chunk on the pool handed in. Sums run in chunk order, so the norm has
+// the same bits for any thread count. Which tensors decay is the caller's decision: this project decays matrices and
+// leaves norms and biases alone.
 #pragma once
 
 #include <torch/types.h>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "moe/weight.h"
 #include "train/adamw.h"
 
 namespace dsmoe::train {
@@ -21,6 +23,7 @@ struct Parameter {
   std::string name;
   torch::Tensor value;
   bool decay = true;
+  moe::WeightPtr weight = nullptr;  ///< packed again together with the update where it keeps packed values
 };
 
 class AdamW {
@@ -49,6 +52,7 @@ class AdamW {
     int64_t begin, end;
   };
   void for_chunks(const std::function<void(size_t, const Chunk&)>& body) const;
+  void update_range(size_t parameter, int64_t begin, int64_t end, const AdamWStep& step);
 
   std::vector<Parameter> parameters_;
   std::vector<torch::Tensor> first_, second_;

@@ -43,7 +43,7 @@ model::TransformerOptions transformer_options(const spec::TrainConfig& t) {
 std::vector<Parameter> optimised(const model::Transformer& model) {
   std::vector<Parameter> parameters;
   for (const model::Parameter& p : model.parameters()) {
-    parameters.push_back({p.name, p.value, p.role != spec::TensorRole::kNorm});
+    parameters.push_back({p.name, p.value, p.role != spec::TensorRole::kNorm, p.weight});
   }
   return parameters;
 }
