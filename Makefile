@@ -30,6 +30,7 @@ demo: all ## from raw text to a trained, talking model and a report (DEMO_MINUTE
 
 bench: all ## figures; see docs/benchmarks
 	cd $(BUILD) && for b in bench/*_bench; do ./$$b; done
+	[ ! -e $(BUILD)/bin/dsmoe-train ] || $(BUILD)/bin/dsmoe-train bench mini-deepseekmoe train.global_batch=8
 
 format: ## clang-format over the tree
 	@$(SETUP) develop

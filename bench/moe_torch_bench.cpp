@@ -1,80 +1,87 @@
-// The expert bank of `mini-deepseekmoe` forward and backward: packed batches against a loop over experts, under even
-// and uneven load; and a whole training step without the optimiser. Two threads unless DSMOE_THREADS says otherwise.
+// A mixture layer forward and backward, optimiser left out, at the width of `middle-deepseekmoe` (D 768, experts of
+// 512, one shared, 16,384 tokens): its time over the number of routed experts, and under a load that has collapsed onto
+// as many experts as a token visits. Ratios of rows of one run are what counts.
 //
 //   build/bench/moe_torch_bench --benchmark_repetitions=5 --benchmark_report_aggregates_only
+//
+// Two threads unless DSMOE_THREADS says otherwise; DSMOE_COMPOSED=1 measures LibTorch's operations instead.
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
 #include <cstdlib>
 
-#include "model/transformer.h"
-#include "moe/expert_bank.h"
-#include "spec/settings.h"
+#include "moe/registry.h"
 
 namespace {
 
-using dsmoe::moe::ExpertBank;
+using dsmoe::moe::trainable_weight;
+using dsmoe::moe::WeightPtr;
 using torch::Tensor;
 
-constexpr int64_t kTokens = 4096;
+constexpr int64_t kTokens = 16384, kHidden = 768, kWidth = 512, kChosen = 7;
 
-torch::ScalarType type_of(int64_t bits) { return bits == 16 ? torch::kBFloat16 : torch::kFloat32; }
-
-void count(benchmark::State& state, double tokens, double flops) {
-  const auto passes = static_cast<double>(state.iterations());
-  state.counters["tokens/s"] = benchmark::Counter(tokens * passes, benchmark::Counter::kIsRate);
-  state.counters["GFLOP/s"] = benchmark::Counter(flops * passes / 1e9, benchmark::Counter::kIsRate);
+/// A float32 leaf with memory for its gradient, as the optimiser gives it.
+WeightPtr weight(std::vector<int64_t> sizes) {
+  Tensor master = (torch::randn(sizes) / std::sqrt(static_cast<double>(sizes.back()))).requires_grad_();
+  master.mutable_grad() = torch::zeros(sizes);
+  return trainable_weight(master);
 }
 
-/// Arguments: bits of the type, packed or loop, spread of the experts' popularity in tenths.
-void expert_bank(benchmark::State& state) {
-  constexpr int64_t kExperts = 63, kChosen = 7, kHidden = 256, kWidth = 192;
-  const auto type = type_of(state.range(0));
+/// Arguments: routed experts; whether every token visits the same kChosen of them.
+void mixture_layer(benchmark::State& state) {
+  const int64_t experts = state.range(0);
+  const bool collapsed = state.range(1) != 0;
+  dsmoe::spec::ModelConfig config;
+  config.hidden_size = kHidden;
+  config.n_routed_experts = experts;
+  config.n_shared_experts = 1;
+  config.num_experts_per_tok = kChosen;
+  config.moe_intermediate_size = kWidth;
   torch::manual_seed(1);
-  const auto leaf = [&](std::vector<int64_t> sizes, double scale) {
-    return (torch::randn(sizes) * scale).to(type).requires_grad_();
-  };
-  const Tensor x = leaf({kTokens, kHidden}, 1);
-  const Tensor gate_up = leaf({kExperts, 2 * kWidth, kHidden}, 0.05), down = leaf({kExperts, kHidden, kWidth}, 0.05);
-  const Tensor weights = torch::rand({kTokens, kChosen}).requires_grad_();
-  const Tensor popularity = torch::randn({1, kExperts}) * (static_cast<double>(state.range(2)) / 10);
-  const Tensor grad = torch::randn({kTokens, kHidden}).to(type);
-  const ExpertBank bank(dsmoe::moe::trainable_weight(gate_up), dsmoe::moe::trainable_weight(down));
-  for (auto _ : state) {
-    const Tensor choice = std::get<1>((torch::randn({kTokens, kExperts}) + popularity).topk(kChosen, -1));
-    const dsmoe::moe::ExpertWork work{x, weights, dsmoe::moe::plan_slots(choice, {}, kExperts)};
-    torch::autograd::backward({state.range(1) ? bank.forward(work) : bank.forward_reference(work)}, {grad});
+  dsmoe::moe::MoeWeights weights;
+  weights.gate.router = weight({experts, kHidden});
+  weights.gate_up = weight({experts, 2 * kWidth, kHidden});
+  weights.down = weight({experts, kHidden, kWidth});
+  weights.shared_gate_up = weight({2 * kWidth, kHidden});
+  weights.shared_down = weight({kHidden, kWidth});
+  Tensor x = torch::randn({kTokens, kHidden});
+  if (collapsed) {  // a component that all tokens share, and that some experts love
+    const torch::NoGradGuard no_grad;
+    x.select(1, 0).fill_(8);
+    weights.gate.router->trainable().select(1, 0).narrow(0, 0, kChosen).fill_(8);
   }
-  count(state, kTokens, 3.0 * 2 * kTokens * kChosen * 3 * kHidden * kWidth);
-}
-BENCHMARK(expert_bank)
-    ->ArgNames({"bits", "packed", "skew"})
-    ->ArgsProduct({{16, 32}, {0, 1}, {0, 7}})
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
-
-/// Argument: bits. Sequences of 512, eight of them.
-void mini_step(benchmark::State& state) {
-  const dsmoe::spec::ModelConfig config = dsmoe::spec::resolve("mini-deepseekmoe").config.model;
+  x = x.to(torch::kBFloat16).requires_grad_();
   dsmoe::moe::TrainingOptions training;
   training.aux_loss_alpha = 0.01;
-  dsmoe::model::TransformerOptions options;
-  options.compute = type_of(state.range(0));
-  dsmoe::model::Transformer model(config, training, options);
-  model.initialise(1);
+  const dsmoe::moe::MoeLayer layer = dsmoe::moe::make_moe_layer(config, training, weights);
+  dsmoe::moe::MoeContext context;
+  context.token_ids_T = torch::zeros({kTokens}, torch::kInt64);
+  context.sequences = 16;
+  context.training = true;
+  context.total_tokens = kTokens;
+  const Tensor grad = torch::randn({kTokens, kHidden}).to(torch::kBFloat16);
+  int64_t busy = 0;
   for (auto _ : state) {
-    const Tensor ids = torch::randint(config.vocab_size, {8, 512}, torch::kInt64);
-    model.forward_loss({ids, ids.roll(-1, 1)}, {kTokens, kTokens}).total().backward();
-    state.PauseTiming();  // the optimiser's part: the bfloat16 copies must be made anew
-    const torch::NoGradGuard no_grad;
-    for (const auto& p : model.parameters()) Tensor(p.value).add_(p.value.grad(), -0.01);
-    for (const auto& p : model.parameters()) p.value.grad().zero_();
-    state.ResumeTiming();
+    const dsmoe::moe::MoeOutput out = layer.forward(x, context, 0);
+    torch::autograd::backward({out.y_TD, out.balance_loss}, {grad, torch::ones({})});
+    busy = out.routing.counts_E(experts).gt(0).sum().item<int64_t>();
   }
-  count(state, kTokens, 0.03785e12 * 8);  // presets: 0.03785 TFLOP a sequence of 512
+  const auto passes = static_cast<double>(state.iterations());
+  const double flops = 3.0 * 2 * kTokens * (kChosen + 1) * 3 * kHidden * kWidth;
+  state.counters["tokens/s"] = benchmark::Counter(kTokens * passes, benchmark::Counter::kIsRate);
+  state.counters["GFLOP/s"] = benchmark::Counter(flops * passes / 1e9, benchmark::Counter::kIsRate);
+  state.counters["busy experts"] = static_cast<double>(busy);
 }
-BENCHMARK(mini_step)->ArgName("bits")->Arg(16)->Arg(32)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(mixture_layer)
+    ->ArgNames({"experts", "collapsed"})
+    ->Args({16, 0})
+    ->Args({63, 0})
+    ->Args({63, 1})
+    ->Args({256, 0})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 }  // namespace
 

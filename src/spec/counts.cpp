@@ -113,19 +113,30 @@ int64_t whole_bytes(double bytes) {
   return static_cast<int64_t>(std::llround(bytes));
 }
 
-/// Bytes that one block keeps for one token, beside its input.
-/// Attention: normed input, q, k, v, a row of probabilities a head, the heads' output. FFN: its input (the sum after
-/// attention), normed input, and gate, up and product of each width a token visits; a mixture also logits and
-/// affinities in float32, the rows it sent to experts and the rows that came back.
-double block_bytes(const ModelConfig& c, const TrainConfig& t, bool mixture) {
+/// Rows whose logits are alive together in training.
+constexpr int64_t kHeadRows = 512;
+
+/// What one block holds for one token: kept for the backward pass, and besides while that pass is in its FFN.
+struct BlockBytes {
+  double kept = 0, passing = 0;
+};
+
+/// Kept. Attention: normed input, queries, keys, values, the heads' output and a float a head. FFN: its input (the sum
+/// after attention), that normed, gate and up of each width a token visits; a mixture also the router's input in
+/// float32, logits and affinities, and for each slot 36 bytes of ids, weights and places. Besides, backward: hidden
+/// activations, the gradients of gate and up and, for each slot, a row of gradients; and the gradients of some rows.
+BlockBytes block_bytes(const ModelConfig& c, const TrainConfig& t, bool mixture) {
   const auto size = static_cast<double>(bytes_of(t.precision));
-  const int64_t attention = 3 * c.hidden_size + 2 * kv_width(c) + c.num_attention_heads * t.sequence_length;
-  const int64_t ffn_input = 2 * c.hidden_size;
-  if (!mixture) return size * static_cast<double>(attention + ffn_input + 3 * c.intermediate_size);
-  const int64_t widths = c.num_experts_per_tok * c.moe_intermediate_size + c.shared_intermediate_size();
-  const int64_t rows = 2 * c.num_experts_per_tok * c.hidden_size;
-  return size * static_cast<double>(attention + ffn_input + 3 * widths + rows) +
-         4.0 * 2.0 * static_cast<double>(c.n_routed_experts);
+  const int64_t hidden = c.hidden_size, slots = mixture ? c.num_experts_per_tok : 0;
+  const int64_t routed = slots * c.moe_intermediate_size;
+  const int64_t always = mixture ? c.shared_intermediate_size() : c.intermediate_size;
+  const int64_t attention = hidden + hidden + 2 * kv_width(c) + hidden;
+  BlockBytes bytes;
+  bytes.kept = size * static_cast<double>(attention + 2 * hidden + 2 * (routed + always)) +
+               4.0 * static_cast<double>(c.num_attention_heads);
+  if (mixture) bytes.kept += 4.0 * static_cast<double>(hidden + 2 * c.n_routed_experts + 9 * slots);
+  bytes.passing = size * static_cast<double>(3 * std::max(routed, always) + (slots + 3) * hidden);
+  return bytes;
 }
 
 }  // namespace
@@ -134,20 +145,26 @@ TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train
   const int64_t parameters = count_parameters(config).total();
   const auto tokens = static_cast<double>(train.micro_batch * train.sequence_length);
   const auto size = static_cast<double>(bytes_of(train.precision));
-  const auto layers = static_cast<double>(config.num_hidden_layers), mixture = static_cast<double>(config.moe_layers());
-  const double mixture_block = mixture > 0 ? block_bytes(config, train, true) : 0;
-  const double dense_block = mixture < layers ? block_bytes(config, train, false) : 0;
+  const auto layers = static_cast<double>(config.num_hidden_layers), mixtures = static_cast<double>(config.moe_layers());
+  const BlockBytes mixture = mixtures > 0 ? block_bytes(config, train, true) : BlockBytes{};
+  const BlockBytes dense = mixtures < layers ? block_bytes(config, train, false) : BlockBytes{};
   // recomputation keeps every block's input and, while it goes backward, the insides of one block
-  const double insides = train.recompute ? std::max(mixture_block, dense_block)
-                                         : mixture * mixture_block + (layers - mixture) * dense_block;
+  const double insides = train.recompute ? std::max(mixture.kept, dense.kept)
+                                         : mixtures * mixture.kept + (layers - mixtures) * dense.kept;
   const double inputs = (layers + 1) * static_cast<double>(config.hidden_size) * size;
+  const double passing = std::max(mixture.passing, dense.passing);
   TrainingBytes out;
   out.master_weights = 4 * parameters;
   out.gradients = 4 * parameters;
   out.moments = 8 * parameters;
-  out.compute_weights = train.precision == Precision::kBf16 ? 2 * parameters : 0;
-  out.activations = whole_bytes(tokens * (inputs + insides));
-  out.logits = whole_bytes(tokens * static_cast<double>(config.vocab_size) * (size + 4 + 4));
+  // both layouts of every matrix but the embedding, in the type multiplied in; routers are multiplied in float32
+  const ParameterCount count = count_parameters(config);
+  const int64_t packed = count.total() - count.embedding - count.norms - count.router;
+  out.compute_weights = 2 * bytes_of(train.precision) * packed + 2 * 4 * count.router;
+  out.activations = whole_bytes(tokens * (inputs + insides + passing));
+  const double chunk = std::min(tokens, static_cast<double>(kHeadRows));
+  out.logits = whole_bytes(chunk * static_cast<double>(config.vocab_size) * size) +
+               4 * count.head;  // the head's gradient until it is added
   return out;
 }
 

@@ -56,9 +56,9 @@ struct TrainingBytes {
   int64_t master_weights = 0;   ///< float32
   int64_t gradients = 0;        ///< float32
   int64_t moments = 0;          ///< two, float32
-  int64_t compute_weights = 0;  ///< the copy in bf16; none where precision is f32
-  int64_t activations = 0;      ///< kept by one micro-batch for its backward pass
-  int64_t logits = 0;           ///< the head's output, its float32 copy and its gradient
+  int64_t compute_weights = 0;  ///< packed for the products, forward and backward
+  int64_t activations = 0;      ///< kept by one micro-batch for its backward pass, and passing while it goes
+  int64_t logits = 0;           ///< of the rows whose logits are alive together, and the head's gradient
   int64_t total() const { return master_weights + gradients + moments + compute_weights + activations + logits; }
 };
 TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train);
