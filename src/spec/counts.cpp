@@ -145,12 +145,13 @@ TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train
   const int64_t parameters = count_parameters(config).total();
   const auto tokens = static_cast<double>(train.micro_batch * train.sequence_length);
   const auto size = static_cast<double>(bytes_of(train.precision));
-  const auto layers = static_cast<double>(config.num_hidden_layers), mixtures = static_cast<double>(config.moe_layers());
+  const auto layers = static_cast<double>(config.num_hidden_layers),
+             mixtures = static_cast<double>(config.moe_layers());
   const BlockBytes mixture = mixtures > 0 ? block_bytes(config, train, true) : BlockBytes{};
   const BlockBytes dense = mixtures < layers ? block_bytes(config, train, false) : BlockBytes{};
   // recomputation keeps every block's input and, while it goes backward, the insides of one block
-  const double insides = train.recompute ? std::max(mixture.kept, dense.kept)
-                                         : mixtures * mixture.kept + (layers - mixtures) * dense.kept;
+  const double insides =
+      train.recompute ? std::max(mixture.kept, dense.kept) : mixtures * mixture.kept + (layers - mixtures) * dense.kept;
   const double inputs = (layers + 1) * static_cast<double>(config.hidden_size) * size;
   const double passing = std::max(mixture.passing, dense.passing);
   TrainingBytes out;

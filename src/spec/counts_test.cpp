@@ -317,7 +317,8 @@ TEST(Counts, TrainingBytesFollowTheirSettings) {
 
 TEST(Counts, BytesBeyond64BitsAreRefused) {
   RunConfig c = resolve("tiny", {"model.max_position_embeddings=16777216", "train.sequence_length=16777216",
-                                 "train.micro_batch=16777216", "train.global_batch=16777216", "train.steps=1"})
+                                 "train.micro_batch=16777216", "train.global_batch=16777216", "train.steps=1",
+                                 "model.num_hidden_layers=1000"})
                     .config;
   try {
     training_bytes(c.model, c.train);
