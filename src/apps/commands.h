@@ -13,6 +13,8 @@ void add_report(CLI::App& program);
 void add_plan(CLI::App& program);
 void add_data(CLI::App& program);
 void add_init(CLI::App& program);
+void add_quantize(CLI::App& program);
+void add_export(CLI::App& program);
 void add_tokenizer(CLI::App& program);
 void add_train_command(CLI::App& program);
 void add_version(CLI::App& program);
@@ -28,6 +30,8 @@ inline const std::vector<AddCommand> kCommands = {
     add_plan,
     add_data,
     add_init,
+    add_quantize,
+    add_export,
     add_tokenizer,
     add_train_command,
     add_version,

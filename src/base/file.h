@@ -36,6 +36,10 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+/// Lets the system take back the memory of mapped bytes that have been read; they are read again when touched. For
+/// walking a file larger than memory.
+void let_go(std::span<const std::byte> mapped);
+
 /// The calls that change a disk. The base class is the real thing; every failure is an Error(kIo) naming the path.
 class FileSystem {
  public:

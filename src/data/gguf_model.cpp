@@ -21,7 +21,7 @@ void plan_ffn(std::vector<GgufTensorPlan>& all, const std::string& prefix, const
   for (const char* part : {"gate", "up", "down"}) {
     const bool down = std::string_view(part) == "down";
     all.push_back({prefix + "ffn_" + part + suffix + ".weight", down ? narrow : wide, TensorRole::kFfn,
-                   sources(std::string(part) + "_proj"), 0});
+                   sources(std::string(part) + "_proj")});
   }
 }
 
@@ -29,16 +29,15 @@ void plan_mixture(std::vector<GgufTensorPlan>& all, const ModelConfig& c, int64_
   const std::string gate = spec::layer_prefix(layer) + "mlp.gate.";
   const int64_t D = c.hidden_size, E = c.n_routed_experts, F = c.moe_intermediate_size;
   if (c.has_router_weight()) {
-    all.push_back({prefix + "ffn_gate_inp.weight", {E, D}, TensorRole::kRouter, {gate + "weight"}, 0});
+    all.push_back({prefix + "ffn_gate_inp.weight", {E, D}, TensorRole::kRouter, {gate + "weight"}});
   } else {
     all.push_back({prefix + "ffn_hash_table",
                    {c.vocab_size, c.num_experts_per_tok},
                    TensorRole::kHashTable,
-                   {gate + "hash_table"},
-                   0});
+                   {gate + "hash_table"}});
   }
   if (c.has_router_bias()) {
-    all.push_back({prefix + "exp_probs_b.bias", {E}, TensorRole::kRouterBias, {gate + "e_score_correction_bias"}, 0});
+    all.push_back({prefix + "exp_probs_b.bias", {E}, TensorRole::kRouterBias, {gate + "e_score_correction_bias"}});
   }
   plan_ffn(all, prefix, "_exps", {E, F, D}, {E, D, F}, [&](const std::string& part) {
     std::vector<std::string> experts;
@@ -113,10 +112,14 @@ void judge_hash_table(std::span<const std::byte> bytes, const ModelConfig& confi
 std::vector<GgufTensorPlan> gguf_tensors(const ModelConfig& config) {
   std::vector<GgufTensorPlan> all;
   const int64_t V = config.vocab_size, D = config.hidden_size;
-  all.push_back({std::string(kEmbedding), {V, D}, TensorRole::kEmbedding, {"model.embed_tokens.weight"}, 0});
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) plan_layer(all, config, layer);
-  all.push_back({"output_norm.weight", {D}, TensorRole::kNorm, {"model.norm.weight"}, 0});
-  all.push_back({std::string(kHead), {V, D}, TensorRole::kHead, {"lm_head.weight"}, 0});
+  all.push_back({std::string(kEmbedding), {V, D}, TensorRole::kEmbedding, {"model.embed_tokens.weight"}});
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const size_t first = all.size();
+    plan_layer(all, config, layer);
+    for (size_t i = first; i < all.size(); ++i) all[i].layer = layer;
+  }
+  all.push_back({"output_norm.weight", {D}, TensorRole::kNorm, {"model.norm.weight"}});
+  all.push_back({std::string(kHead), {V, D}, TensorRole::kHead, {"lm_head.weight"}});
   return all;
 }
 

@@ -37,6 +37,7 @@ struct GgufTensorPlan {
   spec::TensorRole role;
   std::vector<std::string> sources;  ///< names of spec/tensors.h: the experts in order, else one
   int64_t interleaved_heads = 0;     ///< heads whose rows are reordered as said above; 0 for most
+  int64_t layer = -1;                ///< or -1
 };
 /// All of them, in the order of the file.
 std::vector<GgufTensorPlan> gguf_tensors(const spec::ModelConfig& config);

@@ -1,0 +1,110 @@
+#include "quantize/rows.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "kernels/blocks.h"
+
+namespace dsmoe::quantize {
+namespace {
+
+using data::Dtype;
+using data::GgufType;
+
+// Of a float type: what safetensors calls it.
+Dtype dtype_of(GgufType type) {
+  return type == GgufType::kF32 ? Dtype::kF32 : type == GgufType::kF16 ? Dtype::kF16 : Dtype::kBf16;
+}
+
+bool is_float(GgufType type) { return type == GgufType::kF32 || type == GgufType::kF16 || type == GgufType::kBf16; }
+
+kernels::BlockType block_type(GgufType type) {
+  switch (type) {
+    case GgufType::kQ8_0:
+      return kernels::BlockType::kQ8_0;
+    case GgufType::kQ4_0:
+      return kernels::BlockType::kQ4_0;
+    case GgufType::kQ4_1:
+      return kernels::BlockType::kQ4_1;
+    case GgufType::kQ5_0:
+      return kernels::BlockType::kQ5_0;
+    case GgufType::kQ5_1:
+      return kernels::BlockType::kQ5_1;
+    case GgufType::kQ4K:
+      return kernels::BlockType::kQ4K;
+    case GgufType::kQ5K:
+      return kernels::BlockType::kQ5K;
+    case GgufType::kQ6K:
+      return kernels::BlockType::kQ6K;
+    default:
+      break;
+  }
+  DSMOE_CHECK(false, "a block type");
+  return kernels::BlockType::kQ8_0;
+}
+
+void judge(const Row& row, std::span<const float> values) {
+  // a sum that is finite has no NaN and no infinity in it; the walk is for the error's text
+  const float largest = row.type == GgufType::kF16 ? 65504.0f : INFINITY;
+  bool good = true;
+  for (const float value : values) good &= std::abs(value) <= largest && std::abs(value) < INFINITY;
+  if (good) return;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::isfinite(values[i]) && std::abs(values[i]) <= largest) continue;
+    const bool finite = std::isfinite(values[i]);
+    base::fail_invalid("quantize", finite ? "F16 holds values to 65504" : "weights must be finite",
+                       std::string(row.tensor) + " has " + std::to_string(values[i]) + " in row " +
+                           std::to_string(row.index) + ", column " + std::to_string(i),
+                       finite ? "bf16 holds them" : "");
+  }
+}
+
+ErrorSums sums_of(std::span<const float> before, std::span<const float> after) {
+  ErrorSums sums;
+  sums.values = static_cast<double>(before.size());
+  for (size_t i = 0; i < before.size(); ++i) {
+    const double error = double{after[i]} - before[i];
+    sums.squares += double{before[i]} * before[i];
+    sums.error_squares += error * error;
+    sums.largest_error = std::max(sums.largest_error, std::abs(error));
+  }
+  return sums;
+}
+
+}  // namespace
+
+double ErrorSums::rms() const { return values > 0 ? std::sqrt(error_squares / values) : 0; }
+double ErrorSums::relative() const { return squares > 0 ? std::sqrt(error_squares / squares) : 0; }
+
+ErrorSums& ErrorSums::operator+=(const ErrorSums& other) {
+  values += other.values;
+  squares += other.squares;
+  error_squares += other.error_squares;
+  largest_error = std::max(largest_error, other.largest_error);
+  return *this;
+}
+
+size_t row_bytes(GgufType type, int64_t n) {
+  const data::GgufTypeInfo& info = data::gguf_type_info(type);
+  return static_cast<size_t>(n / info.block_values * info.block_bytes);
+}
+
+ErrorSums convert_row(const Row& row, std::vector<float>& work) {
+  const size_t n = row.stored.size() / (data::bits_of(row.dtype) / 8);
+  work.resize(std::max(work.size(), 2 * n));
+  const std::span<float> values = std::span(work).first(n), back = std::span(work).subspan(n, n);
+  data::to_f32(row.dtype, row.stored, values);
+  judge(row, values);
+  if (is_float(row.type)) {
+    data::from_f32(values, dtype_of(row.type), row.out);
+    data::to_f32(dtype_of(row.type), row.out, back);
+  } else {
+    const auto count = static_cast<int64_t>(n);
+    kernels::quantise_ref(block_type(row.type), values.data(), count, row.out.data());
+    kernels::dequantise_ref(block_type(row.type), row.out.data(), count, back.data());
+  }
+  return sums_of(values, back);
+}
+
+}  // namespace dsmoe::quantize
