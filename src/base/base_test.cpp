@@ -195,6 +195,32 @@ TEST(Parallel, EveryItemOnceAndErrorsComeBack) {
   }
 }
 
+// Loops of all sizes close upon each other, sometimes with a rest in which workers fall asleep, sometimes with an
+// error: a latecomer to one loop must never take part of the next one for its own.
+TEST(Parallel, ManyShortLoopsAreEachWhole) {
+  for (const int threads : {2, 3, 5}) {
+    ThreadPool pool(threads);
+    Rng rng(static_cast<uint64_t>(threads));
+    std::vector<std::atomic<int>> seen(64);
+    for (int round = 0; round < 4000; ++round) {
+      const auto count = static_cast<int64_t>(1 + rng.below(64)), grain = static_cast<int64_t>(1 + rng.below(5));
+      const auto bad = static_cast<int64_t>(rng.below(1000));
+      for (auto& times : seen) times = 0;
+      const auto body = [&](int64_t begin, int64_t end) {
+        if (begin <= bad && bad < end) fail_invalid("x", "y");
+        for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
+      };
+      if (bad < count) {
+        EXPECT_THROW(pool.run(count, grain, body), Error);
+      } else {
+        pool.run(count, grain, body);
+        for (int64_t i = 0; i < 64; ++i) ASSERT_EQ(seen[static_cast<size_t>(i)], i < count ? 1 : 0) << round;
+      }
+      if (rng.below(200) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+}
+
 TEST(File, WritesAreWholeOrAbsent) {
   const fs::path folder = fs::temp_directory_path() / ("dsmoe_base_test_" + std::to_string(::getpid()));
   fs::create_directories(folder);

@@ -5,17 +5,31 @@
 // dsmoe-train hands in LibTorch's own pool (two pools side by side fight for the cores).
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace dsmoe::base {
 
-using Body = std::function<void(int64_t begin, int64_t end)>;
+/// What is run on a chunk: any callable, borrowed for the length of the call. Unlike std::function it never allocates.
+class Body {
+ public:
+  template <class F, class = std::enable_if_t<!std::is_same_v<F, Body>>>
+  Body(const F& f)  // NOLINT: a lambda is a body
+      : object_(&f),
+        call_([](const void* object, int64_t begin, int64_t end) { (*static_cast<const F*>(object))(begin, end); }) {}
+  void operator()(int64_t begin, int64_t end) const { call_(object_, begin, end); }
+
+ private:
+  const void* object_;
+  void (*call_)(const void*, int64_t, int64_t);
+};
 /// (count, grain, body): chunks of `grain` items (the last one shorter), each handed to body once.
 using ParallelFor = std::function<void(int64_t count, int64_t grain, const Body& body)>;
 
@@ -24,6 +38,11 @@ void serial_for(int64_t count, int64_t grain, const Body& body);
 
 /// Workers that take chunks from one counter. The calling thread works too. An exception in a chunk is rethrown to the
 /// caller once the others have stopped. Not reentrant: a body must not start another loop on the same pool.
+///
+/// A pass of a model is hundreds of short loops, and waking a thread costs as much as a short loop. So a worker that
+/// finds nothing to do looks again for some microseconds before it sleeps, and so does a caller whose last chunk
+/// another thread has. On a machine with other work that wastes no more than those microseconds a loop; where the pool
+/// has more threads than the machine, nobody spins.
 class ThreadPool {
  public:
   /// threads >= 1, the caller included; 0 means as many as the machine has.
@@ -41,15 +60,25 @@ class ThreadPool {
 
  private:
   void work();
-  bool take_chunk();
+  void take_chunks(uint64_t loop);
+  bool claim(uint64_t loop, int64_t& chunk);
+  void finish(int64_t chunks);
+  void abandon(uint64_t loop);
+  uint64_t next_loop(uint64_t seen);
 
+  // Which loop (upper half) and its next chunk (lower half). A chunk is claimed by counting it up while the loop is
+  // still the one that the thread knows; the loop's own data was written before and is not written again until all of
+  // its chunks are done, so a claimed chunk's data is right.
+  std::atomic<uint64_t> ticket_{0};
+  std::atomic<const Body*> body_{nullptr};
+  std::atomic<int64_t> count_{0}, grain_{1}, chunks_{0};
+  std::atomic<int64_t> unfinished_{0};  // chunks
+
+  int spins_ = 0;
   std::mutex mutex_;
   std::condition_variable start_, done_;
-  const Body* body_ = nullptr;
-  int64_t count_ = 0, grain_ = 1, next_ = 0;
-  int busy_ = 0;
-  uint64_t generation_ = 0;
-  bool stopping_ = false;
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> caller_sleeps_{false}, stopping_{false};
   std::exception_ptr error_;
   std::vector<std::thread> workers_;
 };
