@@ -110,11 +110,92 @@ void scaled(const float* x, float factor, int64_t n, void* out) {
 }
 
 template <class T>
+void scaled_from(const void* x, float factor, int64_t n, float* out) {
+  const Vec f = Vec::all(factor);
+  const T* source = static_cast<const T*>(x);
+  each_vec_whole_first(n, [&](auto load, auto store) { store(load(source) * f, out); });
+}
+
+template <class T>
 float dot(const void* a, const void* b, int64_t n) {
   const T *left = static_cast<const T*>(a), *right = static_cast<const T*>(b);
   Vec total = Vec::zero();
   each_vec_whole_first(n, [&](auto load, auto) { total = fma(load(left), load(right), total); });
   return sum(total);
+}
+
+template <class T>
+inline float top_of(const T* x, int64_t n) {
+  if (n < kLanes) {  // the missing lanes repeat the first number
+    float few[kLanes];
+    Vec::load(x, n).store(few);
+    for (int64_t i = n; i < kLanes; ++i) few[i] = few[0];
+    return largest(Vec::load(few));
+  }
+  Vec top = Vec::load(x + n - kLanes);  // the last sixteen, some of them twice
+  for (int64_t i = 0; i + kLanes <= n; i += kLanes) top = max(top, Vec::load(x + i));
+  return largest(top);
+}
+
+template <class T>
+void exponential_sum(const void* data, int64_t n, float* top, float* total) {
+  const T* x = static_cast<const T*>(data);
+  *top = top_of(x, n);
+  const Vec below = Vec::all(*top);
+  Vec sums = Vec::zero();
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) sums = sums + exponential(Vec::load(x + i) - below);
+  if (i < n) {
+    float rest[kLanes];
+    exponential(Vec::load(x + i, n - i) - below).store(rest);
+    sums = sums + Vec::load(rest, n - i);
+  }
+  *total = sum(sums);
+}
+
+template <class T>
+void softmax_grad_row(void* data, int64_t n, float log_sum, float scale) {
+  T* x = static_cast<T*>(data);
+  const Vec below = Vec::all(log_sum), factor = Vec::all(scale);
+  each_vec_whole_first(n, [&](auto load, auto store) { store(exponential(load(x) - below) * factor, x); });
+}
+
+template <class T>
+float norm_row(const void* data, const void* weight_data, int64_t n, double eps, void* out_data) {
+  const T *x = static_cast<const T*>(data), *weight = static_cast<const T*>(weight_data);
+  T* out = static_cast<T*>(out_data);
+  Vec squares = Vec::zero();
+  each_vec_whole_first(n, [&](auto load, auto) {
+    const Vec v = load(x);
+    squares = fma(v, v, squares);
+  });
+  const double mean = static_cast<double>(sum(squares)) / static_cast<double>(n);
+  const auto inverse = static_cast<float>(1.0 / __builtin_sqrt(mean + eps));
+  const Vec r = Vec::all(inverse);
+  each_vec_whole_first(n, [&](auto load, auto store) {
+    store(load(x) * r, out);  // through memory, where it is rounded before the weight comes
+    store(load(out) * load(weight), out);
+  });
+  return inverse;
+}
+
+template <class T>
+void norm_grad_row(const NormGradRow& row) {
+  const T *x = static_cast<const T*>(row.x), *grad = static_cast<const T*>(row.grad_y);
+  const T *weight = static_cast<const T*>(row.weight), *add = static_cast<const T*>(row.add);
+  T* out = static_cast<T*>(row.grad_x);
+  const Vec r = Vec::all(row.inverse);
+  Vec products = Vec::zero();
+  each_vec_whole_first(row.n, [&](auto load, auto store) {
+    const Vec g = load(grad), normed = load(x) * r;
+    products = fma(g * load(weight), normed, products);
+    store(fma(g, normed, load(row.grad_weight)), row.grad_weight);
+  });
+  const Vec mean = Vec::all(sum(products) / static_cast<float>(row.n));
+  each_vec_whole_first(row.n, [&](auto load, auto store) {
+    const Vec inner = load(grad) * load(weight) - load(x) * r * mean;
+    store(add ? fma(inner, r, load(add)) : inner * r, out);
+  });
 }
 
 constexpr TrainTable kTrain = {
@@ -123,7 +204,12 @@ constexpr TrainTable kTrain = {
     {rotate<float>, rotate<uint16_t>},
     {rotate_sums<float>, rotate_sums<uint16_t>},
     {scaled<float>, scaled<uint16_t>},
+    {scaled_from<float>, scaled_from<uint16_t>},
     {dot<float>, dot<uint16_t>},
+    {exponential_sum<float>, exponential_sum<uint16_t>},
+    {softmax_grad_row<float>, softmax_grad_row<uint16_t>},
+    {norm_row<float>, norm_row<uint16_t>},
+    {norm_grad_row<float>, norm_grad_row<uint16_t>},
 };
 
 }  // namespace

@@ -1,17 +1,13 @@
 // Attention of the training step against its definition, on every instruction set, over odd shapes; its order of sums.
 #include "kernels/train_attention.h"
 
-#include <cstring>
-
-#include "kernels/product.h"
 #include "kernels/rows.h"
-#include "kernels/testing.h"
+#include "kernels/train_testing.h"
 
 namespace dsmoe::kernels {
 namespace {
 
-using testing::kRound;
-using testing::normal_values;
+using namespace testing;  // NOLINT
 
 struct Shape {
   int64_t batch, positions, heads, kv_heads, head_size;
@@ -24,33 +20,6 @@ struct Shape {
 constexpr Shape kShapes[] = {{1, 1, 1, 1, 2},   {2, 5, 4, 2, 6},   {1, 63, 2, 1, 16},  {3, 64, 3, 3, 32},
                              {1, 65, 6, 2, 10}, {9, 70, 1, 1, 16}, {1, 200, 4, 2, 64}, {2, 130, 5, 5, 128}};
 
-/// Bytes of `values` in a type.
-std::vector<uint8_t> numbers(Number type, const std::vector<float>& values) {
-  std::vector<uint8_t> bytes(values.size() * static_cast<size_t>(number_bytes(type)));
-  for (size_t i = 0; i < values.size(); ++i) {
-    const uint16_t narrow = to_bf16(values[i]);
-    if (type == Number::kF32) {
-      std::memcpy(&bytes[4 * i], &values[i], 4);
-    } else {
-      std::memcpy(&bytes[2 * i], &narrow, 2);
-    }
-  }
-  return bytes;
-}
-std::vector<float> floats(Number type, const std::vector<uint8_t>& bytes) {
-  std::vector<float> values(bytes.size() / static_cast<size_t>(number_bytes(type)));
-  for (size_t i = 0; i < values.size(); ++i) {
-    uint16_t narrow = 0;
-    if (type == Number::kF32) {
-      std::memcpy(&values[i], &bytes[4 * i], 4);
-    } else {
-      std::memcpy(&narrow, &bytes[2 * i], 2);
-      values[i] = from_bf16(narrow);
-    }
-  }
-  return values;
-}
-
 /// One layer's attention with all it reads and writes; outputs begin as rubbish.
 struct Trial {
   Trial(Number t, const Shape& s) : type(t), table(s.head_size, 10000, s.positions) {
@@ -62,8 +31,8 @@ struct Trial {
     const int64_t tokens = s.batch * s.positions;
     qkv = numbers(t, normal_values(rng, tokens * a.width()));
     grad_out = numbers(t, normal_values(rng, tokens * s.heads * s.head_size));
-    out = numbers(t, std::vector<float>(static_cast<size_t>(tokens * s.heads * s.head_size), 77));
-    grad_qkv = numbers(t, std::vector<float>(static_cast<size_t>(tokens * a.width()), 77));
+    out = rubbish(t, tokens * s.heads * s.head_size);
+    grad_qkv = rubbish(t, tokens * a.width());
     log_sum.assign(static_cast<size_t>(tokens * s.heads), 77);
     a.qkv = qkv.data(), a.out = out.data(), a.log_sum = log_sum.data();
   }
@@ -84,21 +53,7 @@ struct Trial {
   std::vector<float> log_sum;
 };
 
-double norm(const std::vector<float>& x) {
-  double squares = 0;
-  for (const float value : x) squares += double{value} * value;
-  return std::sqrt(squares);
-}
-
-/// |got - want| <= bound |want| as vectors.
-void expect_near(const std::vector<float>& got, const std::vector<float>& want, double bound, const std::string& what) {
-  ASSERT_EQ(got.size(), want.size());
-  std::vector<float> difference(got.size());
-  for (size_t i = 0; i < got.size(); ++i) difference[i] = got[i] - want[i];
-  EXPECT_LE(norm(difference), bound * norm(want)) << what;
-}
-
-class TrainAttentionTest : public testing::EveryIsa {};
+class TrainAttentionTest : public EveryIsa {};
 DSMOE_ON_EVERY_ISA(TrainAttentionTest);
 
 // With inputs of deviation 1, scores have deviation 1 and stay below 6 in size; |q| |k| / sqrt(A) is below 2 sqrt(A).
@@ -107,8 +62,8 @@ DSMOE_ON_EVERY_ISA(TrainAttentionTest);
 // exponential has 6 roundings more; every product after it adds its own dot bound over S or A. What a difference
 // dP - delta loses is relative to |dP|, which is sqrt(A) large as |dS| / P is.
 double float_bound(const Shape& s) {
-  const double score = (testing::dot_bound(s.head_size) + 4 * kRound) * 2 * std::sqrt(static_cast<double>(s.head_size));
-  return 4 * (score + 8 * kRound + testing::dot_bound(s.positions));
+  const double score = (dot_bound(s.head_size) + 4 * kRound) * 2 * std::sqrt(static_cast<double>(s.head_size));
+  return 4 * (score + 8 * kRound + dot_bound(s.positions));
 }
 // bf16 rounds q, k, P, dS and results to 2^-9, each of them independently; a score of size 1 then errs by about 2^-9
 // and makes P err likewise. Against random gradients all this adds up as squares do: below 4 * 2^-9 of the norm. Rows
@@ -122,7 +77,7 @@ TEST_P(TrainAttentionTest, MatchesItsDefinition) {
       fast.run(base::serial_for);
       exact.run_ref();
       const double bound = type == Number::kF32 ? float_bound(shape) : kBf16Bound;
-      const std::string what = shape.text() + (type == Number::kF32 ? " f32" : " bf16");
+      const std::string what = shape.text() + type_label(type);
       expect_near(floats(type, fast.out), floats(type, exact.out), bound, "out of " + what);
       expect_near(fast.log_sum, exact.log_sum, bound, "log_sum of " + what);
       // With one key to see, dS is zero and dQ, dK are what rounding leaves of it.

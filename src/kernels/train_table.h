@@ -38,6 +38,18 @@ struct Rotation {
   float scale = 1, direction = 1;
 };
 
+/// One row of an RMSNorm's way back (train_norm.h).
+struct NormGradRow {
+  const void* x = nullptr;
+  const void* grad_y = nullptr;
+  const void* weight = nullptr;
+  const void* add = nullptr;  ///< null: none
+  int64_t n = 0;
+  float inverse = 0;
+  void* grad_x = nullptr;
+  float* grad_weight = nullptr;  ///< added to
+};
+
 /// Functions by the type of activations: index is a Number, 0 float32 and 1 bf16.
 struct TrainTable {
   void (*softmax_tile[2])(const SoftmaxTile& tile);
@@ -45,7 +57,15 @@ struct TrainTable {
   void (*rotate[2])(const Rotation& rotation, const void* x, void* out);
   void (*rotate_sums[2])(const Rotation& rotation, const float* x, void* out);  ///< from float32 to the type
   void (*scaled[2])(const float* x, float factor, int64_t n, void* out);        ///< out = factor * x, rounded once
+  void (*scaled_from[2])(const void* x, float factor, int64_t n, float* out);   ///< the other way
   float (*dot[2])(const void* a, const void* b, int64_t n);
+  /// The largest of n >= 1 numbers, and the sum of e^(x - top).
+  void (*exponential_sum[2])(const void* x, int64_t n, float* top, float* total);
+  /// x = e^(x - log_sum) * scale, in place.
+  void (*softmax_grad_row[2])(void* x, int64_t n, float log_sum, float scale);
+  /// y = round(x r) * weight; returns r = (mean of x^2 + eps)^-1/2.
+  float (*norm_row[2])(const void* x, const void* weight, int64_t n, double eps, void* y);
+  void (*norm_grad_row[2])(const NormGradRow& row);
 };
 
 }  // namespace dsmoe::kernels
