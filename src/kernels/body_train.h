@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/body_elementwise.h"
+#include "kernels/body_train_tile.h"
 #include "kernels/train_table.h"
 
 namespace dsmoe::kernels {
@@ -62,25 +63,43 @@ void softmax_tile(const SoftmaxTile& t) {
     }
     T* p = static_cast<T*>(t.p) + row * t.stride;
     t.total[row] += exponentials_to(scores, t.top[row], seen, p);
-    store_zeros(p + seen, t.keys - seen);
+    store_zeros(p + seen, (t.keys + 1) / 2 * 2 - seen);
+  }
+}
+
+template <class T>
+inline void softmax_grad_key(const SoftmaxGradTile& t, int64_t key) {
+  const float *scores = t.scores + key * t.stride, *grad_p = t.grad_p + key * t.stride;
+  T *p_out = static_cast<T*>(t.p) + key * t.stride, *grad_out = static_cast<T*>(t.grad_scores) + key * t.stride;
+  each_vec_whole_first(t.queries, [&](auto load, auto store) {
+    const Vec p = exponential(load(scores) - load(t.log_sum));
+    store(p, p_out);
+    store(p * (load(grad_p) - load(t.delta)), grad_out);
+  });
+  store_zeros(p_out + t.queries, t.queries % 2);
+  store_zeros(grad_out + t.queries, t.queries % 2);
+  const int64_t blind = key - t.lead < t.queries ? key - t.lead : t.queries;  // queries before this key
+  if (blind > 0) {
+    store_zeros(p_out, blind);
+    store_zeros(grad_out, blind);
+  }
+}
+
+inline void pair_rows(const SoftmaxGradTile& t, int64_t key) {
+  static constexpr uint16_t kZeros[kLanes] = {};
+  const uint16_t* even = static_cast<const uint16_t*>(t.grad_scores) + key * t.stride;
+  uint16_t* out = static_cast<uint16_t*>(t.grad_pairs) + key * t.stride;
+  for (int64_t i = 0; i < t.queries; i += kLanes) {
+    interleave(even + i, key + 1 < t.keys ? even + t.stride + i : kZeros, kLanes, out + 2 * i);
   }
 }
 
 template <class T>
 void softmax_grad_tile(const SoftmaxGradTile& t) {
-  for (int64_t key = 0; key < t.keys; ++key) {
-    const float *scores = t.scores + key * t.stride, *grad_p = t.grad_p + key * t.stride;
-    T *p_out = static_cast<T*>(t.p) + key * t.stride, *grad_out = static_cast<T*>(t.grad_scores) + key * t.stride;
-    each_vec_whole_first(t.queries, [&](auto load, auto store) {
-      const Vec p = exponential(load(scores) - load(t.log_sum));
-      store(p, p_out);
-      store(p * (load(grad_p) - load(t.delta)), grad_out);
-    });
-    const int64_t blind = key - t.lead < t.queries ? key - t.lead : t.queries;  // queries before this key
-    if (blind > 0) {
-      store_zeros(p_out, blind);
-      store_zeros(grad_out, blind);
-    }
+  for (int64_t key = 0; key < t.keys; key += 2) {
+    softmax_grad_key<T>(t, key);
+    if (key + 1 < t.keys) softmax_grad_key<T>(t, key + 1);
+    if constexpr (sizeof(T) == 2) pair_rows(t, key);
   }
 }
 
@@ -198,7 +217,13 @@ void norm_grad_row(const NormGradRow& row) {
   });
 }
 
+void softmax_grad(const float* scores, float* grad, int64_t n) {
+  const Vec inner = Vec::all(dot<float>(scores, grad, n));
+  each_vec_whole_first(n, [&](auto load, auto store) { store(load(scores) * (load(grad) - inner), grad); });
+}
+
 constexpr TrainTable kTrain = {
+    {tile_product<float>, tile_product<uint16_t>},
     {softmax_tile<float>, softmax_tile<uint16_t>},
     {softmax_grad_tile<float>, softmax_grad_tile<uint16_t>},
     {rotate<float>, rotate<uint16_t>},
@@ -210,6 +235,7 @@ constexpr TrainTable kTrain = {
     {softmax_grad_row<float>, softmax_grad_row<uint16_t>},
     {norm_row<float>, norm_row<uint16_t>},
     {norm_grad_row<float>, norm_grad_row<uint16_t>},
+    softmax_grad,
 };
 
 }  // namespace

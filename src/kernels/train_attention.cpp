@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <vector>
@@ -29,28 +31,22 @@ std::byte* at(void* data, Number type, int64_t element) {
   return static_cast<std::byte*>(data) + element * number_bytes(type);
 }
 
-/// Memory of one thread, kept between calls and cut into pieces anew by each.
+/// Memory of one thread, kept between calls: the first piece asked for is the first piece of the call before, grown
+/// where it was smaller.
 class Scratch {
  public:
-  /// `floats` in all that numbers() and floats() may take.
-  explicit Scratch(int64_t floats) {
-    thread_local std::vector<float> memory;
-    if (static_cast<int64_t>(memory.size()) < floats + kLine) memory.resize(static_cast<size_t>(floats + kLine));
-    const auto address = reinterpret_cast<uintptr_t>(memory.data());
-    next_ = memory.data() + (64 - address % 64) % 64 / sizeof(float);
-    end_ = next_ + floats;
-  }
   float* floats(int64_t count) {
-    float* taken = next_;
-    next_ += blocks_of(count, kLine) * kLine;
-    DSMOE_CHECK(next_ <= end_, "scratch memory is as large as planned");
-    return taken;
+    thread_local std::deque<std::vector<float>> pieces;
+    if (pieces.size() == next_) pieces.emplace_back();
+    std::vector<float>& piece = pieces[next_++];
+    if (static_cast<int64_t>(piece.size()) < count + kLine) piece.assign(static_cast<size_t>(count + kLine), 0.0f);
+    return piece.data() + (64 - reinterpret_cast<uintptr_t>(piece.data()) % 64) % 64 / sizeof(float);
   }
   /// Room for `count` elements of either type.
   void* numbers(int64_t count) { return floats(count); }
 
  private:
-  float *next_, *end_;
+  size_t next_ = 0;
 };
 
 /// One key/value head of one sequence, or the part of it that one work item has.
@@ -58,8 +54,7 @@ struct Problem {
   const TrainAttention& a;
   int64_t sequence, kv_head, piece, pieces;
 
-  int64_t query_blocks() const { return blocks_of(a.positions, kBlock); }
-  int64_t key_blocks() const { return blocks_of(a.positions, kBlock); }
+  int64_t blocks() const { return blocks_of(a.positions, kBlock); }
   int64_t keys_in(int64_t block, int64_t end) const { return std::min(kBlock, end - block * kBlock); }
   /// Columns of qkv where the parts of this problem begin.
   int64_t query_column(int64_t head) const { return head * a.head_size; }
@@ -86,22 +81,41 @@ struct Problem {
   }
 };
 
-/// Elements of all blocks of keys packed with k running over a block's keys.
+/// Positions and columns of a head as buffers have them: whole blocks and whole panels.
+int64_t padded_positions(const TrainAttention& a) { return blocks_of(a.positions, kBlock) * kBlock; }
+int64_t padded_head(const TrainAttention& a) { return blocks_of(a.head_size, kPanel) * kPanel; }
+/// Numbers of one panel, and cells of a sum, over k numbers.
+int64_t panel_numbers(int64_t k) { return packed_numbers(k, kPanel); }
+int64_t cells_of(Number type, int64_t k) { return type == Number::kF32 ? k : (k + 1) / 2; }
+int64_t numbers_per_cell(Number type) { return type == Number::kF32 ? 1 : 2; }
+/// Numbers of all blocks of keys packed with k running over a block's keys.
 int64_t packed_by_block(const TrainAttention& a) {
-  return blocks_of(a.positions, kBlock) * packed_numbers(kBlock, a.head_size);
-}
-int64_t packed_across(const TrainAttention& a) {
-  return packed_numbers(a.head_size, blocks_of(a.positions, kBlock) * kBlock);
+  return blocks_of(a.positions, kBlock) * packed_numbers(kBlock, padded_head(a));
 }
 
 /// Rows of `source` as right operands, one a block of keys: k the keys, n the head.
 void pack_by_block(const Problem& p, const void* source, int64_t stride, void* packed) {
   const Number type = p.a.type;
-  for (int64_t block = 0; block < p.key_blocks(); ++block) {
+  for (int64_t block = 0; block < p.blocks(); ++block) {
     const RowsView rows{at(source, type, block * kBlock * stride), stride, nullptr};
     pack_right(type, rows, Along::kDepth, p.keys_in(block, p.a.positions), p.a.head_size, type,
-               at(packed, type, block * packed_numbers(kBlock, p.a.head_size)));
+               at(packed, type, block * packed_numbers(kBlock, padded_head(p.a))));
   }
+}
+
+/// Left rows that hold what is summed over side by side.
+TileProduct rows_product(Number type, const void* left, int64_t stride, int64_t rows, int64_t k) {
+  TileProduct product;
+  product.left = left, product.row_step = stride, product.cell_step = numbers_per_cell(type);
+  product.rows = rows, product.cells = cells_of(type, k);
+  return product;
+}
+
+/// Multiplies by n columns that were packed over k.
+void multiply(Number type, TileProduct product, const void* right, int64_t k, int64_t n, float* out, int64_t stride) {
+  product.right = right, product.panels = blocks_of(n, kPanel), product.panel_stride = panel_numbers(k);
+  product.out = out, product.out_stride = stride;
+  kernels().train.tile_product[static_cast<size_t>(type)](product);
 }
 
 /// How many items a problem is cut into, by blocks of queries.
@@ -126,15 +140,13 @@ void run_problems(const base::ParallelFor& parallel_for, const TrainAttention& a
 
 struct ForwardBuffers {
   explicit ForwardBuffers(const TrainAttention& a)
-      : scratch(a.positions * a.head_size + packed_across(a) + packed_by_block(a) +
-                kBlock * (2 * a.head_size + 2 * kBlock + 2) + 16 * kLine),
-        turned(scratch.numbers(a.positions * a.head_size)),
-        keys(scratch.numbers(packed_across(a))),
+      : turned(scratch.numbers(a.positions * a.head_size)),
+        keys(scratch.numbers(packed_numbers(a.head_size, padded_positions(a)))),
         values(scratch.numbers(packed_by_block(a))),
         queries(scratch.numbers(kBlock * a.head_size)),
         p(scratch.numbers(kBlock * kBlock)),
         scores(scratch.floats(kBlock * kBlock)),
-        out(scratch.floats(kBlock * a.head_size)),
+        out(scratch.floats(kBlock * padded_head(a))),
         top(scratch.floats(kBlock)),
         total(scratch.floats(kBlock)) {}
   Scratch scratch;
@@ -145,41 +157,34 @@ struct ForwardBuffers {
 /// One block of queries against one block of keys: a score product, the softmax over it, a value product.
 void forward_block(const Problem& problem, int64_t first, int64_t rows, int64_t block, const ForwardBuffers& b) {
   const TrainAttention& a = problem.a;
-  const TrainTable& table = kernels().train;
-  const auto type = static_cast<size_t>(a.type);
-  const int64_t keys = problem.keys_in(block, first + rows);
-  PanelProduct product;
-  product.m = rows, product.n = keys, product.k = a.head_size;
-  product.left = {b.queries, a.head_size, nullptr};
-  product.right = at(b.keys, a.type, packed_numbers(a.head_size, kBlock) * block);
-  product.out = b.scores, product.out_stride = kBlock;
-  panel_product(a.type, product);
+  const int64_t keys = problem.keys_in(block, first + rows), width = padded_head(a);
+  const void* block_keys = at(b.keys, a.type, packed_numbers(a.head_size, kBlock) * block);
+  multiply(a.type, rows_product(a.type, b.queries, a.head_size, rows, a.head_size), block_keys, a.head_size, keys,
+           b.scores, kBlock);
 
   SoftmaxTile tile;
   tile.scores = b.scores, tile.rows = rows, tile.keys = keys, tile.stride = kBlock;
   tile.lead = first - block * kBlock;
-  tile.top = b.top, tile.total = b.total, tile.out = b.out, tile.width = a.head_size, tile.p = b.p;
-  table.softmax_tile[type](tile);
+  tile.top = b.top, tile.total = b.total, tile.out = b.out, tile.width = width, tile.p = b.p;
+  kernels().train.softmax_tile[static_cast<size_t>(a.type)](tile);
 
-  product.n = a.head_size, product.k = keys;
-  product.left = {b.p, kBlock, nullptr};
-  product.right = at(b.values, a.type, packed_numbers(kBlock, a.head_size) * block);
-  product.epilogue = Epilogue::kAdd;
-  product.out = b.out, product.out_stride = a.head_size;
-  panel_product(a.type, product);
+  TileProduct product = rows_product(a.type, b.p, kBlock, rows, keys);
+  product.add = true;
+  multiply(a.type, product, at(b.values, a.type, packed_numbers(kBlock, width) * block), keys, a.head_size, b.out,
+           width);
 }
 
 void forward_queries(const Problem& problem, int64_t head, int64_t first, const ForwardBuffers& b) {
   const TrainAttention& a = problem.a;
   const int64_t rows = std::min(kBlock, a.positions - first);
   problem.turn(first, rows, problem.query_column(head), problem.query_scale(), b.queries);
-  std::fill_n(b.out, rows * a.head_size, 0.0f);
+  std::fill_n(b.out, kBlock * padded_head(a), 0.0f);
   std::fill_n(b.total, rows, 0.0f);
   std::fill_n(b.top, rows, std::numeric_limits<float>::lowest());
   for (int64_t block = 0; block * kBlock < first + rows; ++block) forward_block(problem, first, rows, block, b);
   const auto scaled = kernels().train.scaled[static_cast<size_t>(a.type)];
   for (int64_t i = 0; i < rows; ++i) {
-    scaled(b.out + i * a.head_size, 1 / b.total[i], a.head_size,
+    scaled(b.out + i * padded_head(a), 1 / b.total[i], a.head_size,
            at(a.out, a.type, problem.out_element(first + i, head)));
     a.log_sum[(problem.sequence * a.heads + head) * a.positions + first + i] = b.top[i] + std::log(b.total[i]);
   }
@@ -192,7 +197,7 @@ void forward_problem(const Problem& problem) {
   pack_right(a.type, {b.turned, a.head_size, nullptr}, Along::kOutput, a.head_size, a.positions, a.type, b.keys);
   pack_by_block(problem, problem.qkv_at(0, problem.value_column()), a.width(), b.values);
   for (int64_t g = 0; g < a.group(); ++g) {
-    for (int64_t block = problem.piece; block < problem.query_blocks(); block += problem.pieces) {
+    for (int64_t block = problem.piece; block < problem.blocks(); block += problem.pieces) {
       forward_queries(problem, problem.kv_head * a.group() + g, block * kBlock, b);
     }
   }
@@ -202,32 +207,29 @@ void forward_problem(const Problem& problem) {
 
 struct BackwardBuffers {
   explicit BackwardBuffers(const TrainAttention& a)
-      : scratch(4 * a.positions * a.head_size + packed_by_block(a) + 2 * kBlock * a.head_size +
-                4 * packed_numbers(kBlock, blocks_of(a.head_size, kPanel) * kPanel) + 4 * kBlock * kBlock + 2 * kBlock +
-                16 * kLine),
-        keys(scratch.numbers(a.positions * a.head_size)),
+      : keys(scratch.numbers(padded_positions(a) * a.head_size)),
+        values(scratch.numbers(padded_positions(a) * a.head_size)),
         packed_keys(scratch.numbers(packed_by_block(a))),
-        grad_keys(scratch.floats(a.positions * a.head_size)),
-        grad_values(scratch.floats(a.positions * a.head_size)),
+        grad_keys(scratch.floats(padded_positions(a) * padded_head(a))),
+        grad_values(scratch.floats(padded_positions(a) * padded_head(a))),
         queries(scratch.numbers(kBlock * a.head_size)),
-        grad_queries(scratch.floats(kBlock * a.head_size)),
+        grad_queries(scratch.floats(kBlock * padded_head(a))),
         delta(scratch.floats(kBlock)),
         scores(scratch.floats(kBlock * kBlock)),
         grad_p(scratch.floats(kBlock * kBlock)),
         p(scratch.numbers(kBlock * kBlock)),
-        grad_scores(scratch.numbers(kBlock * kBlock)) {
-    const int64_t across = packed_numbers(a.head_size, kBlock), along = packed_numbers(kBlock, a.head_size);
-    queries_across = scratch.numbers(across);
-    grad_out_across = scratch.numbers(across);
-    queries_along = scratch.numbers(along);
-    grad_out_along = scratch.numbers(along);
-  }
+        grad_scores(scratch.numbers(kBlock * kBlock)),
+        grad_pairs(scratch.numbers(kBlock * kBlock)),
+        queries_across(scratch.numbers(packed_numbers(a.head_size, kBlock))),
+        grad_out_across(scratch.numbers(packed_numbers(a.head_size, kBlock))),
+        queries_along(scratch.numbers(packed_numbers(kBlock, padded_head(a)))),
+        grad_out_along(scratch.numbers(packed_numbers(kBlock, padded_head(a)))) {}
   Scratch scratch;
-  void *keys, *packed_keys;  ///< turned keys, as rows and as right operands by block
+  void *keys, *values, *packed_keys;  ///< turned keys and values as rows; keys as right operands by block
   float *grad_keys, *grad_values;
   void* queries;
   float *grad_queries, *delta, *scores, *grad_p;
-  void *p, *grad_scores;
+  void *p, *grad_scores, *grad_pairs;
   // A block's queries and gradients of outputs as right operands: columns of scores, and rows that are summed over.
   void *queries_across, *grad_out_across, *queries_along, *grad_out_along;
 };
@@ -236,41 +238,45 @@ struct BackwardBuffers {
 struct BackwardCall {
   const void* grad_out;
   void* grad_qkv;
-  float* partial;  ///< [items, 2, S, A]
+  float* partial;  ///< [items, 2, padded S, padded A]
 };
 
-/// Keys by queries, so that the rows of P and dS are left operands of dV and dK as they lie.
+/// The gradient of a block's queries: dS, keys by queries, is summed over its rows.
+void add_query_gradients(const Problem& problem, int64_t rows, int64_t block, int64_t keys, const BackwardBuffers& b) {
+  const TrainAttention& a = problem.a;
+  const bool pairs = a.type == Number::kBf16;
+  TileProduct product;
+  product.left = pairs ? b.grad_pairs : b.grad_scores;
+  product.row_step = numbers_per_cell(a.type), product.cell_step = numbers_per_cell(a.type) * kBlock;
+  product.rows = rows, product.cells = cells_of(a.type, keys), product.add = true;
+  const void* packed = at(b.packed_keys, a.type, packed_numbers(kBlock, padded_head(a)) * block);
+  multiply(a.type, product, packed, keys, a.head_size, b.grad_queries, padded_head(a));
+}
+
+/// Scores are keys by queries, so that the rows of P and dS are left operands of dV and dK as they lie.
 void backward_block(const Problem& problem, int64_t first, int64_t rows, int64_t block, int64_t head,
                     const BackwardBuffers& b) {
   const TrainAttention& a = problem.a;
-  const int64_t size = a.head_size, from = block * kBlock, keys = problem.keys_in(block, first + rows);
-  const auto multiply = [&](RowsView left, Along along, const void* right, int64_t m, int64_t n, int64_t k, float* out,
-                            int64_t stride, Epilogue epilogue) {
-    PanelProduct product;
-    product.m = m, product.n = n, product.k = k;
-    product.left = left, product.left_along = along, product.right = right;
-    product.epilogue = epilogue, product.out = out, product.out_stride = stride;
-    panel_product(a.type, product);
-  };
-  const RowsView key_rows{at(b.keys, a.type, from * size), size, nullptr};
-  const RowsView value_rows{problem.qkv_at(from, problem.value_column()), a.width(), nullptr};
-  multiply(key_rows, Along::kOutput, b.queries_across, keys, rows, size, b.scores, kBlock, Epilogue::kStore);
-  multiply(value_rows, Along::kOutput, b.grad_out_across, keys, rows, size, b.grad_p, kBlock, Epilogue::kStore);
+  const int64_t size = a.head_size, width = padded_head(a);
+  const int64_t from = block * kBlock, keys = problem.keys_in(block, first + rows);
+  multiply(a.type, rows_product(a.type, at(b.keys, a.type, from * size), size, keys, size), b.queries_across, size,
+           rows, b.scores, kBlock);
+  multiply(a.type, rows_product(a.type, at(b.values, a.type, from * size), size, keys, size), b.grad_out_across, size,
+           rows, b.grad_p, kBlock);
 
   SoftmaxGradTile tile;
   tile.scores = b.scores, tile.grad_p = b.grad_p;
   tile.keys = keys, tile.queries = rows, tile.stride = kBlock, tile.lead = first - from;
   tile.log_sum = a.log_sum + (problem.sequence * a.heads + head) * a.positions + first;
-  tile.delta = b.delta, tile.p = b.p, tile.grad_scores = b.grad_scores;
+  tile.delta = b.delta, tile.p = b.p, tile.grad_scores = b.grad_scores, tile.grad_pairs = b.grad_pairs;
   kernels().train.softmax_grad_tile[static_cast<size_t>(a.type)](tile);
 
-  const RowsView p_rows{b.p, kBlock, nullptr}, grad_rows{b.grad_scores, kBlock, nullptr};
-  multiply(p_rows, Along::kOutput, b.grad_out_along, keys, size, rows, b.grad_values + from * size, size,
-           Epilogue::kAdd);
-  multiply(grad_rows, Along::kOutput, b.queries_along, keys, size, rows, b.grad_keys + from * size, size,
-           Epilogue::kAdd);
-  multiply(grad_rows, Along::kDepth, at(b.packed_keys, a.type, packed_numbers(kBlock, size) * block), rows, size, keys,
-           b.grad_queries, size, Epilogue::kAdd);
+  TileProduct to_values = rows_product(a.type, b.p, kBlock, keys, rows);
+  TileProduct to_keys = rows_product(a.type, b.grad_scores, kBlock, keys, rows);
+  to_values.add = to_keys.add = true;
+  multiply(a.type, to_values, b.grad_out_along, rows, size, b.grad_values + from * width, width);
+  multiply(a.type, to_keys, b.queries_along, rows, size, b.grad_keys + from * width, width);
+  add_query_gradients(problem, rows, block, keys, b);
 }
 
 void backward_queries(const Problem& problem, const BackwardCall& call, int64_t head, int64_t first,
@@ -290,12 +296,12 @@ void backward_queries(const Problem& problem, const BackwardCall& call, int64_t 
     const int64_t element = problem.out_element(first + i, head);
     b.delta[i] = table.dot[type](at(call.grad_out, a.type, element), at(a.out, a.type, element), size);
   }
-  std::fill_n(b.grad_queries, rows * size, 0.0f);
+  std::fill_n(b.grad_queries, kBlock * padded_head(a), 0.0f);
   for (int64_t block = 0; block * kBlock < first + rows; ++block) {
     backward_block(problem, first, rows, block, head, b);
   }
   for (int64_t i = 0; i < rows; ++i) {
-    table.rotate_sums[type](problem.rotation(first + i, problem.query_scale(), -1), b.grad_queries + i * size,
+    table.rotate_sums[type](problem.rotation(first + i, problem.query_scale(), -1), b.grad_queries + i * padded_head(a),
                             at(call.grad_qkv, a.type, problem.row(first + i) * a.width() + problem.query_column(head)));
   }
 }
@@ -307,9 +313,9 @@ void store_key_gradients(const Problem& problem, const BackwardCall& call, const
   const TrainTable& table = kernels().train;
   for (int64_t i = 0; i < a.positions; ++i) {
     const int64_t row = problem.row(i) * a.width();
-    table.rotate_sums[type](problem.rotation(i, 1, -1), keys + i * a.head_size,
+    table.rotate_sums[type](problem.rotation(i, 1, -1), keys + i * padded_head(a),
                             at(call.grad_qkv, a.type, row + problem.key_column()));
-    table.scaled[type](values + i * a.head_size, 1, a.head_size,
+    table.scaled[type](values + i * padded_head(a), 1, a.head_size,
                        at(call.grad_qkv, a.type, row + problem.value_column()));
   }
 }
@@ -317,13 +323,17 @@ void store_key_gradients(const Problem& problem, const BackwardCall& call, const
 void backward_problem(const Problem& problem, const BackwardCall& call) {
   const TrainAttention& a = problem.a;
   const BackwardBuffers b(a);
-  const int64_t numbers = a.positions * a.head_size;
+  const int64_t numbers = padded_positions(a) * padded_head(a);
   problem.turn(0, a.positions, problem.key_column(), 1, b.keys);
+  for (int64_t i = 0; i < a.positions; ++i) {
+    std::memcpy(at(b.values, a.type, i * a.head_size), problem.qkv_at(i, problem.value_column()),
+                static_cast<size_t>(a.head_size * number_bytes(a.type)));
+  }
   pack_by_block(problem, b.keys, a.head_size, b.packed_keys);
   std::fill_n(b.grad_keys, numbers, 0.0f);
   std::fill_n(b.grad_values, numbers, 0.0f);
   for (int64_t g = 0; g < a.group(); ++g) {
-    for (int64_t block = problem.piece; block < problem.query_blocks(); block += problem.pieces) {
+    for (int64_t block = problem.piece; block < problem.blocks(); block += problem.pieces) {
       backward_queries(problem, call, problem.kv_head * a.group() + g, block * kBlock, b);
     }
   }
@@ -341,7 +351,8 @@ void attention_forward(const base::ParallelFor& parallel_for, const TrainAttenti
 
 void attention_backward(const base::ParallelFor& parallel_for, const TrainAttention& a, const void* grad_out,
                         void* grad_qkv) {
-  const int64_t problems = a.batch * a.kv_heads, pieces = pieces_of(a), numbers = a.positions * a.head_size;
+  const int64_t problems = a.batch * a.kv_heads, pieces = pieces_of(a);
+  const int64_t numbers = padded_positions(a) * padded_head(a);
   std::vector<float> partial(pieces > 1 ? static_cast<size_t>(problems * pieces * 2 * numbers) : 0);
   const BackwardCall call{grad_out, grad_qkv, partial.data()};
   run_problems(parallel_for, a, [&](const Problem& problem) { backward_problem(problem, call); });

@@ -6,6 +6,20 @@
 
 namespace dsmoe::kernels {
 
+/// out[row][column] (+)= sum over cells of left * right, a cell being a float or a pair of bf16 neighbours along the
+/// sum.
+struct TileProduct {
+  const void* left = nullptr;  ///< cell c of row r at left + r * row_step + c * cell_step numbers
+  int64_t row_step = 0, cell_step = 0;
+  int64_t rows = 0, cells = 0;  ///< rows up to a multiple of kTileRowsStep are read and written, whatever they hold
+  const void* right = nullptr;  ///< panels as in panel_product.h
+  int64_t panels = 0, panel_stride = 0;
+  float* out = nullptr;  ///< panels of 32 columns side by side, all of them written
+  int64_t out_stride = 0;
+  bool add = false;
+};
+inline constexpr int64_t kTileRowsStep = 8;
+
 /// Scores of some queries against one block of keys become probabilities, under a running maximum (online softmax).
 struct SoftmaxTile {
   const float* scores = nullptr;  ///< [rows, stride]
@@ -15,7 +29,7 @@ struct SoftmaxTile {
   float* total = nullptr;  ///< [rows] running sums of e^(score - top)
   float* out = nullptr;    ///< [rows, width] running outputs, scaled down where a maximum grows
   int64_t width = 0;
-  void* p = nullptr;  ///< [rows, stride] e^(score - top), 0 where unseen
+  void* p = nullptr;  ///< [rows, stride] e^(score - top), 0 where unseen and up to an even number of keys
 };
 
 /// The way back, keys by queries: scores and their gradients from products, in a pass over both.
@@ -26,8 +40,10 @@ struct SoftmaxGradTile {
   int64_t lead = 0;                ///< query i sees keys 0 .. lead + i
   const float* log_sum = nullptr;  ///< [queries]
   const float* delta = nullptr;    ///< [queries] sum over keys of p * grad_p
-  void* p = nullptr;               ///< [keys, stride] e^(score - log_sum), 0 where unseen
-  void* grad_scores = nullptr;     ///< [keys, stride] p * (grad_p - delta)
+  // Both [keys, stride], 0 where unseen and up to an even number of queries.
+  void* p = nullptr;            ///< e^(score - log_sum)
+  void* grad_scores = nullptr;  ///< p * (grad_p - delta)
+  void* grad_pairs = nullptr;   ///< bf16: grad_scores again, rows 2i and 2i + 1 interleaved, [keys / 2, 2 stride]
 };
 
 /// One head of one row turned by its position's angles: out = scale * (x cos + direction * rotate_half(x) sin).
@@ -52,6 +68,7 @@ struct NormGradRow {
 
 /// Functions by the type of activations: index is a Number, 0 float32 and 1 bf16.
 struct TrainTable {
+  void (*tile_product[2])(const TileProduct& product);
   void (*softmax_tile[2])(const SoftmaxTile& tile);
   void (*softmax_grad_tile[2])(const SoftmaxGradTile& tile);
   void (*rotate[2])(const Rotation& rotation, const void* x, void* out);
@@ -66,6 +83,8 @@ struct TrainTable {
   /// y = round(x r) * weight; returns r = (mean of x^2 + eps)^-1/2.
   float (*norm_row[2])(const void* x, const void* weight, int64_t n, double eps, void* y);
   void (*norm_grad_row[2])(const NormGradRow& row);
+  /// grad = scores * (grad - sum of grad * scores), in place.
+  void (*softmax_grad)(const float* scores, float* grad, int64_t n);
 };
 
 }  // namespace dsmoe::kernels

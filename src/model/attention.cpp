@@ -21,7 +21,7 @@ using torch::autograd::variable_list;
 kernels::TrainAttention arguments(const AttentionShape& s, const variable_list& tensors) {
   const Tensor &qkv_TW = tensors[0], &cos_SA = tensors[1], &sin_SA = tensors[2];
   kernels::TrainAttention a;
-  a.type = qkv_TW.scalar_type() == torch::kFloat32 ? kernels::Number::kF32 : kernels::Number::kBf16;
+  a.type = moe::number_of(qkv_TW.scalar_type());
   a.batch = s.batch, a.positions = s.positions, a.heads = s.heads, a.kv_heads = s.kv_heads, a.head_size = s.head_size;
   a.cosines = cos_SA.data_ptr<float>(), a.sines = sin_SA.data_ptr<float>();
   a.qkv = qkv_TW.data_ptr(), a.out = tensors[3].data_ptr(), a.log_sum = tensors[4].data_ptr<float>();

@@ -38,8 +38,10 @@ Block::Block(const spec::ModelConfig& config, const moe::TrainingOptions& traini
 
 BlockOutput Block::forward(const Tensor& x_TD, const moe::MoeContext& context, const RotaryTable& rotary) const {
   const auto type = x_TD.scalar_type();
-  const Tensor h_TD = attention_.forward(rms_norm(x_TD, input_norm_->get(type), eps_), x_TD, context.sequences, rotary);
-  const Tensor normed_TD = rms_norm(h_TD, post_norm_->get(type), eps_);
+  const NormedBranch in = rms_norm_branch(x_TD, input_norm_->get(type), eps_);
+  const NormedBranch middle =
+      rms_norm_branch(attention_.forward(in.normed, in.x, context.sequences, rotary), post_norm_->get(type), eps_);
+  const Tensor &h_TD = middle.x, &normed_TD = middle.normed;
   if (const auto* dense = std::get_if<moe::Ffn>(&ffn_)) return {dense->forward(normed_TD, h_TD), {}, {}};
   moe::MoeOutput out = std::get<moe::MoeLayer>(ffn_).forward(normed_TD, context, static_cast<uint64_t>(layer_));
   return {h_TD + out.y_TD, out.balance_loss, std::move(out.routing)};

@@ -2,92 +2,113 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
-#include <optional>
+#include <numeric>
 
+#include "kernels/train_loss.h"
+#include "moe/composed.h"
+#include "moe/linear.h"
+#include "moe/parallel.h"
 #include "moe/rows.h"
 
 namespace dsmoe::model {
 namespace {
 
-using moe::for_row_pieces;
-using moe::rows_per_piece;
 using moe::wide;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rows whose logits are alive together: with a vocabulary of 8192 in bfloat16, 16 MB.
-constexpr int64_t kChunk = 1024;
+/// Which gradients to make: none, those of x, or of x and the head.
+enum class Gradients { kNone, kHidden, kAll };
 
-/// losses [n] from logits [n, V]; with a scale, logits become the gradient of scale * sum(losses).
-void row_losses(Tensor& logits, const Tensor& targets, std::optional<double> scale, const Tensor& losses) {
-  const auto type = wide(logits.scalar_type());
-  for_row_pieces(logits, logits.size(0), rows_per_piece(logits.size(1)), [&](int64_t, int64_t begin, int64_t end) {
-    Tensor values = logits.narrow(0, begin, end - begin).to(type, /*non_blocking=*/false, /*copy=*/true);
-    const Tensor target = targets.narrow(0, begin, end - begin).unsqueeze(1);
-    const Tensor counts = target.ne(kIgnore).to(type), index = target.clamp_min(0);
-    const Tensor log_sum = values.logsumexp(1, /*keepdim=*/true);
-    losses.narrow(0, begin, end - begin).copy_(((log_sum - values.gather(1, index)) * counts).squeeze(1));
-    if (!scale) return;
-    values.sub_(log_sum).exp_();
-    values.scatter_add_(1, index, torch::full_like(log_sum, -1.0));
-    logits.narrow(0, begin, end - begin).copy_(values.mul_(counts * *scale));
-  });
-}
-
-/// What a walk over the rows brings; gradients only where a scale is given.
+/// What a walk over the tokens brings.
 struct Walk {
   Tensor losses_T, grad_x_TD, grad_head_VD;
+  /// In order, in double.
+  double total() const {
+    const auto* losses = losses_T.data_ptr<float>();
+    return std::accumulate(losses, losses + losses_T.numel(), 0.0);
+  }
 };
 
-Walk walk(const Tensor& x_TD, const Tensor& head_VD, const Tensor& targets_T, std::optional<double> scale) {
-  const auto type = wide(x_TD.scalar_type());
-  Walk result{torch::zeros({x_TD.size(0)}, x_TD.options().dtype(type)), {}, {}};
-  if (scale) {
+Walk walk(const Tensor& x_TD, const moe::Weight& head, const Tensor& targets, double scale, Gradients gradients) {
+  const Tensor targets_T = targets.contiguous();
+  const auto wide_options = x_TD.options().dtype(torch::kFloat32);
+  const moe::PackedWeight packed = head.packed(x_TD.scalar_type(), moe::WeightRows::kOutputs);
+  kernels::HeadLoss h;
+  h.type = moe::number_of(x_TD.scalar_type());
+  h.tokens = x_TD.size(0), h.width = x_TD.size(1), h.vocabulary = head.sizes()[0];
+  h.x = x_TD.data_ptr(), h.targets = targets_T.data_ptr<int64_t>();
+  const Tensor logits = torch::empty({kernels::head_loss_rows(h.tokens), h.vocabulary}, x_TD.options());
+  h.head_forward = packed.forward_of(0), h.head_backward = packed.backward_of(0), h.logits = logits.data_ptr();
+  h.scale = static_cast<float>(scale);
+  Walk result{torch::empty({h.tokens}, wide_options), {}, {}};
+  h.losses = result.losses_T.data_ptr<float>();
+  if (gradients != Gradients::kNone) {
     result.grad_x_TD = torch::empty_like(x_TD);
-    result.grad_head_VD = torch::zeros(head_VD.sizes(), head_VD.options().dtype(type));
+    h.grad_x = result.grad_x_TD.data_ptr();
   }
-  for (int64_t begin = 0; begin < x_TD.size(0); begin += kChunk) {
-    const int64_t rows = std::min(kChunk, x_TD.size(0) - begin);
-    const Tensor x = x_TD.narrow(0, begin, rows);
-    Tensor logits = torch::mm(x, head_VD.t());
-    row_losses(logits, targets_T.narrow(0, begin, rows), scale, result.losses_T.narrow(0, begin, rows));
-    if (!scale) continue;
-    result.grad_x_TD.narrow(0, begin, rows).copy_(torch::mm(logits, head_VD));
-    result.grad_head_VD.add_(torch::mm(logits.t(), x));
+  if (gradients == Gradients::kAll) {
+    result.grad_head_VD = torch::empty({h.vocabulary, h.width}, wide_options);
+    h.grad_head = result.grad_head_VD.data_ptr<float>();
   }
+  kernels::head_loss(moe::torch_parallel_for(), h);
   return result;
 }
 
+/// `graph` is the head's place in autograd's graph; its values come packed from `kept`.
 struct HeadCrossEntropy : torch::autograd::Function<HeadCrossEntropy> {
-  static Tensor forward(AutogradContext* context, const Tensor& x_TD, const Tensor& head_VD, const Tensor& targets_T,
-                        double scale, bool gradients) {
-    const Walk result = walk(x_TD, head_VD, targets_T, gradients ? std::optional(scale) : std::nullopt);
-    if (gradients) context->save_for_backward({result.grad_x_TD, result.grad_head_VD.to(head_VD.scalar_type())});
-    return result.losses_T.sum() * scale;
+  static Tensor forward(AutogradContext* context, const Tensor& x_TD, const moe::OptionalTensor& graph,
+                        const Tensor& targets_T, double scale, const c10::intrusive_ptr<moe::KeptWeights>& kept) {
+    const Gradients wanted = graph && graph->requires_grad() ? Gradients::kAll
+                             : x_TD.requires_grad()          ? Gradients::kHidden
+                                                             : Gradients::kNone;
+    const Walk result = walk(x_TD, *kept->weights[0], targets_T, scale, wanted);
+    context->save_for_backward({result.grad_x_TD, result.grad_head_VD});
+    context->saved_data["weight"] = c10::IValue::make_capsule(kept);
+    return torch::full({}, result.total() * scale, result.losses_T.options());
   }
+
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const auto times = [&](const Tensor& t) { return t * gradients[0].to(t.scalar_type()); };
-    return {times(saved[0]), times(saved[1]), Tensor(), Tensor(), Tensor()};
+    const auto kept = c10::static_intrusive_pointer_cast<moe::KeptWeights>(context->saved_data["weight"].toCapsule());
+    const auto times = gradients[0].item<double>();  // 1 where this is the loss that backward() was called on
+    const auto scaled = [&](const Tensor& t) { return times == 1 ? t : t * times; };
+    Tensor grad_head;
+    if (saved[1].defined()) {
+      const Tensor sink = kept->weights[0]->gradient_sink();
+      if (sink.defined()) {
+        sink.add_(saved[1], times);
+      } else {
+        grad_head = scaled(saved[1]);
+      }
+    }
+    return {scaled(saved[0]), grad_head, Tensor(), Tensor(), Tensor()};
   }
 };
 
 }  // namespace
 
-Tensor head_cross_entropy(const Tensor& x_TD, const Tensor& head_VD, const Tensor& targets_T, double scale) {
-  const bool gradients = torch::GradMode::is_enabled() && (x_TD.requires_grad() || head_VD.requires_grad());
-  return HeadCrossEntropy::apply(x_TD.contiguous(), head_VD, targets_T, scale, gradients);
+Tensor head_cross_entropy(const Tensor& x_TD, const moe::WeightPtr& head, const Tensor& targets_T, double scale) {
+  if (moe::composed(x_TD)) return head_cross_entropy_reference(x_TD, head, targets_T, scale);
+  if (!torch::GradMode::is_enabled()) {
+    const Walk result = walk(x_TD.contiguous(), *head, targets_T, scale, Gradients::kNone);
+    return torch::full({}, result.total() * scale, result.losses_T.options());
+  }
+  return HeadCrossEntropy::apply(x_TD.contiguous(), moe::optional_of(head->graph()), targets_T, scale,
+                                 c10::make_intrusive<moe::KeptWeights>(std::vector{head}));
 }
 
-Tensor head_cross_entropy_reference(const Tensor& x_TD, const Tensor& head_VD, const Tensor& targets_T, double scale) {
-  const Tensor logits = x_TD.matmul(head_VD.t()).to(wide(x_TD.scalar_type()));
+Tensor head_cross_entropy_reference(const Tensor& x_TD, const moe::WeightPtr& head, const Tensor& targets_T,
+                                    double scale) {
+  const Tensor logits = x_TD.matmul(head->get(x_TD.scalar_type()).t()).to(wide(x_TD.scalar_type()));
   return torch::nll_loss(torch::log_softmax(logits, -1), targets_T, {}, torch::Reduction::Sum, kIgnore) * scale;
 }
 
-Tensor token_losses(const Tensor& x_TD, const Tensor& head_VD, const Tensor& targets_T) {
+Tensor token_losses(const Tensor& x_TD, const moe::WeightPtr& head, const Tensor& targets_T) {
   const torch::NoGradGuard no_grad;
-  return walk(x_TD, head_VD, targets_T, std::nullopt).losses_T;
+  if (!moe::composed(x_TD)) return walk(x_TD.contiguous(), *head, targets_T, 1, Gradients::kNone).losses_T;
+  const Tensor logits = x_TD.matmul(head->get(x_TD.scalar_type()).t()).to(wide(x_TD.scalar_type()));
+  return torch::nll_loss(torch::log_softmax(logits, -1), targets_T, {}, torch::Reduction::None, kIgnore);
 }
 
 }  // namespace dsmoe::model

@@ -4,7 +4,7 @@
 // logits are at hand.
 #pragma once
 
-#include <torch/types.h>
+#include "moe/weight.h"
 
 namespace dsmoe::model {
 
@@ -15,10 +15,11 @@ inline constexpr int64_t kIgnore = -100;
 
 /// scale * sum over targets of -log softmax(x W')[target]; scalar of wide type. x [T, D], head [V, D], targets int64
 /// [T]. Logits are cast to float32 before the loss. Differentiable in x and head.
-Tensor head_cross_entropy(const Tensor& x_TD, const Tensor& head_VD, const Tensor& targets_T, double scale);
+Tensor head_cross_entropy(const Tensor& x_TD, const moe::WeightPtr& head, const Tensor& targets_T, double scale);
 /// The same as one expression of LibTorch: the definition.
-Tensor head_cross_entropy_reference(const Tensor& x_TD, const Tensor& head_VD, const Tensor& targets_T, double scale);
+Tensor head_cross_entropy_reference(const Tensor& x_TD, const moe::WeightPtr& head, const Tensor& targets_T,
+                                    double scale);
 /// Nats of each target in wide type, 0 where ignored; without graph.
-Tensor token_losses(const Tensor& x_TD, const Tensor& head_VD, const Tensor& targets_T);
+Tensor token_losses(const Tensor& x_TD, const moe::WeightPtr& head, const Tensor& targets_T);
 
 }  // namespace dsmoe::model

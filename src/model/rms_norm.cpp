@@ -2,58 +2,67 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/train_norm.h"
+#include "moe/composed.h"
+#include "moe/parallel.h"
 #include "moe/rows.h"
+#include "moe/weight.h"
 
 namespace dsmoe::model {
 namespace {
 
-using moe::for_row_pieces;
-using moe::rows_per_piece;
 using moe::wide;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-struct RmsNorm : torch::autograd::Function<RmsNorm> {
-  static Tensor forward(AutogradContext* context, const Tensor& x_in, const Tensor& weight_D, double eps) {
-    const Tensor x_TD = x_in.contiguous().view({-1, x_in.size(-1)});
-    const auto type = wide(x_TD.scalar_type());
-    Tensor y_TD = torch::empty_like(x_TD), inverse_T1 = torch::empty({x_TD.size(0), 1}, x_TD.options().dtype(type));
-    for_row_pieces(x_TD, x_TD.size(0), rows_per_piece(x_TD.size(1)), [&](int64_t, int64_t begin, int64_t end) {
-      const Tensor x = x_TD.narrow(0, begin, end - begin).to(type);
-      const Tensor inverse = x.square().mean(1, /*keepdim=*/true).add_(eps).rsqrt_();
-      inverse_T1.narrow(0, begin, end - begin).copy_(inverse);
-      y_TD.narrow(0, begin, end - begin).copy_((x * inverse).to(x_TD.scalar_type()).mul_(weight_D));
-    });
-    context->save_for_backward({x_TD, weight_D, inverse_T1});
-    return y_TD.view(x_in.sizes());
+kernels::TrainNorm arguments(const Tensor& x_TD, const Tensor& weight_D, const Tensor& inverse_T, double eps) {
+  return {moe::number_of(x_TD.scalar_type()),
+          inverse_T.size(0),
+          weight_D.size(0),
+          eps,
+          x_TD.data_ptr(),
+          weight_D.data_ptr(),
+          inverse_T.data_ptr<float>()};
+}
+
+/// x itself and its norm: whoever adds a branch to x takes the first, and the gradients of both meet here.
+struct NormBranch : torch::autograd::Function<NormBranch> {
+  static variable_list forward(AutogradContext* context, const Tensor& x, const Tensor& weight_D, double eps) {
+    const Tensor y = torch::empty_like(x);
+    const Tensor inverse_T = torch::empty({x.numel() / weight_D.size(0)}, x.options().dtype(torch::kFloat32));
+    kernels::train_norm(moe::torch_parallel_for(), arguments(x, weight_D, inverse_T, eps), y.data_ptr());
+    context->save_for_backward({x, weight_D, inverse_T});
+    context->saved_data["eps"] = eps;
+    context->set_materialize_grads(false);
+    return {x, y};
   }
 
-  // With n = x r and r = (mean x^2 + eps)^-1/2: dx = r (dn - n mean(dn n)), dw = sum_t dy n.
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const Tensor &x_TD = saved[0], &weight_D = saved[1], &inverse_T1 = saved[2];
-    const Tensor grad_TD = gradients[0].contiguous().view(x_TD.sizes());
-    const auto type = wide(x_TD.scalar_type());
-    const int64_t per_piece = rows_per_piece(x_TD.size(1)), pieces = (x_TD.size(0) + per_piece - 1) / per_piece;
-    Tensor grad_x_TD = torch::empty_like(x_TD);
-    const Tensor grad_weight = torch::zeros({std::max<int64_t>(pieces, 1), x_TD.size(1)}, inverse_T1.options());
-    const Tensor wide_weight = weight_D.to(type);
-    for_row_pieces(x_TD, x_TD.size(0), per_piece, [&](int64_t piece, int64_t begin, int64_t end) {
-      const Tensor inverse = inverse_T1.narrow(0, begin, end - begin);
-      const Tensor normed = x_TD.narrow(0, begin, end - begin).to(type) * inverse;
-      const Tensor grad = grad_TD.narrow(0, begin, end - begin).to(type);
-      grad_weight.select(0, piece).copy_((grad * normed).sum(0));
-      const Tensor grad_normed = grad * wide_weight;
-      const Tensor mean = (grad_normed * normed).mean(1, /*keepdim=*/true);
-      grad_x_TD.narrow(0, begin, end - begin).copy_((grad_normed - normed * mean).mul_(inverse));
-    });
-    return {grad_x_TD.view(gradients[0].sizes()), grad_weight.sum(0).to(weight_D.scalar_type()), Tensor()};
+    const Tensor &x = saved[0], &weight_D = saved[1];
+    if (!gradients[1].defined()) return {gradients[0], Tensor(), Tensor()};
+    const Tensor grad_y = gradients[1].contiguous();
+    const Tensor add = gradients[0].defined() ? gradients[0].contiguous() : Tensor();
+    const Tensor grad_x = torch::empty_like(x), grad_weight_D = torch::empty({weight_D.size(0)}, saved[2].options());
+    kernels::train_norm_backward(moe::torch_parallel_for(),
+                                 arguments(x, weight_D, saved[2], context->saved_data["eps"].toDouble()),
+                                 {grad_y.data_ptr(), add.defined() ? add.data_ptr() : nullptr, grad_x.data_ptr(),
+                                  grad_weight_D.data_ptr<float>()});
+    return {grad_x, grad_weight_D, Tensor()};
   }
 };
 
 }  // namespace
 
-Tensor rms_norm(const Tensor& x, const Tensor& weight_D, double eps) { return RmsNorm::apply(x, weight_D, eps); }
+NormedBranch rms_norm_branch(const Tensor& x, const Tensor& weight_D, double eps) {
+  if (moe::composed(x)) return {x, rms_norm_reference(x, weight_D, eps)};
+  const auto outputs = NormBranch::apply(x.contiguous(), weight_D.contiguous(), eps);
+  return {outputs[0], outputs[1]};
+}
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight_D, double eps) {
+  return rms_norm_branch(x, weight_D, eps).normed;
+}
 
 Tensor rms_norm_reference(const Tensor& x, const Tensor& weight_D, double eps) {
   const Tensor wide_x = x.to(wide(x.scalar_type()));

@@ -9,6 +9,12 @@ using torch::Tensor;
 
 /// x [..., D], weight [D] of the same type. Differentiable in both.
 Tensor rms_norm(const Tensor& x, const Tensor& weight_D, double eps);
+/// The same with x handed through: a block adds its branch to `x`, so that backward the gradients of x and of its norm
+/// are added where the norm's is made, rounded once.
+struct NormedBranch {
+  Tensor x, normed;
+};
+NormedBranch rms_norm_branch(const Tensor& x, const Tensor& weight_D, double eps);
 /// The same as one expression of LibTorch: the definition.
 Tensor rms_norm_reference(const Tensor& x, const Tensor& weight_D, double eps);
 

@@ -101,8 +101,7 @@ StepOutput Transformer::forward_loss(const Batch& batch, const BatchTotals& tota
   StepOutput out;
   out.balance_loss = torch::zeros({}, torch::dtype(impl_->options.master));
   const Tensor x_TD = impl_->forward(batch.ids_BS, context, out.routings, &out.balance_loss);
-  out.loss = head_cross_entropy(x_TD, impl_->head->get(x_TD.scalar_type()), batch.targets_BS.reshape(-1),
-                                1.0 / totals.targets);
+  out.loss = head_cross_entropy(x_TD, impl_->head, batch.targets_BS.reshape(-1), 1.0 / totals.targets);
   return out;
 }
 
@@ -111,7 +110,7 @@ Evaluation Transformer::evaluate(const Tensor& ids_BS, const Tensor& targets_BS)
   impl_->check(ids_BS);
   Evaluation out;
   const Tensor x_TD = impl_->forward(ids_BS, impl_->context(ids_BS), out.routings, nullptr);
-  out.losses_BS = token_losses(x_TD, impl_->head->get(x_TD.scalar_type()), targets_BS.reshape(-1)).view(ids_BS.sizes());
+  out.losses_BS = token_losses(x_TD, impl_->head, targets_BS.reshape(-1)).view(ids_BS.sizes());
   return out;
 }
 

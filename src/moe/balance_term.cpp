@@ -1,15 +1,12 @@
 #include "moe/balance_term.h"
 
+#include "moe/selection.h"
+
 namespace dsmoe::moe {
 namespace {
 
-/// [T, ...] values as [B, S, ...] of the scope.
-Tensor by_scope(const Tensor& values, const Routing& routing, BalanceScope scope) {
-  std::vector<int64_t> sizes = values.sizes().vec();
-  const int64_t scopes = scope == BalanceScope::kSequence ? routing.sequences : 1;
-  sizes[0] /= scopes;
-  sizes.insert(sizes.begin(), scopes);
-  return values.reshape(sizes);
+int64_t scopes_of(const Routing& routing, BalanceScope scope) {
+  return scope == BalanceScope::kSequence ? routing.sequences : 1;
 }
 
 /// 1 for real tokens, 0 for padding, [T, 1] in the scores' type.
@@ -22,10 +19,9 @@ Tensor real_T1(const Routing& routing) {
 /// How often each of `buckets` is named by real tokens, by scope: [B, buckets].
 Tensor count_choices(const Routing& routing, const Tensor& choices_TC, int64_t buckets, BalanceScope scope) {
   const torch::NoGradGuard no_grad;
-  const Tensor real_TC = real_T1(routing).expand_as(choices_TC);
-  const Tensor ids = by_scope(choices_TC, routing, scope).flatten(1);
-  const Tensor ones = by_scope(real_TC, routing, scope).flatten(1);
-  return torch::zeros({ids.size(0), buckets}, ones.options()).scatter_add_(1, ids, ones);
+  const int64_t scopes = scopes_of(routing, scope);
+  const Tensor ones = real_T1(routing).expand_as(choices_TC).reshape({scopes, -1});
+  return torch::zeros({scopes, buckets}, ones.options()).scatter_add_(1, choices_TC.reshape({scopes, -1}), ones);
 }
 
 Tensor sum_over_groups(const Tensor& x_BE, int64_t groups) {
@@ -42,20 +38,19 @@ Tensor zero_like(const Tensor& x) { return torch::zeros({}, x.options().requires
 /// What f counts: the choices made, or, where a bias took part, those the affinities alone would make.
 Tensor choices_without_bias(const Routing& routing) {
   if (!routing.selection_biased) return routing.experts_TK;
-  return std::get<1>(routing.scores_TE.detach().topk(routing.chosen(), -1));
+  return best_experts(routing.scores_TE.detach(), routing.chosen());
 }
 
 }  // namespace
 
 BalanceStatistics balance_statistics(const Routing& routing, const Tensor& choices_TC, BalanceScope scope) {
-  const int64_t experts = routing.scores_TE.size(1), chosen = choices_TC.size(1);
-  const Tensor real = real_T1(routing);
+  const int64_t experts = routing.scores_TE.size(1), chosen = choices_TC.size(1), scopes = scopes_of(routing, scope);
   BalanceStatistics statistics;
-  statistics.tokens_B = by_scope(real, routing, scope).sum({1, 2});
+  statistics.tokens_B = real_T1(routing).view({scopes, -1}).sum(1);
   const Tensor per_token = statistics.tokens_B.clamp_min(1).unsqueeze(1);
   const Tensor counts_BE = count_choices(routing, choices_TC, experts, scope);
   statistics.f_BE = counts_BE * (static_cast<double>(experts) / static_cast<double>(chosen)) / per_token;
-  statistics.p_BE = by_scope(routing.probabilities_TE() * real, routing, scope).sum(1) / per_token;
+  statistics.p_BE = sum_by_scope(routing.probabilities_TE(), routing.mask_T, scopes) / per_token;
   return statistics;
 }
 
@@ -82,7 +77,7 @@ Tensor CommunicationBalance::loss(const Routing& routing, double total_tokens) c
   // A token is sent to a device once, however many of its experts are there.
   const Tensor sent_TD = torch::zeros({routing.tokens(), devices_}, s.p_BE.options().requires_grad(false))
                              .scatter_(1, routing.experts_TK.div(size, "floor"), 1.0);
-  const Tensor sent_BD = by_scope(sent_TD * real_T1(routing), routing, scope_).sum(1);
+  const Tensor sent_BD = sum_by_scope(sent_TD, routing.mask_T, scopes_of(routing, scope_));
   const Tensor f_BD =
       sent_BD * (static_cast<double>(devices_) / static_cast<double>(reach_)) / s.tokens_B.clamp_min(1).unsqueeze(1);
   return weighted(alpha_, f_BD, sum_over_groups(s.p_BE, devices_), s.tokens_B, total_tokens);
@@ -91,7 +86,7 @@ Tensor CommunicationBalance::loss(const Routing& routing, double total_tokens) c
 Tensor ZLoss::loss(const Routing& routing, double total_tokens) const {
   if (!routing.logits_TE.defined()) return zero_like(routing.weights_TK);
   const Tensor squares_T1 = routing.logits_TE.logsumexp(1, /*keepdim=*/true).square();
-  return (squares_T1 * real_T1(routing)).sum() * (alpha_ / total_tokens);
+  return sum_by_scope(squares_T1, routing.mask_T, 1).sum() * (alpha_ / total_tokens);
 }
 
 }  // namespace dsmoe::moe

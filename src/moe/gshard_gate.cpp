@@ -22,9 +22,7 @@ GshardGate::GshardGate(const spec::ModelConfig& config, const GateTensors& tenso
     : config_(config), router_(tensors.router), random_second_expert_(random_second_expert) {}
 
 Routing GshardGate::route(const GateInput& input) const {
-  Routing routing = affinities(router_, config_, input.x_TD);
-  routing.experts_TK = std::get<1>(routing.scores_TE.detach().topk(2, -1));
-  routing.weights_TK = gate_values(routing.scores_TE.gather(1, routing.experts_TK), config_);
+  Routing routing = route_by_affinity(router_, config_, input.x_TD, 2);
   if (input.training && random_second_expert_) {
     const Tensor share_T = routing.weights_TK.detach().select(1, 1).to(torch::kFloat64);
     const Tensor second_T = uniform_T(input.random_key, routing.tokens()).to(share_T.device()) < 2 * share_T;

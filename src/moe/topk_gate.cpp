@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "moe/linear.h"
+#include "moe/selection.h"
 
 namespace dsmoe::moe {
 namespace {
@@ -28,21 +29,35 @@ Tensor gate_values(const Tensor& picked_TK, const spec::ModelConfig& config) {
   return config.scales_gates() && config.routed_scaling_factor != 1.0 ? values * config.routed_scaling_factor : values;
 }
 
-Routing affinities(const WeightPtr& router, const spec::ModelConfig& config, const Tensor& x_TD) {
-  const bool softmax = config.scoring_func == spec::ScoringFunc::kSoftmax;
+Routing route_by_affinity(const WeightPtr& router, const spec::ModelConfig& config, const Tensor& x_TD,
+                          int64_t chosen) {
   Routing routing;
+  routing.scores_sum_to_one = config.scoring_func == spec::ScoringFunc::kSoftmax;
   routing.logits_TE = linear(x_TD.to(router->type()), router);
-  routing.scores_TE = softmax ? torch::softmax(routing.logits_TE, -1) : torch::sigmoid(routing.logits_TE);
-  routing.scores_sum_to_one = softmax;
+  Tensor picked_TK;
+  if (routing.scores_sum_to_one) {
+    const SoftmaxChoice choice = softmax_choice(routing.logits_TE, chosen);
+    routing.scores_TE = choice.scores_TE, routing.experts_TK = choice.experts_TK;
+    picked_TK = choice.values_TK;
+  } else {
+    routing.scores_TE = torch::sigmoid(routing.logits_TE);
+    routing.experts_TK = best_experts(routing.scores_TE.detach(), chosen);
+    picked_TK = routing.scores_TE.gather(1, routing.experts_TK);
+  }
+  routing.weights_TK = gate_values(picked_TK, config);
   return routing;
 }
 
 TopkGate::TopkGate(const spec::ModelConfig& config, const GateTensors& tensors) : config_(config), tensors_(tensors) {}
 
 Routing TopkGate::route(const GateInput& input) const {
-  Routing routing = affinities(tensors_.router, config_, input.x_TD);
-  routing.experts_TK = std::get<1>(ranking_TE(routing.scores_TE.detach()).topk(config_.num_experts_per_tok, -1));
-  routing.weights_TK = gate_values(routing.scores_TE.gather(1, routing.experts_TK), config_);
+  const int64_t chosen = config_.num_experts_per_tok;
+  Routing routing = route_by_affinity(tensors_.router, config_, input.x_TD, chosen);
+  const Tensor ranking = ranking_TE(routing.scores_TE.detach());
+  if (ranking.defined()) {
+    routing.experts_TK = best_experts(ranking, chosen);
+    routing.weights_TK = gate_values(routing.scores_TE.gather(1, routing.experts_TK), config_);
+  }
   return routing;
 }
 

@@ -17,8 +17,8 @@ class TopkGate : public Gate {
   Routing route(const GateInput& input) const override;
 
  protected:
-  /// What the selection ranks, without graph; -inf where a token may not go.
-  virtual Tensor ranking_TE(const Tensor& scores_TE) const { return scores_TE; }
+  /// What the selection ranks, without graph; -inf where a token may not go. Undefined: the affinities themselves.
+  virtual Tensor ranking_TE(const Tensor&) const { return {}; }
 
   spec::ModelConfig config_;
   GateTensors tensors_;
@@ -45,8 +45,8 @@ class BiasedGate final : public TopkGate {
   Tensor ranking_TE(const Tensor& scores_TE) const override;
 };
 
-/// A Routing with logits and affinities only, in the router's own type.
-Routing affinities(const WeightPtr& router, const spec::ModelConfig& config, const Tensor& x_TD);
+/// A Routing whose experts are the `chosen` best by affinity, in the router's own type.
+Routing route_by_affinity(const WeightPtr& router, const spec::ModelConfig& config, const Tensor& x_TD, int64_t chosen);
 /// Picked affinities become gate values, [T, K] to [T, K], as spec::ModelConfig says (normalised, scaled, or as is).
 Tensor gate_values(const Tensor& picked_TK, const spec::ModelConfig& config);
 
