@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/part_clock.h"
 #include "kernels/train_attention.h"
 #include "moe/composed.h"
 #include "moe/linear.h"
@@ -32,6 +33,7 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
   /// Keeps the input, the output and a number a row and head; probabilities are made again.
   static Tensor forward(AutogradContext* context, const Tensor& qkv_TW, const Tensor& cos_SA, const Tensor& sin_SA,
                         const AttentionShape& s) {
+    const base::Part part("attention");
     const Tensor out = torch::empty({s.batch * s.positions, s.heads * s.head_size}, qkv_TW.options());
     const Tensor log_sum_BHS = torch::empty({s.batch, s.heads, s.positions}, cos_SA.options());
     const variable_list tensors{qkv_TW, cos_SA, sin_SA, out, log_sum_BHS};
@@ -42,6 +44,7 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const base::Part part("attention");
     const auto saved = context->get_saved_variables();
     const auto sizes = context->saved_data["shape"].toIntVector();
     const AttentionShape s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]};

@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "base/part_clock.h"
 #include "kernels/train_loss.h"
 #include "moe/composed.h"
 #include "moe/linear.h"
@@ -59,6 +60,7 @@ Walk walk(const Tensor& x_TD, const moe::Weight& head, const Tensor& targets, do
 struct HeadCrossEntropy : torch::autograd::Function<HeadCrossEntropy> {
   static Tensor forward(AutogradContext* context, const Tensor& x_TD, const moe::OptionalTensor& graph,
                         const Tensor& targets_T, double scale, const c10::intrusive_ptr<moe::KeptWeights>& kept) {
+    const base::Part part("head and cross entropy");
     const Gradients wanted = graph && graph->requires_grad() ? Gradients::kAll
                              : x_TD.requires_grad()          ? Gradients::kHidden
                                                              : Gradients::kNone;
@@ -69,6 +71,7 @@ struct HeadCrossEntropy : torch::autograd::Function<HeadCrossEntropy> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const base::Part part("head and cross entropy");
     const auto saved = context->get_saved_variables();
     const auto kept = c10::static_intrusive_pointer_cast<moe::KeptWeights>(context->saved_data["weight"].toCapsule());
     const auto times = gradients[0].item<double>();  // 1 where this is the loss that backward() was called on

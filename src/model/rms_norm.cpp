@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "base/part_clock.h"
 #include "kernels/train_norm.h"
 #include "moe/composed.h"
 #include "moe/parallel.h"
@@ -28,6 +29,7 @@ kernels::TrainNorm arguments(const Tensor& x_TD, const Tensor& weight_D, const T
 /// x itself and its norm: whoever adds a branch to x takes the first, and the gradients of both meet here.
 struct NormBranch : torch::autograd::Function<NormBranch> {
   static variable_list forward(AutogradContext* context, const Tensor& x, const Tensor& weight_D, double eps) {
+    const base::Part part("norms");
     const Tensor y = torch::empty_like(x);
     const Tensor inverse_T = torch::empty({x.numel() / weight_D.size(0)}, x.options().dtype(torch::kFloat32));
     kernels::train_norm(moe::torch_parallel_for(), arguments(x, weight_D, inverse_T, eps), y.data_ptr());
@@ -38,6 +40,7 @@ struct NormBranch : torch::autograd::Function<NormBranch> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const base::Part part("norms");
     const auto saved = context->get_saved_variables();
     const Tensor &x = saved[0], &weight_D = saved[1];
     if (!gradients[1].defined()) return {gradients[0], Tensor(), Tensor()};

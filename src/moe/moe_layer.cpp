@@ -1,11 +1,13 @@
 #include "moe/moe_layer.h"
 
+#include "base/part_clock.h"
 #include "base/rng.h"
 #include "moe/capacity.h"
 
 namespace dsmoe::moe {
 
-MoeOutput MoeLayer::forward(const Tensor& x_TD, const MoeContext& context, uint64_t layer) const {
+MoeOutput MoeLayer::choose(const Tensor& x_TD, const MoeContext& context, uint64_t layer) const {
+  const base::Part part("gate and balance");
   GateInput input{x_TD, context.token_ids_T, context.training, base::random_bits(context.random_key, layer, 0)};
   MoeOutput out;
   out.routing = parts_.gate->route(input);
@@ -18,6 +20,11 @@ MoeOutput MoeLayer::forward(const Tensor& x_TD, const MoeContext& context, uint6
     }
     if (parts_.capacity_factor > 0) apply_capacity(out.routing, parts_.capacity_factor, parts_.routed.experts());
   }
+  return out;
+}
+
+MoeOutput MoeLayer::forward(const Tensor& x_TD, const MoeContext& context, uint64_t layer) const {
+  MoeOutput out = choose(x_TD, context, layer);
   const ExpertWork work = parts_.dispatcher->dispatch(x_TD, out.routing);
   out.y_TD = parts_.dispatcher->combine(parts_.routed.forward(work), work);
   if (parts_.shared) out.y_TD = parts_.shared->forward(x_TD, out.y_TD);

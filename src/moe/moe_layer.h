@@ -46,6 +46,9 @@ class MoeLayer {
   MoeOutput forward(const Tensor& x_TD, const MoeContext& context, uint64_t layer) const;
 
  private:
+  /// Routing and balance loss; no output yet.
+  MoeOutput choose(const Tensor& x_TD, const MoeContext& context, uint64_t layer) const;
+
   MoeParts parts_;
 };
 

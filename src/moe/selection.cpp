@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "base/part_clock.h"
 #include "kernels/topk.h"
 #include "kernels/train_gate.h"
 #include "moe/composed.h"
@@ -22,6 +23,7 @@ Tensor contiguous(const Tensor& x) { return x.defined() ? x.contiguous() : x; }
 
 struct Choice : torch::autograd::Function<Choice> {
   static variable_list forward(AutogradContext* context, const Tensor& logits_TE, int64_t chosen) {
+    const base::Part part("gate and balance");
     const Tensor scores_TE = torch::empty_like(logits_TE);
     const Tensor values_TK = torch::empty({logits_TE.size(0), chosen}, logits_TE.options());
     const Tensor experts_TK = torch::empty(values_TK.sizes(), torch::kInt64);
@@ -34,6 +36,7 @@ struct Choice : torch::autograd::Function<Choice> {
     return {scores_TE, values_TK, experts_TK};
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const base::Part part("gate and balance");
     const auto saved = context->get_saved_variables();
     const Tensor &scores_TE = saved[0], &experts_TK = saved[1];
     const Tensor grad_scores = contiguous(gradients[0]), grad_values = contiguous(gradients[1]);
@@ -52,6 +55,7 @@ struct SumByScope : torch::autograd::Function<SumByScope> {
     return {scopes, sizes[0] / scopes, sizes[1], mask_T ? mask_T->data_ptr<bool>() : nullptr};
   }
   static Tensor forward(AutogradContext* context, const Tensor& x_TE, const OptionalTensor& mask_T, int64_t scopes) {
+    const base::Part part("gate and balance");
     const Tensor sums_BE = torch::empty({scopes, x_TE.size(1)}, x_TE.options());
     kernels::scope_sums(torch_parallel_for(), sums_of(mask_T, scopes, x_TE.sizes()), floats(x_TE),
                         sums_BE.data_ptr<float>());
@@ -60,6 +64,7 @@ struct SumByScope : torch::autograd::Function<SumByScope> {
     return sums_BE;
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const base::Part part("gate and balance");
     const Tensor mask_T = context->get_saved_variables()[0], grad_BE = gradients[0].contiguous();
     const auto sizes = context->saved_data["sizes"].toIntVector();
     const Tensor grad_x_TE = torch::empty(sizes, grad_BE.options());
