@@ -24,7 +24,7 @@ struct BuildArguments {
   double valid_share = data::BuildOptions{}.valid_share;
   uint64_t seed = 0;
   std::string invalid_utf8 = "refuse";
-  bool json = false;
+  bool parse_special = false, json = false;
   int threads = 0;
 };
 
@@ -58,8 +58,10 @@ struct LoadedTokenizer {
     if (base::fs::exists(config, ignored)) files.emplace_back("tokenizer_config.json", base::read_file(config));
     tokenizer.emplace(data::Tokenizer::parse(files[0].second, files.size() > 1 ? files[1].second : "", json.string()));
   }
-  data::CorpusEncoder encoder() const {
-    return {[this](std::string_view text) { return tokenizer->encode(text); },
+  data::CorpusEncoder encoder(bool parse_special) const {
+    return {[this, parse_special](std::string_view text) {
+              return parse_special ? tokenizer->encode(text) : tokenizer->encode_document(text);
+            },
             tokenizer->vocab_size(),
             tokenizer->bos_id().value_or(-1),
             tokenizer->eos_id().value_or(-1),
@@ -116,8 +118,8 @@ void build(const BuildArguments& arguments) {
     progress->update(done.raw_bytes);
   };
   base::ThreadPool pool(arguments.threads);
-  const Json manifest =
-      data::build_corpus(arguments.output, domains, tokenizer.encoder(), options, pool.parallel_for());
+  const Json manifest = data::build_corpus(arguments.output, domains, tokenizer.encoder(arguments.parse_special),
+                                           options, pool.parallel_for());
   progress->finish();
   print_counts(std::cerr, manifest);
   if (const auto replaced = manifest.at("replaced_bytes").get<int64_t>(); replaced > 0) {
@@ -182,7 +184,8 @@ void add_build(CLI::App& data) {
   CLI::App* command = data.add_subcommand("build", "Encode documents into a corpus folder to train on");
   command
       ->add_option("SOURCES", arguments->sources,
-                   "NAME=GLOB: a domain and its files, .jsonl, .txt or others, plain, .gz or .zst; quote the pattern")
+                   "NAME=GLOB: a domain and its files, .jsonl, .txt or others, plain, .gz or .zst; quote the pattern, "
+                   "whose signs are * ? [..] {a,b} and ** for folders of any depth")
       ->required();
   command->add_option("--tokenizer", arguments->tokenizer, "a tokenizer.json, or a folder with one")->required();
   command->add_option("-o,--out", arguments->output, "the folder to make; it must not be there or be empty")
@@ -196,6 +199,8 @@ void add_build(CLI::App& data) {
       ->add_option("--invalid-utf8", arguments->invalid_utf8, "what bytes that are no text do: stop, or become U+FFFD")
       ->check(CLI::IsMember({"refuse", "replace"}))
       ->capture_default_str();
+  command->add_flag("--parse-special", arguments->parse_special,
+                    "text that spells a special token becomes that token; else it is text like any other");
   command->add_option("-t,--threads", arguments->threads, "0: as many as the machine has")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <iostream>
 #include <sstream>
 
@@ -112,6 +113,20 @@ TEST_F(DataCommand, MistakesAreNamedWithTheirExitCode) {
   EXPECT_EQ(build({good}).exit_code, 4) << "the folder is there already";
   EXPECT_EQ(run({"show", out_, "--document", "9"}).exit_code, 2);
   EXPECT_EQ(run({"show", out_, "--domain", "bb"}).exit_code, 3);
+}
+
+TEST_F(DataCommand, ADocumentThatSpellsASpecialTokenStaysText) {
+  const std::string source = "a=" + folder_.write("a.txt", "x</s>y").string();
+  const auto tokens = [&](const char* name, std::vector<std::string> more) {
+    more.insert(more.begin(), {"build", "--tokenizer", folder_.path().string(), "--out", (folder_ / name).string(),
+                               "--valid-share", "0", source});
+    const Outcome built = run(more);
+    EXPECT_EQ(built.exit_code, 0) << built.err;
+    const data::TokenDataset dataset = data::TokenDataset::open(folder_ / name, "train");
+    return dataset.tokens(0);
+  };
+  EXPECT_EQ(tokens("plain", {}), (std::vector<int32_t>{256, 'x', '<', '/', 's', '>', 'y', 257}));
+  EXPECT_EQ(tokens("parsed", {"--parse-special"}), (std::vector<int32_t>{256, 'x', 257, 'y', 257}));
 }
 
 // Where this program was built, asked of the kernel: in a macro it would keep the compiler's cache from knowing the

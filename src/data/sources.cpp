@@ -41,6 +41,49 @@ std::string replace_invalid(std::string_view text, int64_t& replaced) {
   }
 }
 
+std::vector<base::fs::path> plain_matches(const std::string& pattern) {
+  glob_t found{};
+  const int result = ::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE | GLOB_NOSORT, nullptr, &found);
+  std::vector<base::fs::path> paths(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  ::globfree(&found);
+  if (result != 0 && result != GLOB_NOMATCH) base::fail(base::ErrorKind::kIo, "data", "cannot expand", pattern);
+  return paths;
+}
+
+// A path as a pattern that matches only it.
+std::string literally(const std::string& path) {
+  std::string out;
+  for (const char c : path) {
+    if (std::string_view("*?[]{},~\\").find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+// The C library knows no **: here it is every folder below what stands before it, and that folder too.
+std::vector<base::fs::path> paths_matching(const std::string& pattern) {
+  const size_t stars = pattern.find("**/");
+  if (stars == std::string::npos || (stars > 0 && pattern[stars - 1] != '/')) return plain_matches(pattern);
+  const std::string rest = pattern.substr(stars + 3);
+  std::vector<base::fs::path> paths;
+  const auto add = [&](const base::fs::path& folder) {
+    for (base::fs::path& path : paths_matching(literally(folder.string()) + "/" + rest))
+      paths.push_back(std::move(path));
+  };
+  for (const base::fs::path& top :
+       stars == 0 ? std::vector<base::fs::path>{"."} : plain_matches(pattern.substr(0, stars))) {
+    std::error_code ignored;
+    if (!base::fs::is_directory(top, ignored)) continue;
+    add(top);
+    const auto options = base::fs::directory_options::skip_permission_denied;
+    for (base::fs::recursive_directory_iterator at(top, options, ignored), end; !ignored && at != end;
+         at.increment(ignored)) {
+      if (at->is_directory(ignored) && !at->is_symlink(ignored)) add(at->path());
+    }
+  }
+  return paths;
+}
+
 }  // namespace
 
 SourceFormat source_format(const base::fs::path& path) {
@@ -148,21 +191,16 @@ void for_each_document(const base::fs::path& path, InvalidUtf8 policy,
 }
 
 std::vector<base::fs::path> match_files(const std::string& pattern) {
-  glob_t found{};
-  const int result = ::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE | GLOB_NOSORT, nullptr, &found);
   std::vector<base::fs::path> files;
   size_t folders = 0;
-  for (size_t i = 0; i < found.gl_pathc; ++i) {
+  for (const base::fs::path& path : paths_matching(pattern)) {
     std::error_code ignored;
-    const base::fs::path path = found.gl_pathv[i];
     if (base::fs::is_directory(path, ignored)) {
       ++folders;
     } else {
       files.push_back(path);
     }
   }
-  ::globfree(&found);
-  if (result != 0 && result != GLOB_NOMATCH) base::fail(base::ErrorKind::kIo, "data", "cannot expand", pattern);
   if (files.empty()) {
     base::fail(base::ErrorKind::kIo, "data", "no file matches", base::in_quotes(pattern),
                folders > 0 ? "it names a folder; add /* for the files in it" : "check the path, and quote the pattern");

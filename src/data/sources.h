@@ -79,7 +79,9 @@ std::string document_text(Record record, SourceFormat format, const base::fs::pa
 void for_each_document(const base::fs::path& path, InvalidUtf8 policy,
                        const std::function<void(std::string&& text)>& action, ReadLimits limits = {});
 
-/// The regular files a shell pattern (* ? [..] {a,b} ~) names, in order of their bytes. Throws when there are none.
+/// The regular files a shell pattern (* ? [..] {a,b} ~, and ** for folders of any depth) names, in order of their
+/// bytes.
+/// ** does not follow links. Throws when there are none.
 std::vector<base::fs::path> match_files(const std::string& pattern);
 
 }  // namespace dsmoe::data

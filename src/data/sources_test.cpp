@@ -6,6 +6,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/hash.h"
@@ -219,6 +220,14 @@ TEST(Sources, PatternsNameFilesInByteOrder) {
   EXPECT_EQ(match_files((folder / "*.txt").string()), (Paths{folder / "B.txt", folder / "a.txt", folder / "b.txt"}));
   EXPECT_EQ(match_files((folder / "{c,a,[a-b]}.*").string()),
             (Paths{folder / "a.txt", folder / "b.txt", folder / "c.md"}));
+  base::fs::create_directories(folder / "deep" / "er [x]");
+  folder.write("deep/a.txt", "x");
+  folder.write("deep/er [x]/a.txt", "x");
+  EXPECT_EQ(match_files((folder / "**" / "a.*").string()),
+            (Paths{folder / "a.txt", folder / "deep" / "a.txt", folder / "deep" / "er [x]" / "a.txt"}));
+  EXPECT_EQ(match_files((folder / "**" / "er*" / "**" / "*.txt").string()),
+            (Paths{folder / "deep" / "er [x]" / "a.txt"}));
+  EXPECT_NE(error_of([&] { match_files((folder / "**" / "*.gz").string()); }).find("no file"), std::string::npos);
   EXPECT_NE(error_of([&] { match_files((folder / "*.gz").string()); }).find("*.gz\""), std::string::npos);
   EXPECT_NE(error_of([&] { match_files((folder / "d.txt").string()); }).find("names a folder"), std::string::npos);
   EXPECT_NE(error_of([&] { read_all(folder / "none.txt"); }).find("No such file"), std::string::npos);

@@ -17,6 +17,25 @@ constexpr std::string_view kPart = "tokenizer";
 
 }  // namespace
 
+// What is looked for before normalisation, and after.
+struct Tokenizer::AddedTokens {
+  AddedTokens(const TokenizerSpec& spec, bool with_special)
+      : literal(matcher(spec, with_special, false)), normalized(matcher(spec, with_special, true)) {}
+
+  static AddedTokenMatcher matcher(const TokenizerSpec& spec, bool with_special, bool normalized) {
+    std::vector<AddedToken> tokens;
+    std::vector<std::string> patterns;
+    for (const AddedToken& token : spec.added_tokens) {
+      if (token.normalized != normalized || (token.special && !with_special)) continue;
+      tokens.push_back(token);
+      patterns.push_back(normalized && spec.nfc ? to_nfc(token.content) : token.content);
+    }
+    return {std::move(tokens), patterns};
+  }
+
+  AddedTokenMatcher literal, normalized;
+};
+
 // Workspaces that are not in use; as many are made as callers encode at once.
 class Tokenizer::WorkspacePool {
  public:
@@ -100,8 +119,6 @@ void Tokenizer::build_model() {
 }
 
 void Tokenizer::build_added_tokens() {
-  std::vector<AddedToken> literal, normalized;
-  std::vector<std::string> literal_patterns, normalized_patterns;
   for (const AddedToken& token : spec_.added_tokens) {
     const auto id = static_cast<size_t>(token.id);
     if (token.content.empty()) base::fail_invalid(kPart, "an added token must not be empty", std::to_string(id));
@@ -112,16 +129,9 @@ void Tokenizer::build_added_tokens() {
     if (!token.in_model) bytes_[id] = token.content;
     special_[id] = token.special;
     ids_[token.content] = token.id;
-    if (token.normalized) {
-      normalized.push_back(token);
-      normalized_patterns.push_back(spec_.nfc ? to_nfc(token.content) : token.content);
-    } else {
-      literal.push_back(token);
-      literal_patterns.push_back(token.content);
-    }
   }
-  literal_ = std::make_unique<AddedTokenMatcher>(std::move(literal), literal_patterns);
-  normalized_ = std::make_unique<AddedTokenMatcher>(std::move(normalized), normalized_patterns);
+  added_ = std::make_unique<AddedTokens>(spec_, true);
+  added_in_documents_ = std::make_unique<AddedTokens>(spec_, false);
   const auto check = [&](int32_t id) {
     if (id < 0 || id >= vocab_size()) base::fail_invalid(kPart, "a special id is out of range", std::to_string(id));
   };
@@ -134,23 +144,28 @@ void Tokenizer::build_added_tokens() {
 
 void Tokenizer::encode(std::string_view text, bool add_special, std::vector<int32_t>& out) const {
   if (add_special) out.insert(out.end(), spec_.prefix.begin(), spec_.prefix.end());
-  {
-    PieceEncoder pieces(*this, out);
-    literal_->split(
-        text,
-        [&](std::string_view between) {
-          if (!spec_.nfc || is_certainly_nfc(between)) return encode_normalized(between, pieces);
-          encode_normalized(to_nfc(between), pieces);
-        },
-        [&](int32_t id) { pieces.token(id); });
-  }
+  encode_text(text, *added_, out);
   if (add_special) out.insert(out.end(), spec_.suffix.begin(), spec_.suffix.end());
 }
 
-void Tokenizer::encode_normalized(std::string_view text, PieceEncoder& pieces) const {
-  normalized_->split(
-      text, [&](std::string_view between) { pre_tokenizer_->split(between, pieces); },
-      [&](int32_t id) { pieces.token(id); });
+void Tokenizer::encode_text(std::string_view text, const AddedTokens& added, std::vector<int32_t>& out) const {
+  PieceEncoder pieces(*this, out);
+  const auto on_token = [&](int32_t id) { pieces.token(id); };
+  const auto on_text = [&](std::string_view between) { pre_tokenizer_->split(between, pieces); };
+  added.literal.split(
+      text,
+      [&](std::string_view between) {
+        if (!spec_.nfc || is_certainly_nfc(between)) return added.normalized.split(between, on_text, on_token);
+        added.normalized.split(to_nfc(between), on_text, on_token);
+      },
+      on_token);
+}
+
+std::vector<int32_t> Tokenizer::encode_document(std::string_view text) const {
+  std::vector<int32_t> out;
+  out.reserve(text.size() / 3 + 4);
+  encode_text(text, *added_in_documents_, out);
+  return out;
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special) const {

@@ -72,6 +72,9 @@ class Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool add_special = false) const;
   /// Appends to `out`.
   void encode(std::string_view text, bool add_special, std::vector<int32_t>& out) const;
+  /// Ids of a document, which is text and nothing else: what spells a special token ("<|endoftext|>") is written with
+  /// ordinary tokens, as any other text. Added tokens that are not special are recognised.
+  std::vector<int32_t> encode_document(std::string_view text) const;
   /// The tokens' bytes, one after another; may not be valid UTF-8 (utf8_stream.h). Ids without a token (padding rows of
   /// a model's embedding, say) give nothing.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
@@ -94,9 +97,10 @@ class Tokenizer {
  private:
   class WorkspacePool;
   class PieceEncoder;
+  struct AddedTokens;
   void build_model();
   void build_added_tokens();
-  void encode_normalized(std::string_view text, PieceEncoder& pieces) const;
+  void encode_text(std::string_view text, const AddedTokens& added, std::vector<int32_t>& out) const;
 
   TokenizerSpec spec_;
   std::vector<std::string> bytes_;                // by id
@@ -104,7 +108,7 @@ class Tokenizer {
   std::unordered_map<std::string, int32_t> ids_;  // by content or bytes
   std::unique_ptr<Bpe> bpe_;
   std::unique_ptr<PreTokenizer> pre_tokenizer_;
-  std::unique_ptr<AddedTokenMatcher> literal_, normalized_;
+  std::unique_ptr<AddedTokens> added_, added_in_documents_;
   std::unique_ptr<WorkspacePool> workspaces_;
 };
 

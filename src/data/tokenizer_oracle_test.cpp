@@ -2,6 +2,7 @@
 // tools/tokenizer_oracle/fixture.mjs, which says how. The comparison with the library itself is `make test-deep`.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/rng.h"
 #include "data/bpe_alphabet.h"
@@ -45,6 +47,20 @@ TEST(Tokenizer, EncodesAndAddsSpecialTokens) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode("the<｜end▁of▁sentence｜>", true), true), "the");
   EXPECT_EQ(tokenizer.token_id("Ġthe"), tokenizer.token_id(" the"));
   EXPECT_EQ(tokenizer.token_bytes(100000), "");
+}
+
+TEST(Tokenizer, ADocumentIsTextWhateverItSpells) {
+  TokenizerSpec spec = small_spec();
+  spec.tokens.push_back("<name>");
+  spec.added_tokens.push_back({.id = static_cast<int32_t>(spec.tokens.size()) - 1, .content = "<name>"});
+  const Tokenizer tokenizer(spec);
+  const auto id = [&](const char* text) { return *tokenizer.token_id(text); };
+  EXPECT_EQ(tokenizer.encode_document("the<name> the"), (std::vector<int32_t>{id("the"), id("<name>"), id(" the")}));
+  const std::string text = "a<｜end▁of▁sentence｜><｜▁pad▁｜>the";
+  const std::vector<int32_t> ids = tokenizer.encode_document(text);
+  for (const int32_t i : ids) EXPECT_FALSE(tokenizer.is_special(i)) << i;
+  EXPECT_EQ(ids.back(), id("the"));
+  EXPECT_EQ(tokenizer.decode(ids, /*skip_special=*/true), text);
 }
 
 TEST(Tokenizer, DecodeUndoesEncodeForAnyBytes) {

@@ -85,7 +85,7 @@ Perplexity perplexity(engine::Engine& engine, const data::TokenDataset& corpus, 
 Perplexity perplexity(engine::Engine& engine, const data::Tokenizer& tokenizer, std::string_view text,
                       const PerplexityOptions& options, const OnScored& on_scored) {
   const auto bos = static_cast<int32_t>(engine.config().bos_token_id);
-  std::vector<int32_t> ids = tokenizer.encode(text);
+  std::vector<int32_t> ids = tokenizer.encode_document(text);
   if (ids.empty()) base::fail_invalid("perplexity", "there is nothing to score", "empty text");
   ids.insert(ids.begin(), bos);
   const auto S = static_cast<size_t>(window_length(engine, options));
