@@ -72,7 +72,7 @@ void add_init(CLI::App& program) {
   command->add_option("--dtype", options->dtype, "what the weights are stored as")
       ->check(CLI::IsMember({"bf16", "f32", "f16"}))
       ->capture_default_str();
-  command->add_option("--threads", options->threads, "0: as many as the machine has")
+  command->add_option("-t,--threads", options->threads, "0: as many as the machine has")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_flag("--json", options->json, "one object about the result on standard output");

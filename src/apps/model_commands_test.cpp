@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "apps/commands.h"
 #include "apps/model_arguments.h"
 #include "base/error.h"
@@ -185,6 +187,25 @@ TEST_F(ModelCommands, PerplexityOfAFileAndOfACorpus) {
   EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare"), path("text.txt")}).code, 3);
   EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare"), "--data", path("nowhere")}).code, 4);
   EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare")}).code, 2);
+}
+
+TEST_F(ModelCommands, UsageErrorsAreOneLineThatSaysWhatToDo) {
+  const auto line = [&](std::vector<std::string> words) {
+    const Result result = run(std::move(words));
+    EXPECT_EQ(result.code, 2) << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    return result.err;
+  };
+  EXPECT_EQ(line({"generat"}),
+            "error: [usage] unknown command: \"generat\"; did you mean generate? dsmoe --help tells more\n");
+  EXPECT_EQ(line({"eval", "taste"}), "error: [usage] unknown command: \"taste\"; dsmoe eval --help tells more\n");
+  EXPECT_THAT(line({"logits", "--tokens", "1"}), HasSubstr("[usage] --"));
+  EXPECT_THAT(line({"logits", "--tokns", "1"}), HasSubstr("; dsmoe logits --help tells more"));
+  EXPECT_THAT(run({}).err, HasSubstr("generate"));
+  const Result help = run({"help", "generate"});
+  EXPECT_EQ(help.code, 0);
+  EXPECT_EQ(help.out, run({"generate", "--help"}).out);
+  EXPECT_THAT(help.out, HasSubstr("--threads INT=0 ")) << "ranges are not repeated";
 }
 
 }  // namespace

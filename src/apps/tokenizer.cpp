@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <iostream>
 #include <iterator>
@@ -25,8 +26,7 @@ struct TrainOptions {
   int32_t vocab_size = 8192;
   uint64_t min_frequency = 2;
   int threads = 0;
-  bool replace_invalid = false;
-  std::string out, pre = "deepseek-v3";
+  std::string out, pre = "deepseek-v3", invalid_utf8 = "refuse";
   std::vector<std::string> files;
 };
 
@@ -36,7 +36,7 @@ class Counting {
   Counting(data::WordCounter& counter, const TrainOptions& options)
       : counter_(counter),
         pool_(options.threads),
-        policy_(options.replace_invalid ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse) {}
+        policy_(options.invalid_utf8 == "replace" ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse) {}
 
   void add_file(const std::string& path) {
     data::RecordReader reader(path);
@@ -106,8 +106,14 @@ void train(const TrainOptions& options) {
     std::cerr << "warning: " << counting.replaced_bytes() << " bytes were not UTF-8 and became U+FFFD\n";
   }
   const data::TokenizerSpec spec = data::train_bpe(words, training);
-  base::fs::create_directories(options.out);
-  data::save_tokenizer(spec, options.out);
+  const bool made = base::fs::create_directories(options.out);
+  try {
+    data::save_tokenizer(spec, options.out);
+  } catch (...) {
+    std::error_code ignored;
+    if (made) base::fs::remove(options.out, ignored);  // only if it is empty
+    throw;
+  }
   std::cerr << "tokenizer of " << spec.tokens.size() << " tokens written to " << options.out << "\n";
 }
 
@@ -208,7 +214,9 @@ void add_train(CLI::App& group) {
   command->add_option("--pre", options->pre, "how text is cut into words, by llama.cpp's names")
       ->capture_default_str()
       ->check(CLI::IsMember({"deepseek-v3", "deepseek-llm", "llama-bpe", "qwen2", "gpt-2"}));
-  command->add_flag("--replace-invalid", options->replace_invalid, "bytes that are not UTF-8 become U+FFFD");
+  command->add_option("--invalid-utf8", options->invalid_utf8, "what bytes that are no text do: stop, or become U+FFFD")
+      ->check(CLI::IsMember({"refuse", "replace"}))
+      ->capture_default_str();
   command->add_option("--min-frequency", options->min_frequency, "do not merge pairs that come less often")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000000000));

@@ -124,7 +124,7 @@ TEST_F(TokenizerCommand, ReplacesWhatIsNotUtf8OnlyIfAsked) {
   for (int i = 0; i < 50; ++i) text += "caf\xe9 ";
   base::write_file(file("latin1.txt"), text);
   const Result result =
-      run({"train", "--replace-invalid", "--vocab-size", "262", "--out", file("made"), file("latin1.txt")});
+      run({"train", "--invalid-utf8", "replace", "--vocab-size", "262", "--out", file("made"), file("latin1.txt")});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_NE(result.err.find("50 bytes were not UTF-8"), std::string::npos) << result.err;
 }
