@@ -1,6 +1,7 @@
 // Attention over cache blocks against its definition, around block borders, and independent of its neighbours.
 #include "kernels/attend.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/testing.h"

@@ -1,6 +1,7 @@
 // Row kernels against their definitions, on every instruction set, over odd sizes.
 #include "kernels/rows.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "kernels/testing.h"

@@ -1,4 +1,5 @@
 // Settings as text: TOML, JSON, help, differences.
+#include <algorithm>
 #include <charconv>
 
 #include "spec/field_value.h"

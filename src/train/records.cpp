@@ -1,5 +1,6 @@
 #include "train/records.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>

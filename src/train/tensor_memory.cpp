@@ -5,9 +5,11 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "base/error.h"
 
@@ -27,7 +29,11 @@ size_t rounded(size_t bytes) {
 
 class KeptMemory final : public c10::Allocator {
  public:
-  c10::DataPtr allocate(size_t bytes) const override {
+  // LibTorch 1.13's virtual is const and later ones' is not, and those ask for copy_data too: without `override` each
+  // version takes what it knows.
+  c10::DataPtr allocate(size_t bytes) { return std::as_const(*this).allocate(bytes); }
+  void copy_data(void* to, const void* from, size_t bytes) const { std::memcpy(to, from, bytes); }
+  c10::DataPtr allocate(size_t bytes) const {
     if (bytes == 0) return {nullptr, nullptr, &release, c10::Device(c10::DeviceType::CPU)};
     void* data = take(bytes);
     return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
