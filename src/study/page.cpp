@@ -20,7 +20,7 @@ svg text { fill: var(--ink); } svg .small { font-size: 10px; fill: var(--soft); 
 table { border-collapse: collapse; margin: .6rem 0; } th, td { padding: .18rem .8rem .18rem 0; text-align: right; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; } td.best { font-weight: 700; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: color-mix(in srgb, var(--ink) 5%, transparent); padding: .7rem .9rem; border-radius: 6px; font: 13px/1.45 ui-monospace, monospace; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 0 1.4rem; } details { margin: .4rem 0; } summary { cursor: pointer; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 0 1.4rem; } .pair p { margin: .2rem 0; } .pair pre { margin-top: 0; } details { margin: .4rem 0; } summary { cursor: pointer; }
 )";
 
 }  // namespace

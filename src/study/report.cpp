@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 
 #include "study/page.h"
 #include "study/svg.h"
@@ -54,14 +55,16 @@ std::string row(const std::vector<std::string>& cells, const char* tag = "td") {
 
 std::string summary(const std::vector<RunReport>& runs) {
   std::string out =
-      "<table>" + row({"run", "parameters", "activated", "steps", "tokens seen", "tokens/s", "last loss"}, "th");
+      "<table>" +
+      row({"run", "parameters", "activated", "steps", "tokens seen", "tokens/s", "last loss", "bits per byte"}, "th");
   for (const RunReport& run : runs) {
     const double total = run.plan.value("params_total", std::nan("")),
                  active = run.plan.value("params_activated", std::nan(""));
     out += row({escape_html(run.name), std::isfinite(total) ? millions(total) : "",
                 std::isfinite(active) ? millions(active) : "", short_number(last_finite(run.step)),
                 millions(last_finite(run.tokens)), short_number(std::round(median(run.tokens_per_s))),
-                short_number(last_finite(run.loss))});
+                short_number(last_finite(run.loss)),
+                run.evaluation.empty() ? "" : short_number(run.evaluation.front().bits_per_byte)});
   }
   return out + "</table>\n";
 }
@@ -147,22 +150,41 @@ std::string routing(const RunReport& run) {
                  draw(map) + "</details>\n";
   }
   return "<h3>" + escape_html(run.name) +
-         "</h3>\n<p>Load by layer: white is the even share, <b>orange</b> more, "
-         "<b>blue</b> less; full colour is four times, or a quarter.</p>\n" +
-         draw(load) + table + "</table>\n<p>Which kind of text goes to which expert (top " +
+         "</h3>\n<p>Load by layer: no colour is the even share, <b>orange</b> more, "
+         "<b>blue</b> less; full colour is four times, or a quarter. A pointer held over a cell shows its "
+         "number.</p>\n" +
+         draw(load) + table +
+         "</table>\n<p class=\"soft\">The last column is the mutual information of expert and domain: 0 when every "
+         "kind of text is spread alike, more the better one could guess the text from the expert.</p>\n<p>Which kind "
+         "of text goes to which expert (top " +
          std::to_string(counts.num_experts_per_tok) + " of " + std::to_string(counts.n_routed_experts) + "):</p>\n" +
          by_domain;
 }
 
+// One prompt after another, the runs' answers to it side by side.
 std::string samples(const std::vector<RunReport>& runs) {
-  std::string out;
+  std::map<std::string, std::string> by_name;
   for (const RunReport& run : runs) {
     for (const auto& sample : run.samples) {
-      out += "<div><h3>" + escape_html(run.name + ": " + sample.name) + "</h3><pre>" + escape_html(sample.text) +
-             "</pre></div>\n";
+      by_name[sample.name] +=
+          "<div><p class=\"soft\">" + escape_html(run.name) + "</p><pre>" + escape_html(sample.text) + "</pre></div>\n";
     }
   }
-  return out.empty() ? out : "<h2>What they write</h2>\n<div class=\"pair\">" + out + "</div>\n";
+  std::string out;
+  for (const auto& [name, boxes] : by_name) {
+    out += "<h3>" + escape_html(name) + "</h3>\n<div class=\"pair\">" + boxes + "</div>\n";
+  }
+  return out.empty() ? out : "<h2>What they write</h2>\n" + out;
+}
+
+std::string origins(const std::vector<RunReport>& runs) {
+  std::string out;
+  for (const RunReport& run : runs) {
+    if (run.provenance.empty() && run.config.empty()) continue;
+    out += "<details><summary>" + escape_html(run.name) + "</summary><pre>" +
+           escape_html(base::dump_json(run.provenance, 1) + "\n" + run.config) + "</pre></details>\n";
+  }
+  return out.empty() ? out : "<h2>How it was made</h2>\n" + out;
 }
 
 base::Json data_of(const RunReport& run) {
@@ -191,7 +213,7 @@ std::string render_report(const std::vector<RunReport>& runs, const std::string&
   std::string experts;
   for (const RunReport& run : runs) experts += routing(run);
   if (!experts.empty()) body += "<h2>How the experts are used</h2>\n" + experts;
-  body += samples(runs);
+  body += samples(runs) + origins(runs);
   base::Json data = base::Json::array();
   for (const RunReport& run : runs) data.push_back(data_of(run));
   return html_page(title, body, {{"runs", data}});

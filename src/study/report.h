@@ -28,8 +28,9 @@ struct RunReport {
   struct Sample {
     std::string name, text;
   };
-  std::vector<Sample> samples;  ///< from samples/*.txt, by name
-  base::Json provenance = base::Json::object();
+  std::vector<Sample> samples;                   ///< from samples/*.txt, by name
+  base::Json provenance = base::Json::object();  ///< of eval.json and routing.json
+  std::string config;                            ///< run.toml, the resolved configuration with its origins
 };
 
 /// Reads a run's folder. Throws Error when there is no metrics.jsonl or a file is damaged.

@@ -44,6 +44,9 @@ RunReport::Domain domain_of(const std::string& name, const Json& json, const std
 void read_evaluation(const fs::path& file, RunReport& run) {
   const Json json = base::parse_json(base::read_file(file), file.string());
   run.evaluation.push_back(domain_of("all", json, file.string()));
+  for (const char* key : {"model", "data", "split", "data_hash"}) {
+    if (json.contains(key)) run.provenance["evaluation"][key] = json[key];
+  }
   const auto domains = json.find("domains");
   if (domains == json.end()) return;
   for (const auto& [name, value] : domains->items()) run.evaluation.push_back(domain_of(name, value, file.string()));
@@ -62,6 +65,7 @@ RunReport read_run(const fs::path& folder) {
   if (fs::exists(folder / "plan.json")) {
     run.plan = base::parse_json(base::read_file(folder / "plan.json"), (folder / "plan.json").string());
   }
+  if (fs::exists(folder / "run.toml")) run.config = base::read_file(folder / "run.toml", 1 << 20);
   if (fs::exists(folder / "eval.json")) read_evaluation(folder / "eval.json", run);
   if (fs::exists(folder / "routing.json")) {
     const std::string where = (folder / "routing.json").string();

@@ -88,12 +88,14 @@ TEST(Report, ReadsARunAndRendersOnePage) {
                    R"({"nats_per_token":2,"bits_per_byte":1.25,"tokens":10,"bytes":30,)"
                    R"("domains":{"zh":{"nats_per_token":3,"bits_per_byte":1.75,"tokens":4,"bytes":9}}})");
   base::write_file(folder / "routing.json", base::dump_json(to_json(two_domains())));
+  base::write_file(folder / "run.toml", "seed = 3 # <default>\n");
   base::write_file(folder / "samples" / "prose.txt", "Once </script><script>x</script>");
   const RunReport run = read_run(folder);
   EXPECT_EQ(run.loss.size(), 2u);
   EXPECT_EQ(run.evaluation.at(1).name, "zh");
   const std::string page = render_report({run}, "A report");
-  for (const char* wanted : {"A report", "1.75", "layer 2", "Once &lt;/script", "\"max_vio\":[0.5,0.25]"}) {
+  for (const char* wanted :
+       {"A report", "1.75", "layer 2", "Once &lt;/script", "seed = 3 # &lt;default&gt;", "\"max_vio\":[0.5,0.25]"}) {
     EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
   }
   EXPECT_EQ(page.find("http://"), std::string::npos);

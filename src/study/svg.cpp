@@ -173,7 +173,8 @@ std::string draw(const BarChart& chart) {
 }
 
 std::string draw(const HeatMap& map) {
-  const double cell = map.columns.size() > 32 ? 10 : 16, left = 110, top = 34;
+  const double left = 110, top = 34;
+  const double cell = std::clamp(600 / std::max(1.0, static_cast<double>(map.columns.size())), 8.0, 22.0);
   const double width = left + cell * static_cast<double>(map.columns.size()) + 20;
   const double height = top + cell * static_cast<double>(map.rows.size()) + 8;
   std::string out = open_svg(std::max(width, 360.0), height, map.title);
