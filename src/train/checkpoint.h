@@ -26,7 +26,7 @@ struct TrainerState {
   int64_t step = 0;    ///< steps done
   int64_t tokens = 0;  ///< tokens trained on
   int64_t seed = 0;
-  int threads = 0;        ///< of the run that wrote it; the same number gives the same bits
+  int threads = 0;        ///< of the run that wrote it; LibTorch's own sums (moe/composed.h) depend on it
   std::string data_hash;  ///< TokenDataset::hash()
   base::Json router_watch = base::Json::array();
 
