@@ -2,6 +2,7 @@
 // chunks and threads, and at the ends of the number ranges.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/activations.h"

@@ -1,6 +1,8 @@
 // Attention of the training step against its definition, on every instruction set, over odd shapes; its order of sums.
 #include "kernels/train_attention.h"
 
+#include <algorithm>
+
 #include "kernels/rows.h"
 #include "kernels/train_testing.h"
 

@@ -1,6 +1,8 @@
 // The router's rows against their definitions, on every instruction set; sums over tokens and their order.
 #include "kernels/train_gate.h"
 
+#include <algorithm>
+
 #include "kernels/train_testing.h"
 
 namespace dsmoe::kernels {

@@ -1,6 +1,8 @@
 // Cross entropy of the head against its definition, on every instruction set; ignored targets; its order of sums.
 #include "kernels/train_loss.h"
 
+#include <algorithm>
+
 #include "kernels/train_testing.h"
 
 namespace dsmoe::kernels {
