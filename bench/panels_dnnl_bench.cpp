@@ -1,5 +1,5 @@
 // Grouped products of training against oneDNN's own bf16 product (n = 2048), in turns in one process, two threads:
-//   build/bench/panels_dnnl_bench [REPEATS]
+//   build/bench/panels_dnnl_bench [REPEATS [bf16|f32 [GROUP]]]
 //
 // The shapes of `mini-deepseekmoe` (64 experts, 448 rows each on average, uneven; 256 wide, experts 192) and of
 // `middle-deepseekmoe` (1820 rows; 768 and 512), forward and backward, and some dense ones. Each figure is the best of
@@ -39,15 +39,18 @@ size_t at(int64_t i) { return static_cast<size_t>(i); }
 struct Numbers {
   Numbers(Number type, int64_t count) : bytes(at(count * kernels::number_bytes(type))) {
     base::Rng rng(1);
-    std::vector<float> some(4096);
-    for (float& x : some) x = static_cast<float>(0.1 * rng.normal());
-    for (int64_t i = 0; i < count; ++i) {
-      const float x = some[at(i * 2654435761 % 4093)];
+    const int64_t some = std::min<int64_t>(count, 4093);
+    for (int64_t i = 0; i < some; ++i) {
+      const auto x = static_cast<float>(0.1 * rng.normal());
       if (type == Number::kF32) {
         reinterpret_cast<float*>(bytes.data())[i] = x;
       } else {
         reinterpret_cast<uint16_t*>(bytes.data())[i] = kernels::to_bf16(x);
       }
+    }
+    const size_t period = at(some * kernels::number_bytes(type));
+    for (size_t i = period; i < bytes.size(); i += period) {
+      std::memcpy(bytes.data() + i, bytes.data(), std::min(period, bytes.size() - i));
     }
   }
   char* at_number(Number type, int64_t i) { return bytes.data() + i * kernels::number_bytes(type); }
@@ -237,25 +240,32 @@ std::vector<int64_t> uneven(int64_t experts, int64_t mean) {
   return rows;
 }
 
-void measure_type(Number type, base::ThreadPool& pool, int repeats) {
+void measure_type(Number type, const std::string& only, base::ThreadPool& pool, int repeats) {
   const std::string name = type == Number::kF32 ? ", f32" : ", bf16";
   const Job yard = yardstick(2048, type == Number::kF32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16);
   const auto with_yard = [&](std::vector<Job> jobs) {
     jobs.insert(jobs.begin(), yard);
     return jobs;
   };
-  Bank mini(type, uneven(64, 448), 4096, 256, 192);
-  measure("mini: 64 experts" + name, with_yard(mini.jobs(pool.parallel_for())), repeats);
+  const auto wanted = [&](const std::string& group) { return only.empty() || group.starts_with(only); };
+  const auto bank = [&](const std::string& title, const std::vector<int64_t>& rows, int64_t tokens, int64_t d,
+                        int64_t f) {
+    if (!wanted(title)) return;
+    Bank experts(type, rows, tokens, d, f);
+    measure(title + name, with_yard(experts.jobs(pool.parallel_for())), repeats);
+  };
+  bank("mini: 64 experts", uneven(64, 448), 4096, 256, 192);
   std::vector<int64_t> heavy(64, 0);
   std::fill_n(heavy.begin(), 7, 4096);
-  Bank skewed(type, heavy, 4096, 256, 192);
-  measure("mini, all tokens on 7 experts" + name, with_yard(skewed.jobs(pool.parallel_for())), repeats);
-  Bank middle(type, uneven(16, 1820), 16384, 768, 512);
-  measure("middle: 16 of its experts" + name, with_yard(middle.jobs(pool.parallel_for())), repeats);
-  Dense projection(type, 4096, 256, 768);
-  measure("4096 x 256 x 768" + name, with_yard(projection.jobs(pool.parallel_for())), repeats);
-  Dense head(type, 4096, 256, 8192);
-  measure("4096 x 256 x 8192" + name, with_yard(head.jobs(pool.parallel_for())), repeats);
+  bank("skewed mini: all tokens on 7 experts", heavy, 4096, 256, 192);
+  bank("middle: 16 of its experts", uneven(16, 1820), 16384, 768, 512);
+  const auto dense = [&](const std::string& title, int64_t m, int64_t k, int64_t n) {
+    if (!wanted(title)) return;
+    Dense layer(type, m, k, n);
+    measure(title + name, with_yard(layer.jobs(pool.parallel_for())), repeats);
+  };
+  dense("projection: 4096 x 256 x 768", 4096, 256, 768);
+  dense("head: 4096 x 256 x 8192", 4096, 256, 8192);
 }
 
 /// A step's new weights from float32 into both layouts.
@@ -288,11 +298,13 @@ void measure_packing(base::ThreadPool& pool, int repeats) {
 
 int main(int argc, char** argv) {
   const int repeats = argc > 1 ? std::atoi(argv[1]) : 5;
+  const std::string type = argc > 2 ? argv[2] : "", only = argc > 3 ? argv[3] : "";
   omp_set_num_threads(kThreads);
   base::ThreadPool pool(kThreads);
   std::cout << "instruction set " << kernels::isa_name(kernels::active_isa()) << ", " << kThreads << " threads\n";
-  measure_type(Number::kBf16, pool, repeats);
-  if (argc < 3) measure_type(Number::kF32, pool, repeats);
+  if (type != "f32") measure_type(Number::kBf16, only, pool, repeats);
+  if (type != "bf16") measure_type(Number::kF32, only, pool, repeats);
+  if (!only.empty()) return 0;
   std::cout << "packing float32 to bf16\n";
   measure_packing(pool, repeats);
 }

@@ -2,8 +2,7 @@
 #pragma once
 
 #include "kernels/body_elementwise.h"
-#include "kernels/panel_block.h"
-#include "kernels/unrolled.h"
+#include "kernels/body_pack.h"
 
 namespace dsmoe::kernels {
 namespace {
@@ -15,19 +14,6 @@ struct Strip {
   const float* sums;  // [rows, kPanel]
   float* lanes;       // [rows, 16] of grad_weight, kSwigluBackward
 };
-
-template <class T>
-inline Vec load_some(const T* p, int64_t n) {
-  return n >= kLanes ? Vec::load(p) : Vec::load(p, n);
-}
-template <class T>
-inline void store_some(Vec v, T* p, int64_t n) {
-  if (n >= kLanes) {
-    v.store(p);
-  } else {
-    v.store(p, n);
-  }
-}
 
 template <class Out>
 inline void finish_plain(const Strip& strip) {
@@ -95,6 +81,50 @@ inline void finish_swiglu_backward(const Strip& strip) {
       if (f < strip.product->n) swiglu_backward<T>(strip, i, f, Vec::load(strip.sums + i * kPanel + half));
     }
   }
+}
+
+template <class Out>
+inline void plain_lines(const Strip& strip, Lines& lines) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(Out));
+  const PanelProduct& p = *strip.product;
+  const void* const places[2] = {p.out, p.add};
+  for (const void* place : places) {
+    const Out* const at = static_cast<const Out*>(place) + strip.panel * kPanel;
+    if (!place) continue;
+    if (p.out_index) {
+      for (int64_t i = 0; i < strip.rows; ++i) lines.add(at + p.out_index[strip.row + i] * p.out_stride, kPanel);
+      continue;
+    }
+    for (int64_t i = 0; i < kPanel; i += kLine) {
+      lines.add_column(at + strip.row * p.out_stride + i, p.out_stride, strip.rows);
+    }
+  }
+}
+
+/// A line holds two panels' columns of a forward row, so every other panel asks.
+template <class T>
+inline void swiglu_lines(const Strip& strip, Lines& lines) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  const SwigluTile& tile = strip.product->swiglu;
+  const bool forward = strip.product->epilogue == Epilogue::kSwiglu;
+  const int64_t F = forward ? strip.product->n / 2 : strip.product->n, width = forward ? kLanes : kPanel;
+  const int64_t begin = (strip.panel * width + kLine - 1) / kLine * kLine, end = strip.panel * width + width;
+  const void* const pairs[2] = {tile.gate_up, forward ? nullptr : tile.grad_gate_up};
+  for (int64_t f = begin; f < end; f += kLine) {
+    for (const void* pair : pairs) {
+      const T* const at = static_cast<const T*>(pair) + strip.row * 2 * F + f;
+      if (pair) lines.add_column(at, 2 * F, strip.rows), lines.add_column(at + F, 2 * F, strip.rows);
+    }
+    if (tile.hidden) lines.add_column(static_cast<const T*>(tile.hidden) + strip.row * F + f, F, strip.rows);
+  }
+}
+
+/// What finish will read and write.
+template <class T>
+inline void finish_lines(const Strip& strip, Lines& lines) {
+  const PanelProduct& p = *strip.product;
+  if (p.epilogue == Epilogue::kSwiglu || p.epilogue == Epilogue::kSwigluBackward) return swiglu_lines<T>(strip, lines);
+  return p.out_type == Number::kF32 ? plain_lines<float>(strip, lines) : plain_lines<uint16_t>(strip, lines);
 }
 
 /// T is the type multiplied in.

@@ -21,6 +21,45 @@ inline const T* row_of(const RowsView& view, int64_t row) {
 }
 
 template <class T>
+inline Vec load_some(const T* p, int64_t n) {
+  return n >= kLanes ? Vec::load(p) : Vec::load(p, n);
+}
+template <class T>
+inline void store_some(Vec v, T* p, int64_t n) {
+  if (n >= kLanes) {
+    v.store(p);
+  } else {
+    v.store(p, n);
+  }
+}
+
+/// Lines of memory to ask for, bit by bit, while something else is computed: at once they would wait for each other.
+struct Lines {
+  static constexpr int kMost = 64;
+  struct Run {
+    const char* at;
+    int64_t stride, count;
+  };
+  Run runs[kMost];
+  int size = 0;
+  int64_t count = 0;
+
+  /// One of each of `rows` places, `stride` numbers apart from p on.
+  template <class T>
+  void add_column(const T* p, int64_t stride, int64_t rows) {
+    if (size == kMost || rows <= 0) return;
+    runs[size++] = {reinterpret_cast<const char*>(p), stride * static_cast<int64_t>(sizeof(T)), rows};
+    count += rows;
+  }
+  /// Those of n numbers from p on.
+  template <class T>
+  void add(const T* p, int64_t n) {
+    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+    add_column(p, kLine, (n + kLine - 1) / kLine);
+  }
+};
+
+template <class T>
 inline void zero_numbers(T* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] = T{0};
 }
@@ -60,31 +99,44 @@ inline void pack_strip(const RowsView& view, int64_t row, int64_t rows, int64_t 
   transpose_cells(from, 0, width / 4, out, width);
 }
 
-/// One cell each of up to 16 columns: of rows k and k + 1 (or zeros) for bf16, of row k for floats.
-inline void pack_cells(const RowsView& view, int64_t k, int64_t k_end, int64_t column, int64_t n, uint16_t* out) {
-  static constexpr uint16_t kZeros[kLanes] = {};
-  const uint16_t* even = row_of<uint16_t>(view, k) + column;
-  interleave(even, k + 1 < k_end ? row_of<uint16_t>(view, k + 1) + column : kZeros, n, out);
-}
-inline void pack_cells(const RowsView& view, int64_t k, int64_t, int64_t column, int64_t n, float* out) {
-  Vec::load(row_of<float>(view, k) + column, n).store(out);
-}
-
-/// Columns row .. row + rows of rows k0 .. k_end, each holding the strip's rows side by side. Writes 16 cells at a
-/// time: those that are too many become the next cell's.
-template <class T>
-inline void pack_strip_by_depth(const RowsView& view, int64_t row, int64_t rows, int64_t k0, int64_t k_end, T* out) {
-  const int64_t width = padded_to_four(rows) * kPerCell<T>;
-  for (int64_t k = k0; k < k_end; k += kPerCell<T>, out += width) pack_cells(view, k, k_end, row, rows, out);
-}
-
-template <class T>
-inline void pack_panel_by_depth(const RowsView& view, int64_t column, int64_t n, int64_t k0, int64_t k_end, T* out) {
-  for (int64_t k = k0; k < k_end; k += kPerCell<T>, out += kPanel * kPerCell<T>) {
-    pack_cells(view, k, k_end, column, n < kLanes ? n : kLanes, out);
-    pack_cells(view, k, k_end, column + kLanes, n - kLanes, out + kLanes * kPerCell<T>);
+/// One cell each of up to 16 columns: of two rows for bf16, of one for floats. Columns from n on are zeros.
+inline void pack_cells(const uint16_t* const* rows, int64_t column, int64_t n, uint16_t* out) {
+  if (n >= kLanes) {
+    interleave(rows[0] + column, rows[1] + column, out);
+  } else {
+    interleave(rows[0] + column, rows[1] + column, n, out);
   }
 }
+inline void pack_cells(const float* const* rows, int64_t column, int64_t n, float* out) {
+  load_some(rows[0] + column, n).store(out);
+}
+/// Of the last row alone where k is odd.
+inline void pack_last_cells(const uint16_t* row, int64_t n, uint16_t* out) {
+  static constexpr uint16_t kZeros[kLanes] = {};
+  const uint16_t* const two[2] = {row, kZeros};
+  pack_cells(two, 0, n, out);
+}
+inline void pack_last_cells(const float*, int64_t, float*) {}
+
+/// Rows k .. end that are read together, each holding columns side by side: few enough to stay in the nearest cache
+/// when their distance is a large power of two, enough to fill lines of what is written.
+template <class T>
+struct RowsTogether {
+  static constexpr int64_t kMost = 4 * kPerCell<T>;
+  const T* rows[kMost];
+  int64_t count;
+
+  RowsTogether(const RowsView& view, int64_t k, int64_t k_end) {
+    count = k_end - k < kMost ? k_end - k : kMost;
+    for (int64_t i = 0; i < count; ++i) rows[i] = row_of<T>(view, k + i);
+  }
+  /// n columns from `column` on, cells of one row of k after another `stride` numbers apart.
+  void pack(int64_t column, int64_t n, T* out, int64_t stride) const {
+    int64_t i = 0;
+    for (; i + kPerCell<T> <= count; i += kPerCell<T>, out += stride) pack_cells(rows + i, column, n, out);
+    if (i < count) pack_last_cells(rows[i] + column, n, out);
+  }
+};
 
 /// A panel of weights [K, N]: `n` columns from `column` on, in its own type or converted two rows at a time.
 template <class From, class To>
@@ -93,8 +145,8 @@ void pack_panel_of_rows(const RowsView& source, int64_t k, int64_t column, int64
   for (int64_t i = 0; i < k; i += kPerCell<To>, out += kPanel * kPerCell<To>) {
     To rows[2][kPanel] = {};
     for (int64_t j = 0; j < kPerCell<To> && i + j < k; ++j) convert(row_of<From>(source, i + j) + column, n, rows[j]);
-    const RowsView view = {rows, kPanel, nullptr};
-    pack_panel_by_depth<To>(view, 0, kPanel, 0, kPerCell<To>, out);
+    const To* const both[2] = {rows[0], rows[1]};
+    for (int64_t half = 0; half < kPanel; half += kLanes) pack_cells(both, half, kLanes, out + half * kPerCell<To>);
   }
   if (kPerCell<To> == 1 && k % 2) zero_numbers(out, kPanel);
 }

@@ -1,13 +1,13 @@
 #include "kernels/panels.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
-#include <memory>
 #include <new>
 #include <vector>
 
 #include "base/error.h"
 #include "kernels/isa.h"
-#include "kernels/slots.h"
 
 namespace dsmoe::kernels {
 namespace {
@@ -16,23 +16,27 @@ size_t at(int64_t i) { return static_cast<size_t>(i); }
 size_t at(Number number) { return static_cast<size_t>(number); }
 int64_t panels_of(int64_t n) { return (n + kPanel - 1) / kPanel; }
 
-/// Memory of a thread that only grows, aligned to cache lines.
+/// Memory of a thread that only grows, in large pages where the system has them: packed operands are read in many
+/// streams at once, more than small pages' translations are kept for.
 class Scratch {
  public:
+  ~Scratch() { release(); }
   void* of(int64_t bytes) {
     if (bytes > bytes_) {
-      memory_.reset(static_cast<char*>(::operator new(at(bytes), kLine)));
-      bytes_ = bytes;
+      release();
+      bytes_ = (bytes + kPage - 1) / kPage * kPage;
+      memory_ = ::operator new (at(bytes_), std::align_val_t{kPage});
+      madvise(memory_, at(bytes_), MADV_HUGEPAGE);  // a wish: small pages do as well
     }
-    return memory_.get();
+    return memory_;
   }
 
  private:
-  static constexpr std::align_val_t kLine{64};
-  struct Free {
-    void operator()(char* memory) const { ::operator delete(memory, kLine); }
-  };
-  std::unique_ptr<char, Free> memory_;
+  static constexpr int64_t kPage = int64_t{1} << 21;
+  void release() {
+    if (memory_) ::operator delete (memory_, std::align_val_t{kPage});
+  }
+  void* memory_ = nullptr;
   int64_t bytes_ = 0;
 };
 
@@ -45,40 +49,47 @@ void run_block(Number type, PanelBlock block) {
 int64_t multiply_adds(const PanelProduct& p) { return p.m * panels_of(p.n) * kPanel * p.k; }
 
 /// Rows and panels of one block. Rows are packed once per block, and panels stay in the nearest caches for a block's
-/// rows, so both are large where the work allows; `share` of all multiply-adds is enough to keep every thread busy.
+/// rows, so both are large where the work allows. `all` multiply-adds are to be shared out; blocks stop shrinking where
+/// packing would cost more than an idle thread.
 struct BlockSize {
-  int64_t rows, panels;
+  int64_t rows, panels, cells;
 
-  BlockSize(const PanelProduct& p, int64_t share) {
-    const int64_t all = std::max<int64_t>(1, panels_of(p.n));
+  BlockSize(const PanelProduct& p, int64_t all) {
+    const bool packs_right = !p.right;
     const bool whole_rows = p.epilogue == Epilogue::kSwigluBackward;  // a row's grad_weight is one thread's sum
-    rows = std::min<int64_t>(p.m, p.right ? 192 : 384);
-    panels = whole_rows ? all : std::min<int64_t>(all, p.right ? 32 : 8);
-    while (rows * panels * kPanel * p.k > share && (rows > 48 || (panels > 2 && !whole_rows))) {
-      if (rows > 48 && (rows >= panels * kPanel || panels <= 2 || whole_rows || p.right)) {
+    const int64_t least_rows = packs_right ? 192 : 48, least_panels = packs_right ? 4 : 8;
+    const int64_t share = std::clamp(all / (packs_right ? 12 : 48), int64_t{1} << 20, int64_t{1} << 27);
+    cells = packs_right ? 128 : 256;
+    rows = std::min<int64_t>(p.m, 192);
+    panels = std::max<int64_t>(1, panels_of(p.n));
+    if (!whole_rows) panels = std::min<int64_t>(panels, packs_right ? 8 : 32);
+    while (rows * panels * kPanel * p.k > share) {
+      if (rows > least_rows) {
         rows = (rows + 1) / 2;
-      } else {
+      } else if (panels > least_panels && !whole_rows) {
         panels = (panels + 1) / 2;
+      } else {
+        return;
       }
     }
   }
 };
 
 /// Cuts a product into blocks of nearly equal size.
-void add_blocks(const PanelProduct& p, int64_t share, std::vector<PanelBlock>& blocks) {
-  const BlockSize size(p, share);
+void add_blocks(const PanelProduct& p, int64_t all, std::vector<PanelBlock>& blocks) {
+  const BlockSize size(p, all);
   const int64_t panels = panels_of(p.n);
   if (panels == 0 && p.epilogue == Epilogue::kSwigluBackward && p.swiglu.grad_weight) {
     std::fill_n(p.swiglu.grad_weight, p.m, 0.0f);  // no block will: a sum over nothing
   }
-  if (p.m == 0 || panels == 0) return;
+  if (p.m == 0 || panels == 0 || (p.k == 0 && p.epilogue == Epilogue::kAdd)) return;
   const int64_t row_parts = (p.m + size.rows - 1) / size.rows;
   const int64_t panel_parts = (panels + size.panels - 1) / size.panels;
   for (int64_t i = 0; i < panel_parts; ++i) {
     const int64_t panel = panels * i / panel_parts, panel_end = panels * (i + 1) / panel_parts;
     for (int64_t j = 0; j < row_parts; ++j) {
       const int64_t row = p.m * j / row_parts;
-      blocks.push_back({&p, row, p.m * (j + 1) / row_parts - row, panel, panel_end - panel, nullptr});
+      blocks.push_back({&p, row, p.m * (j + 1) / row_parts - row, panel, panel_end - panel, size.cells});
     }
   }
 }
@@ -122,29 +133,25 @@ void pack_gate_up(Number from, const RowsView& gate_up, int64_t k, int64_t width
 void panel_products(const base::ParallelFor& parallel_for, Number type, std::span<const PanelProduct> products) {
   int64_t all = 0;
   for (const PanelProduct& p : products) all += multiply_adds(p);
-  constexpr int64_t kShares = 48, kLeast = int64_t{1} << 20, kMost = int64_t{1} << 25;
-  const int64_t share = std::clamp(all / kShares, kLeast, kMost);
   std::vector<PanelBlock> blocks;
   for (const PanelProduct& p : products) {
     DSMOE_CHECK(p.right || p.right_rows.data || p.k == 0 || p.n == 0 || p.m == 0, "a product has a right operand");
-    add_blocks(p, share, blocks);
+    add_blocks(p, all, blocks);
   }
-  parallel_for(static_cast<int64_t>(blocks.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) run_block(type, blocks[at(i)]);
+  // A few neighbours together, so that one asks for the next one's memory; few enough to end together.
+  const auto count = static_cast<int64_t>(blocks.size());
+  parallel_for(count, std::max<int64_t>(1, count / 32), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      if (i + 1 < end) blocks[at(i)].next = &blocks[at(i + 1)];
+      run_block(type, blocks[at(i)]);
+    }
   });
 }
 
 void panel_product(Number type, const PanelProduct& product) {
   std::vector<PanelBlock> blocks;
-  add_blocks(product, int64_t{1} << 25, blocks);
+  add_blocks(product, multiply_adds(product), blocks);
   for (const PanelBlock& block : blocks) run_block(type, block);
-}
-
-void combine_slots(const base::ParallelFor& parallel_for, const SlotSum& sum) {
-  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 16) / std::max<int64_t>(1, sum.width * (sum.slots + 1)));
-  parallel_for(sum.tokens, grain, [&](int64_t begin, int64_t end) {
-    kernels().combine_slots[at(sum.rows_type)][at(sum.out_type)](sum, begin, end);
-  });
 }
 
 }  // namespace dsmoe::kernels

@@ -2,47 +2,20 @@
 // threads or on the other rows.
 #include "kernels/panels.h"
 
-#include <cstring>
 #include <numeric>
 
-#include "kernels/product.h"
-#include "kernels/slots.h"
-#include "kernels/testing.h"
+#include "kernels/panels_testing.h"
 
 namespace dsmoe::kernels {
 namespace {
 
+using testing::kept;
+using testing::kNumbers;
 using testing::kRound;
 using testing::normal_values;
+using testing::Numbers;
 
 size_t at(int64_t i) { return static_cast<size_t>(i); }
-
-/// Numbers of a type that remember it.
-struct Numbers {
-  Number type = Number::kF32;
-  std::vector<float> f32;
-  std::vector<uint16_t> bf16;
-
-  Numbers() = default;
-  Numbers(Number t, const std::vector<float>& values) : type(t) {
-    if (t == Number::kF32) {
-      f32 = values;
-    } else {
-      for (const float value : values) bf16.push_back(to_bf16(value));
-    }
-  }
-  Numbers(Number t, int64_t count, float value) : Numbers(t, std::vector<float>(at(count), value)) {}
-  void* data() { return type == Number::kF32 ? static_cast<void*>(f32.data()) : bf16.data(); }
-  std::vector<float> values() const {
-    std::vector<float> all = f32;
-    for (const uint16_t bits : bf16) all.push_back(from_bf16(bits));
-    return all;
-  }
-  bool operator==(const Numbers& other) const {
-    return bf16 == other.bf16 && f32.size() == other.f32.size() &&
-           (f32.empty() || std::memcmp(f32.data(), other.f32.data(), f32.size() * sizeof(float)) == 0);
-  }
-};
 
 struct Wanted {
   Number type = Number::kF32;
@@ -186,9 +159,6 @@ std::vector<double> sum_errors(Wanted s, std::vector<double>* sums_of_absolutes 
   return errors;
 }
 
-/// Of the value kept in a type: two numbers on either side of a border round a whole step apart.
-double kept(Number type, double value) { return (type == Number::kF32 ? 2 * kRound : 0x1p-7) * std::abs(value); }
-
 /// Of a few float32 operations and an exponential in a row.
 constexpr double kFew = 20 * kRound;
 
@@ -262,7 +232,6 @@ void check(const Wanted& setup) {
   check_plain(got, want);
 }
 
-constexpr std::array kNumbers = {Number::kF32, Number::kBf16};
 constexpr std::array kEpilogues = {Epilogue::kStore, Epilogue::kAdd, Epilogue::kSwiglu, Epilogue::kSwigluBackward};
 
 class Panels : public testing::EveryIsa {};
@@ -381,45 +350,6 @@ TEST_P(Panels, PackAsTheDefinition) {
           pack_gate_up_ref(from, view, k, n, to, want.data());
           EXPECT_EQ(got, want) << "gate_up of width " << n << " and " << k;
         }
-      }
-    }
-  }
-}
-
-TEST_P(Panels, SlotsAreCombined) {
-  base::Rng rng(5);
-  base::ThreadPool pool(2);
-  for (const Number type : kNumbers) {
-    for (const auto& [tokens, slots, width] :
-         {std::array<int64_t, 3>{5, 3, 33}, {70, 7, 16}, {3, 0, 5}, {0, 2, 4}, {2, 1, 1}}) {
-      Numbers rows(type, normal_values(rng, (tokens * slots + 1) * width)),
-          add(type, normal_values(rng, tokens * width));
-      const std::vector<float> weights = normal_values(rng, tokens * slots + 1);
-      std::vector<int32_t> place(at(tokens * slots + 1));
-      for (int32_t& row : place) row = static_cast<int32_t>(rng.below(at(tokens * slots + 1))) - 1;
-      for (const int options : {0, 1, 2, 3}) {
-        Numbers got(type, tokens * width, -7), want = got;
-        SlotSum sum{tokens,
-                    slots,
-                    width,
-                    place.data(),
-                    options & 1 ? weights.data() : nullptr,
-                    type,
-                    rows.data(),
-                    type,
-                    options & 2 ? add.data() : nullptr,
-                    got.data()};
-        combine_slots(pool.parallel_for(), sum);
-        sum.out = want.data();
-        combine_slots_ref(base::serial_for, sum);
-        const std::vector<float> values = want.values();
-        testing::expect_within(
-            got.values(), values,
-            [&](size_t i) {
-              return kept(type, values[i]) +
-                     2 * static_cast<double>(slots + 1) * kRound * 16 * static_cast<double>(slots + 1);
-            },
-            "slots");
       }
     }
   }

@@ -144,12 +144,7 @@ struct Pairs {
   using TwoNumbers __attribute__((may_alias, aligned(2))) = int32_t;
 };
 inline Vec dot(Pairs a, Pairs b, Vec c) { return fma(a.odd, b.odd, fma(a.even, b.even, c)); }
-inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t n, uint16_t* out) {
-  uint16_t padded[2][kLanes] = {};
-  if (n < kLanes) {
-    for (int64_t i = 0; i < n; ++i) padded[0][i] = even[i], padded[1][i] = odd[i];
-    even = padded[0], odd = padded[1];
-  }
+inline void interleave(const uint16_t* even, const uint16_t* odd, uint16_t* out) {
   for (int half = 0; half < 2; ++half) {
     const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(even + half * 8));
     const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(odd + half * 8));
@@ -157,6 +152,11 @@ inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t n, uin
     _mm_storeu_si128(to, _mm_unpacklo_epi16(a, b));
     _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(a, b));
   }
+}
+inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t n, uint16_t* out) {
+  uint16_t padded[2][kLanes] = {};
+  for (int64_t i = 0; i < n && i < kLanes; ++i) padded[0][i] = even[i], padded[1][i] = odd[i];
+  interleave(padded[0], padded[1], out);
 }
 
 inline void transpose_four(const void* const* rows, void* out, int64_t stride) {

@@ -118,6 +118,11 @@ inline Vec dot(Pairs a, Pairs b, Vec c) {
   return fma(a.odd, b.odd, fma(a.even, b.even, c));
 #endif
 }
+inline void interleave(const uint16_t* even, const uint16_t* odd, uint16_t* out) {
+  const __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(even)));
+  const __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(odd)));
+  _mm512_storeu_si512(out, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
 inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t n, uint16_t* out) {
   const __mmask16 lanes = first_lanes(n);
   const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, even));

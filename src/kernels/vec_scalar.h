@@ -175,6 +175,7 @@ inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t n, uin
     out[2 * i + 1] = i < n ? odd[i] : uint16_t{0};
   }
 }
+inline void interleave(const uint16_t* even, const uint16_t* odd, uint16_t* out) { interleave(even, odd, kLanes, out); }
 /// Four rows of four 32-bit cells each: cell j of the rows goes side by side to out + j * stride bytes.
 inline void transpose_four(const void* const* rows, void* out, int64_t stride) {
   uint32_t cells[4][4];

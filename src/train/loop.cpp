@@ -43,7 +43,7 @@ class Run {
   const RunOptions& options_;
   RunListener& listener_;
   Trainer trainer_;
-  std::optional<RunRecords> records_;  // begun last: what cannot start leaves no run behind
+  RunRecords records_;
   RouterWatch watch_;
   std::optional<data::ValidationWindows> windows_;
   std::optional<data::Tokenizer> tokenizer_;
@@ -59,6 +59,7 @@ Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunL
       options_(options),
       listener_(listener),
       trainer_(config_, plan.data->train, options.parallel_for),
+      records_(folder.path(), plan.step(), config_.train.log_every, *options.files),
       watch_(config_.model.num_experts_per_tok) {
   if (plan.checkpoint) {
     load_checkpoint(*plan.checkpoint, trainer_.model(), trainer_.optimizer());
@@ -73,11 +74,10 @@ Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunL
     windows_.emplace(*plan.data->valid, config_.train.sequence_length, config_.train.validate_tokens);
   }
   if (config_.train.sample_every > 0) tokenizer_ = data::Tokenizer::load(plan.data->train.folder());
-  records_.emplace(folder.path(), plan.step(), config_.train.log_every, *options.files);
-  if (records_->held("step")) {
+  if (records_.held("step")) {
     find_what_is_due(plan.step());
-    validation_due_ = validation_due_ && !records_->held("validation");
-    sample_due_ = sample_due_ && !records_->held("sample");
+    validation_due_ = validation_due_ && !records_.held("validation");
+    sample_due_ = sample_due_ && !records_.held("sample");
   }
 }
 
@@ -89,7 +89,7 @@ void Run::announce() {
   start.resumed_from = saved_as_.string();
   for (const Parameter& p : trainer_.optimizer().parameters()) start.parameters += p.value.numel();
   start.tokens_per_step = config_.train.tokens_per_step();
-  records_->add_line(start.to_json());
+  records_.add_line(start.to_json());
   listener_.on_start(start);
 }
 
@@ -103,7 +103,7 @@ RunEnd Run::to_the_end() {
   }
   const bool done = trainer_.steps_done() == config_.train.steps && !validation_due_ && !sample_due_;
   if (saved_at_ != trainer_.steps_done() && trainer_.steps_done() > 0) save();
-  records_->sync();
+  records_.sync();
   return done ? RunEnd::kDone : RunEnd::kStopped;
 }
 
@@ -113,14 +113,14 @@ void Run::one_step() {
     record = trainer_.step();
   } catch (const base::Error& error) {
     if (error.kind() != base::ErrorKind::kNonFinite) throw;
-    records_->sync();
+    records_.sync();
     const std::string good = saved_as_.empty() ? "none yet" : saved_as_.string();
     throw base::Error(error.kind(), std::string(error.what()) + "; last good checkpoint: " + good);
   }
-  records_->add(record);
+  records_.add(record);
   listener_.on_step(record);
   for (const AlarmRecord& alarm : watch_.observe(record.step, record.layers)) raise(alarm);
-  if (const auto alarm = records_->take_alarm()) raise(*alarm);
+  if (const auto alarm = records_.take_alarm()) raise(*alarm);
   find_what_is_due(record.step);
 }
 
@@ -136,7 +136,7 @@ void Run::do_what_is_due() {
 }
 
 void Run::raise(const AlarmRecord& alarm) {
-  records_->add_line(alarm.to_json());
+  records_.add_line(alarm.to_json());
   listener_.on_alarm(alarm);
 }
 
@@ -146,7 +146,7 @@ void Run::validate_now() {
   if (!record) return;  // stopped: still owed, and the records show it
   ValidationRecord stamped = *record;
   stamped.step = trainer_.steps_done();
-  records_->add(stamped);
+  records_.add(stamped);
   listener_.on_validation(stamped);
   validation_due_ = false;
 }
@@ -154,14 +154,14 @@ void Run::validate_now() {
 void Run::sample_now() {
   const SampleRecord record{trainer_.steps_done(), sample_text(trainer_.model(), *tokenizer_,
                                                                {.seed = static_cast<uint64_t>(config_.train.seed)})};
-  records_->add_line(record.to_json());
+  records_.add_line(record.to_json());
   listener_.on_sample(record);
   sample_due_ = false;
 }
 
 void Run::save() {
   const auto start = Clock::now();
-  records_->sync();  // a checkpoint is never newer than the records before it
+  records_.sync();  // a checkpoint is never newer than the records before it
   const int64_t step = trainer_.steps_done();
   const TrainerState state{.step = step,
                            .tokens = trainer_.tokens(),
@@ -178,7 +178,7 @@ void Run::save() {
   folder_.publish(step, config_.train.keep_checkpoints);
   const CheckpointRecord record{step, path.string(), bytes,
                                 std::chrono::duration<double>(Clock::now() - start).count()};
-  records_->add_line(record.to_json());
+  records_.add_line(record.to_json());
   listener_.on_checkpoint(record);
 }
 

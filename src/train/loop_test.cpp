@@ -238,15 +238,6 @@ TEST_F(LoopTest, WithoutResumeARunIsNotOverwritten) {
   EXPECT_NE(std::string(error.what()).find("--resume auto"), std::string::npos);
 }
 
-TEST_F(LoopTest, WhatCannotStartLeavesNoRunBehind) {
-  const TempFolder temp("unstarted");
-  Recorder recorder, again;
-  RunOptions options;
-  options.init_path = temp.path() / "no model";
-  EXPECT_EQ(error_of([&] { recorder.run(config(temp.path() / "run"), options); }).exit_code(), 4);
-  EXPECT_EQ(again.run(config(temp.path() / "run", {"train.steps=2"})), RunEnd::kDone);
-}
-
 TEST_F(LoopTest, GoingBackToANamedCheckpoint) {
   const TempFolder temp("path");
   const fs::path out = temp.path() / "run";
