@@ -13,27 +13,129 @@ namespace {
 
 size_t at(int64_t i) { return static_cast<size_t>(i); }
 
-// Cuts rows 0 .. rows(job) of every job into tiles and runs them as one list; little work stays on this thread.
-template <class Rows, class Cols, class Run>
-void run_tiles(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, BankScratch& scratch, Rows rows,
-               Cols cols, Run run) {
-  auto& tiles = scratch.tiles;
-  tiles.clear();
-  int64_t work = 0;
-  for (size_t j = 0; j < jobs.size(); ++j) {
-    const auto tokens = static_cast<int64_t>(jobs[j].rows.size());
-    if (tokens == 0) continue;
-    const int64_t all = rows(jobs[j]), step = rows_per_chunk(cols(jobs[j]), tokens);
-    work += all * cols(jobs[j]) * tokens;
-    for (int64_t begin = 0; begin < all; begin += step) {
-      tiles.push_back({static_cast<int32_t>(j), begin, std::min(all, begin + step)});
+// One call's work: hidden activations of job j are [rows, F] from scratch.offsets[j]; as floats, or where down is
+// quantised as int8, made tile by tile from sums that never leave the cache.
+class Bank {
+ public:
+  Bank(std::span<const FfnJob> jobs, const float* x_TD, float* out_RD, BankScratch& scratch)
+      : jobs_(jobs), x_(x_TD), out_(out_RD), scratch_(scratch) {
+    int64_t floats = 0, integers = 0;
+    scratch.offsets.assign(1, 0);
+    for (const FfnJob& job : jobs) {
+      DSMOE_CHECK(job.ffn->up.rows == job.ffn->gate.rows && job.ffn->down.cols == job.ffn->gate.rows, "one width");
+      scratch.offsets.push_back(scratch.offsets.back() + std::ssize(job.rows) * job.ffn->gate.rows);
+      (is_quantised(job.ffn->down.type) ? integers : floats) = scratch.offsets.back();
+    }
+    grow(scratch.gate, floats);
+    grow(scratch.up, floats);
+    grow(scratch.hidden, integers);
+    grow(scratch.hidden_blocks, integers / kActivationBlock);
+  }
+
+  void run(const base::ParallelFor& parallel_for) {
+    quantise_x(parallel_for);
+    run_tiles(parallel_for, &Ffn::gate, [this](const Tile& tile, const Tile* next) { hidden_tile(tile, next); });
+    run_tiles(parallel_for, &Ffn::down, [this](const Tile& tile, const Tile* next) { down_tile(tile, next); });
+  }
+
+ private:
+  using Tile = BankScratch::Tile;
+  template <class T>
+  static void grow(std::vector<T>& memory, int64_t n) {
+    if (std::ssize(memory) < n) memory.resize(at(n));
+  }
+  const Ffn& ffn(const Tile& tile) const { return *jobs_[at(tile.job)].ffn; }
+
+  void quantise_x(const base::ParallelFor& parallel_for) {
+    int64_t rows = 0, D = 0;
+    for (const FfnJob& job : jobs_) {
+      if (job.rows.empty() || !(is_quantised(job.ffn->gate.type) || is_quantised(job.ffn->up.type))) continue;
+      rows = std::max<int64_t>(rows, *std::max_element(job.rows.begin(), job.rows.end()) + 1);
+      D = job.ffn->gate.cols;
+    }
+    if (rows == 0) return;
+    scratch_.x.resize(rows, D);
+    scratch_.x.quantise(parallel_for, {x_, at(rows * D)});
+  }
+
+  // Cuts the rows of one matrix of every job into tiles and runs them as one list; little work stays on this thread.
+  template <class Run>
+  void run_tiles(const base::ParallelFor& parallel_for, Matrix Ffn::*matrix, const Run& run) {
+    auto& tiles = scratch_.tiles;
+    tiles.clear();
+    int64_t work = 0;
+    for (size_t j = 0; j < jobs_.size(); ++j) {
+      const auto tokens = std::ssize(jobs_[j].rows);
+      if (tokens == 0) continue;
+      const Matrix& m = jobs_[j].ffn->*matrix;
+      const int64_t step = rows_per_chunk(m.cols, tokens);
+      work += m.rows * m.cols * tokens;
+      for (int64_t begin = 0; begin < m.rows; begin += step) {
+        tiles.push_back({static_cast<int32_t>(j), begin, std::min(m.rows, begin + step)});
+      }
+    }
+    for_each_tile(parallel_for, std::ssize(tiles), work,
+                  [&](int64_t i, int64_t next) { run(tiles[at(i)], next < 0 ? nullptr : &tiles[at(next)]); });
+  }
+
+  void hidden_tile(const Tile& tile, const Tile* next) {
+    const FfnJob& job = jobs_[at(tile.job)];
+    const Ffn& weights = *job.ffn;
+    const int64_t F = weights.gate.rows, D = weights.gate.cols, tokens = std::ssize(job.rows);
+    const int64_t offset = scratch_.offsets[at(tile.job)], width = tile.end - tile.begin;
+    const bool quantised = is_quantised(weights.down.type);
+    thread_local std::vector<float> local;  // gate and up, [tokens, width] each
+    if (quantised) grow(local, 2 * tokens * width);
+    const int64_t stride = quantised ? width : F;
+    // As a whole row would be: the product writes columns begin .. end.
+    float* gate = quantised ? local.data() : scratch_.gate.data() + offset + tile.begin;
+    float* up = quantised ? gate + tokens * width : scratch_.up.data() + offset + tile.begin;
+    const Product product{weights.gate,
+                          tile.begin,
+                          tile.end,
+                          x_,
+                          D,
+                          job.rows.data(),
+                          tokens,
+                          gate - tile.begin,
+                          stride,
+                          scratch_.x.view(),
+                          row_address(weights.up, tile.begin)};
+    matmul(product);
+    Product other = product;
+    other.weights = weights.up;
+    other.out = up - tile.begin;
+    other.next = next ? row_address(ffn(*next).gate, next->begin) : nullptr;
+    matmul(other);
+    for (int64_t t = 0; t < tokens; ++t) {
+      const std::span<float> hidden(gate + t * stride, at(width));
+      silu_mul(hidden, {up + t * stride, at(width)}, hidden);
+      if (!quantised) continue;
+      const int64_t to = offset + t * F + tile.begin;
+      quantise_activations(hidden, scratch_.hidden.data() + to, scratch_.hidden_blocks.data() + to / kActivationBlock);
     }
   }
-  const auto count = static_cast<int64_t>(tiles.size());
-  parallel_for(count, items_per_chunk(count, work), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) run(tiles[at(i)]);
-  });
-}
+
+  void down_tile(const Tile& tile, const Tile* next) {
+    const FfnJob& job = jobs_[at(tile.job)];
+    const int64_t F = job.ffn->gate.rows, D = job.ffn->down.rows, offset = scratch_.offsets[at(tile.job)];
+    Product product{job.ffn->down,          tile.begin, tile.end, nullptr, F, nullptr, std::ssize(job.rows),
+                    out_ + job.out_row * D, D};
+    if (is_quantised(job.ffn->down.type)) {
+      product.activations = {scratch_.hidden.data() + offset,
+                             scratch_.hidden_blocks.data() + offset / kActivationBlock};
+    } else {
+      product.x = scratch_.gate.data() + offset;
+    }
+    if (next) product.next = row_address(ffn(*next).down, next->begin);
+    matmul(product);
+  }
+
+  std::span<const FfnJob> jobs_;
+  const float* x_;
+  float* out_;
+  BankScratch& scratch_;
+};
 
 }  // namespace
 
@@ -77,58 +179,53 @@ void rows_by_expert_ref(std::span<const int32_t> ids_TK, int64_t slots, int64_t 
 
 void ffn_bank(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const float* x_TD, float* out_RD,
               BankScratch& scratch) {
-  // Hidden activations of job j are [rows, F] from scratch.offsets[j].
-  scratch.offsets.assign(1, 0);
-  for (const FfnJob& job : jobs) {
-    DSMOE_CHECK(job.ffn->up.rows == job.ffn->gate.rows && job.ffn->down.cols == job.ffn->gate.rows, "one width");
-    scratch.offsets.push_back(scratch.offsets.back() + static_cast<int64_t>(job.rows.size()) * job.ffn->gate.rows);
-  }
-  if (scratch.gate.size() < at(scratch.offsets.back())) {
-    scratch.gate.resize(at(scratch.offsets.back()));
-    scratch.up.resize(at(scratch.offsets.back()));
-  }
-  const auto width = [](const FfnJob& job) { return job.ffn->gate.rows; };
-  const auto model = [](const FfnJob& job) { return job.ffn->gate.cols; };
-  run_tiles(parallel_for, jobs, scratch, width, model, [&](const BankScratch::Tile& tile) {
-    const FfnJob& job = jobs[at(tile.job)];
-    const int64_t F = width(job), D = model(job), tokens = static_cast<int64_t>(job.rows.size());
-    float* gate = scratch.gate.data() + scratch.offsets[at(tile.job)];
-    float* up = scratch.up.data() + scratch.offsets[at(tile.job)];
-    matmul({job.ffn->gate, tile.begin, tile.end, x_TD, D, job.rows.data(), tokens, gate, F});
-    matmul({job.ffn->up, tile.begin, tile.end, x_TD, D, job.rows.data(), tokens, up, F});
-    for (int64_t t = 0; t < tokens; ++t) {
-      const std::span<float> g(gate + t * F + tile.begin, at(tile.end - tile.begin));
-      silu_mul(g, {up + t * F + tile.begin, g.size()}, g);
-    }
-  });
-  run_tiles(parallel_for, jobs, scratch, model, width, [&](const BankScratch::Tile& tile) {
-    const FfnJob& job = jobs[at(tile.job)];
-    const int64_t F = width(job), D = model(job);
-    const float* hidden = scratch.gate.data() + scratch.offsets[at(tile.job)];
-    matmul({job.ffn->down, tile.begin, tile.end, hidden, F, nullptr, static_cast<int64_t>(job.rows.size()),
-            out_RD + job.out_row * D, D});
-  });
+  Bank(jobs, x_TD, out_RD, scratch).run(parallel_for);
 }
+
+namespace {
+
+// Rows of activations as their products see them: int8 and back where the weights are quantised.
+std::vector<double> as_multiplied(const Matrix& weights, std::vector<float> rows) {
+  if (is_quantised(weights.type)) {
+    std::vector<int8_t> values(rows.size());
+    std::vector<ActivationBlock> blocks(rows.size() / at(kActivationBlock));
+    quantise_activations_ref(rows, values.data(), blocks.data());
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = blocks[i / at(kActivationBlock)].scale * values[i];
+  }
+  return {rows.begin(), rows.end()};
+}
+
+// out[n, row] = sum over k of weights[n, k] * x[row, k].
+std::vector<double> products(const Matrix& weights, const std::vector<double>& x, size_t rows) {
+  const size_t K = at(weights.cols);
+  std::vector<float> w(K);
+  std::vector<double> out;
+  for (int64_t n = 0; n < weights.rows; ++n) {
+    weight_row(weights, n, w);
+    for (size_t row = 0; row < rows; ++row) {
+      double sum = 0;
+      for (size_t k = 0; k < K; ++k) sum += w[k] * x[row * K + k];
+      out.push_back(sum);
+    }
+  }
+  return out;
+}
+
+}  // namespace
 
 void ffn_bank_ref(const base::ParallelFor&, std::span<const FfnJob> jobs, const float* x_TD, float* out_RD,
                   BankScratch&) {
   for (const FfnJob& job : jobs) {
-    const int64_t F = job.ffn->gate.rows, D = job.ffn->gate.cols;
-    for (size_t i = 0; i < job.rows.size(); ++i) {
-      const float* x = x_TD + job.rows[i] * D;
-      const auto dot = [&](const Matrix& w, int64_t row, const auto* v) {
-        double sum = 0;
-        for (int64_t k = 0; k < w.cols; ++k) sum += double{weight_at(w, row, k)} * v[k];
-        return sum;
-      };
-      std::vector<double> hidden(at(F));
-      for (int64_t f = 0; f < F; ++f) {
-        const double gate = dot(job.ffn->gate, f, x);
-        hidden[at(f)] = gate / (1 + std::exp(-gate)) * dot(job.ffn->up, f, x);
-      }
-      float* out = out_RD + (job.out_row + static_cast<int64_t>(i)) * D;
-      for (int64_t d = 0; d < D; ++d) out[d] = static_cast<float>(dot(job.ffn->down, d, hidden.data()));
+    const size_t F = at(job.ffn->gate.rows), D = at(job.ffn->gate.cols), R = job.rows.size();
+    std::vector<float> x, hidden(R * F);
+    for (const int32_t row : job.rows) x.insert(x.end(), x_TD + at(row) * D, x_TD + (at(row) + 1) * D);
+    const auto gate_FR = products(job.ffn->gate, as_multiplied(job.ffn->gate, x), R);
+    const auto up_FR = products(job.ffn->up, as_multiplied(job.ffn->up, x), R);
+    for (size_t i = 0; i < R * F; ++i) {
+      hidden[i % R * F + i / R] = static_cast<float>(gate_FR[i] / (1 + std::exp(-gate_FR[i])) * up_FR[i]);
     }
+    const auto out_DR = products(job.ffn->down, as_multiplied(job.ffn->down, hidden), R);
+    for (size_t i = 0; i < R * D; ++i) out_RD[(at(job.out_row) + i % R) * D + i / R] = static_cast<float>(out_DR[i]);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "kernels/activations.h"
 #include "kernels/matrix.h"
 
 namespace dsmoe::kernels {
@@ -44,6 +45,9 @@ struct BankScratch {
   };
   std::vector<float> gate, up;
   std::vector<int64_t> offsets;
+  ActivationRows x;  ///< for quantised gate and up
+  std::vector<int8_t> hidden;
+  std::vector<ActivationBlock> hidden_blocks;  ///< for quantised down
   std::vector<Tile> tiles;
 };
 void ffn_bank(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const float* x_TD, float* out_RD,

@@ -146,6 +146,65 @@ TEST_P(ExpertBank, ThreadsAndCompanyDoNotShowInTheBits) {
   EXPECT_TRUE(std::equal(single.begin(), single.end(), alone.begin() + (3 + 17) * 64));
 }
 
+/// Random weights of a type; values keeps the bytes.
+Matrix stored(base::Rng& rng, std::vector<std::vector<uint8_t>>& values, BlockType type, int64_t rows, int64_t cols) {
+  values.emplace_back(static_cast<size_t>(blocks_bytes(type, rows * cols)));
+  quantise_ref(type, normal_values(rng, rows * cols, 0.1).data(), rows * cols, values.back().data());
+  return {weight_type(type), values.back().data(), rows, cols};
+}
+
+// A bank is its parts to the bit: products, silu_mul and quantised hidden rows, whatever the tiles and threads. Widths,
+// rows and types differ; 256 columns serve every type.
+TEST_P(ExpertBank, OfQuantisedWeightsIsItsPartsToTheBit) {
+  using enum BlockType;
+  const int64_t D = 256, tokens = 41;
+  const auto x = normal_values(rng_, tokens * D);
+  std::vector<int32_t> everyone(static_cast<size_t>(tokens));
+  std::iota(everyone.begin(), everyone.end(), 0);
+  std::vector<std::vector<uint8_t>> bytes;
+  const auto ffn = [&](BlockType gate, BlockType down, int64_t F) {
+    return Ffn{stored(rng_, bytes, gate, F, D), stored(rng_, bytes, gate, F, D), stored(rng_, bytes, down, D, F)};
+  };
+  const std::vector<Ffn> ffns = {ffn(kQ4_0, kQ4_0, 96), ffn(kQ4K, kQ6K, 512), ffn(kQ8_0, kQ5_1, 32),
+                                 ffn(kQ5K, kQ4_1, 160)};
+  const std::vector<FfnJob> jobs = {{&ffns[0], std::span(everyone).subspan(5, 1), 0},
+                                    {&ffns[1], everyone, 1},
+                                    {&ffns[2], std::span(everyone).subspan(7, 3), 1 + tokens},
+                                    {&ffns[3], {}, 4 + tokens}};
+  std::vector<float> want(static_cast<size_t>((4 + tokens) * D)), close(want.size());
+  for (const FfnJob& job : jobs) {
+    const auto R = std::ssize(job.rows), F = job.ffn->gate.rows;
+    std::vector<float> rows, gate(static_cast<size_t>(R * F)), up(gate.size()), out(static_cast<size_t>(R * D));
+    for (const int32_t row : job.rows) rows.insert(rows.end(), x.begin() + row * D, x.begin() + (row + 1) * D);
+    matmul(base::serial_for, job.ffn->gate, rows, R, gate);
+    matmul(base::serial_for, job.ffn->up, rows, R, up);
+    silu_mul(gate, up, gate);
+    matmul(base::serial_for, job.ffn->down, gate, R, out);
+    std::copy(out.begin(), out.end(), want.begin() + job.out_row * D);
+  }
+  for (const int threads : {1, 2, 3, 5}) {
+    base::ThreadPool pool(threads);
+    BankScratch scratch;
+    std::vector<float> got(want.size());
+    ffn_bank(pool.parallel_for(), jobs, x.data(), got.data(), scratch);
+    EXPECT_EQ(got, want) << threads;
+  }
+  // The definition rounds hidden values in double: one in 10^5 may be on the other side of a half and so one int8 step
+  // away. Two of them in one output are allowed: 2 steps of the largest hidden block times the largest weight. Float
+  // roundings are far below that.
+  BankScratch scratch;
+  ffn_bank(base::serial_for, jobs, x.data(), close.data(), scratch);
+  float step = 0, weight = 0;
+  for (const auto& block : scratch.hidden_blocks) step = std::max(step, block.scale);
+  for (const FfnJob& job : jobs) {
+    for (int64_t k = 0; k < job.ffn->down.cols; ++k)
+      weight = std::max(weight, std::abs(weight_at(job.ffn->down, 0, k)));
+  }
+  ffn_bank_ref(base::serial_for, jobs, x.data(), close.data(), scratch);
+  testing::expect_within(
+      want, close, [&](size_t) { return 2.0 * step * weight; }, "the definition");
+}
+
 TEST_P(ExpertBank, CombineIsTheWeightedSum) {
   const int64_t slots = 3, D = 19, tokens = 21;
   std::vector<int32_t> ids;

@@ -20,16 +20,24 @@ struct TokenTile {
   int64_t rows[kSlabGroups];  ///< of each group, up to 16
 };
 
-/// Integers of one block: sums over the first and second sixteen values, or (kSplit false) over all in `first`.
-template <class Format>
+/// Integers of one block: a sum over its 32 values, or sums over the first and second sixteen.
+template <class Format, bool kSplit = Format::kForm == Form::kHalves>
 struct BlockDots {
-  static constexpr bool kSplit = Format::kForm == Form::kHalves;
+  Dots<Format::kBits> first;
+
+  template <int Step>
+  DSMOE_INLINE void add(Ints weights, Ints x) {
+    first.template add<Step>(weights, x);
+  }
+};
+template <class Format>
+struct BlockDots<Format, true> {
   Dots<Format::kBits> first, second;
 
   template <int Step>
   DSMOE_INLINE void add(Ints weights, Ints x) {
-    if constexpr (kSplit && Step >= 4) second.template add<Step>(weights, x);
-    if constexpr (!kSplit || Step < 4) first.template add<Step>(weights, x);
+    if constexpr (Step < 4) first.template add<Step>(weights, x);
+    if constexpr (Step >= 4) second.template add<Step - 4>(weights, x);
   }
 };
 
@@ -59,7 +67,8 @@ void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTil
   Vec sums[kPairs];
   unrolled<kPairs>([&](int i) DSMOE_INLINE {
     const int g = i % kSlabGroups;
-    sums[i] = begin ? Vec::zero() : Vec::load(tile.out[i / kSlabGroups] + g * kLanes, tile.rows[g]);
+    const float* out = tile.out[i / kSlabGroups] + g * kLanes;
+    sums[i] = begin ? Vec::zero() : tile.rows[g] == kLanes ? Vec::load(out) : Vec::load(out, tile.rows[g]);
   });
   for (int64_t b = 0; b < blocks; ++b) {
     BlockDots<Format> dots[kPairs];
@@ -79,7 +88,8 @@ void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTil
   }
   unrolled<kPairs>([&](int i) DSMOE_INLINE {
     const int g = i % kSlabGroups;
-    sums[i].store(tile.out[i / kSlabGroups] + g * kLanes, tile.rows[g]);
+    float* out = tile.out[i / kSlabGroups] + g * kLanes;
+    tile.rows[g] == kLanes ? sums[i].store(out) : sums[i].store(out, tile.rows[g]);
   });
 }
 
@@ -145,10 +155,12 @@ void block_matmul(const Product& p) {
   Slab slabs[kSlabGroups];
   if (p.row_end - p.row_begin < kRows) __builtin_memset(slabs, 0, sizeof(slabs));
   for (int64_t n = p.row_begin; n < p.row_end; n += kRows) {
+    const bool last = n + kRows >= p.row_end;
+    const uint8_t* ahead = last ? static_cast<const uint8_t*>(p.next) : weights + (n + kRows) * stride;
     for (int64_t at = 0; at < stored; at += kPart) {
       const int64_t count = stored - at < kPart ? stored - at : kPart;
       const uint8_t* corner = weights + n * stride + at * kBytes;
-      prefetch(weights + (n + kRows) * stride + at * kBytes * kRows, count * kBytes * kRows);
+      if (ahead) prefetch(ahead + at * kBytes * kRows, count * kBytes * kRows);
       for (int64_t g = 0; g < kSlabGroups && n + g * kLanes < p.row_end; ++g) {
         const int64_t rest = p.row_end - n - g * kLanes;
         unpack_rows<Format>(corner + g * kLanes * stride, stride, rest < kLanes ? rest : kLanes, count, slabs[g]);

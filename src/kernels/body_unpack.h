@@ -46,10 +46,11 @@ inline Ints high_half(Ints bytes) { return right<4>(bytes) & Ints::all(0x0f0f0f0
 /// Values 0-15 in the low halves of sixteen bytes a row, 16-31 in the high ones.
 inline DSMOE_INLINE void put_halves(const uint8_t* p, int64_t stride, int block, Slab& slab) {
   const Columns q = load_columns(p, stride);
-  for (int j = 0; j < 4; ++j) {
+  counted<4>([&](auto index) DSMOE_INLINE {
+    constexpr int j = decltype(index)::value;
     slab.put(block, j, low_half(q.column[j]));
     slab.put(block, j + 4, high_half(q.column[j]));
-  }
+  });
 }
 /// The same with bit i of `high` as the fifth of value i.
 inline DSMOE_INLINE void put_halves(const uint8_t* p, int64_t stride, Ints high, int block, Slab& slab) {
@@ -69,10 +70,11 @@ struct Q8_0 {
   static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, Slab& slab) {
     halves_to_floats(load_columns(p, stride).column[0]).store(slab.scale[block]);
     const Columns first = load_columns(p + 2, stride), second = load_columns(p + 18, stride);
-    for (int j = 0; j < 4; ++j) {
+    counted<4>([&](auto index) DSMOE_INLINE {
+      constexpr int j = decltype(index)::value;
       slab.put(block, j, first.column[j] ^ Ints::all(static_cast<int32_t>(0x80808080)));
       slab.put(block, j + 4, second.column[j] ^ Ints::all(static_cast<int32_t>(0x80808080)));
-    }
+    });
   }
 };
 
@@ -149,11 +151,12 @@ struct Q4K {
     put_six_bit_scales(p, stride, slab);
     for (int sixteen = 0; sixteen < 8; ++sixteen) {  // bytes 16 * sixteen ... hold values of two parts
       const Columns q = load_columns(p + 16 + 16 * sixteen, stride);
-      for (int j = 0; j < 4; ++j) {
+      counted<4>([&](auto index) DSMOE_INLINE {
+        constexpr int j = decltype(index)::value;
         const int part = sixteen / 2 * 2, four = sixteen % 2 * 4 + j;
         slab.put(part, four, low_half(q.column[j]));
         slab.put(part + 1, four, high_half(q.column[j]));
-      }
+      });
     }
   }
 };
@@ -169,11 +172,12 @@ struct Q5K {
       counted<4>([&](auto index) DSMOE_INLINE {
         constexpr int pair = decltype(index)::value;
         const Columns q = load_columns(p + 48 + 32 * pair + 16 * side, stride);
-        for (int j = 0; j < 4; ++j) {
+        counted<4>([&](auto index) DSMOE_INLINE {
+          constexpr int j = decltype(index)::value;
           const Ints fifth = Ints::all(0x10101010), bits = high.column[j];
           slab.put(2 * pair, side * 4 + j, low_half(q.column[j]) | (shifted<4 - 2 * pair>(bits) & fifth));
           slab.put(2 * pair + 1, side * 4 + j, high_half(q.column[j]) | (shifted<3 - 2 * pair>(bits) & fifth));
-        }
+        });
       });
     }
   }
@@ -191,14 +195,15 @@ struct Q6K {
   static DSMOE_INLINE void put_scales(const uint8_t* p, int64_t stride, Slab& slab) {
     const Vec d = high_halves_to_floats(load_columns(p + 194, stride).column[3]);  // bytes 208 and 209
     const Columns scales = load_columns(p + 192, stride);
-    for (int j = 0; j < 4; ++j) {
+    counted<4>([&](auto index) DSMOE_INLINE {
+      constexpr int j = decltype(index)::value;
       signed_byte<0>(scales.column[j]).store(slab.more[0][2 * j]);
       signed_byte<1>(scales.column[j]).store(slab.more[1][2 * j]);
       signed_byte<2>(scales.column[j]).store(slab.more[0][2 * j + 1]);
       signed_byte<3>(scales.column[j]).store(slab.more[1][2 * j + 1]);
       d.store(slab.scale[2 * j]);
       d.store(slab.scale[2 * j + 1]);
-    }
+    });
   }
   static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, Slab& slab) {
     put_scales(p, stride, slab);
@@ -207,14 +212,15 @@ struct Q6K {
       const uint8_t* q = p + quarter / 2 * 64 + side * 16;
       const Columns first = load_columns(q, stride), second = load_columns(q + 32, stride);
       const Columns high = load_columns(p + 128 + quarter / 2 * 32 + side * 16, stride);
-      for (int j = 0; j < 4; ++j) {
+      counted<4>([&](auto index) DSMOE_INLINE {
+        constexpr int j = decltype(index)::value;
         const Ints upper = Ints::all(0x30303030), bits = high.column[j];
         const int four = side * 4 + j;
         slab.put(part, four, low_half(first.column[j]) | (left<4>(bits) & upper));
         slab.put(part + 1, four, low_half(second.column[j]) | (left<2>(bits) & upper));
         slab.put(part + 2, four, high_half(first.column[j]) | (bits & upper));
         slab.put(part + 3, four, high_half(second.column[j]) | (right<2>(bits) & upper));
-      }
+      });
     }
   }
 };

@@ -107,19 +107,24 @@ template <int Bits>
 struct Dots {
   static constexpr int kSteps = Bits == 4 ? 8 : Bits == 5 ? 4 : 2;
   static_assert(2 * 127 * ((1 << Bits) - 1) * kSteps < 32768);
-  __m256i pairs[2], total[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  __m256i low, high, low_total, high_total;
 
   template <int Step>
-  void add(Ints weights, Ints x) {
-    const __m256i products[2] = {_mm256_maddubs_epi16(weights.low, x.low), _mm256_maddubs_epi16(weights.high, x.high)};
-    for (int half = 0; half < 2; ++half) {
-      pairs[half] = Step % kSteps == 0 ? products[half] : _mm256_add_epi16(pairs[half], products[half]);
-      if constexpr (Step % kSteps == kSteps - 1) {
-        total[half] = _mm256_add_epi32(total[half], _mm256_madd_epi16(pairs[half], _mm256_set1_epi16(1)));
-      }
+  static void add_half(__m256i weights, __m256i x, __m256i& pairs, __m256i& total) {
+    const __m256i products = _mm256_maddubs_epi16(weights, x);
+    pairs = Step % kSteps == 0 ? products : _mm256_add_epi16(pairs, products);
+    asm("" : "+x"(pairs));  // else g++ adds products as a tree, and all of them wait in memory
+    if constexpr (Step % kSteps == kSteps - 1) {
+      const __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+      total = Step == kSteps - 1 ? sums : _mm256_add_epi32(total, sums);
     }
   }
-  Ints sum() const { return {total[0], total[1]}; }
+  template <int Step>
+  void add(Ints weights, Ints x) {
+    add_half<Step>(weights.low, x.low, low, low_total);
+    add_half<Step>(weights.high, x.high, high, high_total);
+  }
+  Ints sum() const { return {low_total, high_total}; }
 };
 /// Eight bits do not fit: two halves of four.
 template <>

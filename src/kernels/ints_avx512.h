@@ -95,14 +95,16 @@ template <int Bits>
 struct Dots {
   static constexpr int kSteps = Bits == 4 ? 8 : Bits == 5 ? 4 : 2;
   static_assert(2 * 127 * ((1 << Bits) - 1) * kSteps < 32768);
-  __m512i pairs, total = _mm512_setzero_si512();
+  __m512i pairs, total;
 
   template <int Step>
   void add(Ints weights, Ints x) {
     const __m512i products = _mm512_maddubs_epi16(weights.x, x.x);
     pairs = Step % kSteps == 0 ? products : _mm512_add_epi16(pairs, products);
+    asm("" : "+v"(pairs));  // else g++ adds products as a tree, and all of them wait in memory
     if constexpr (Step % kSteps == kSteps - 1) {
-      total = _mm512_add_epi32(total, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+      const __m512i sums = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+      total = Step == kSteps - 1 ? sums : _mm512_add_epi32(total, sums);
     }
   }
   Ints sum() const { return {total}; }

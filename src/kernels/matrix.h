@@ -60,6 +60,8 @@ struct Product {
   int64_t out_stride = 0;
   /// Quantised weights multiply these rows and never read x.
   Activations activations = {};
+  /// Where this thread reads weights after the last row, if that is known: asked of memory in time.
+  const void* next = nullptr;
 };
 
 }  // namespace dsmoe::kernels

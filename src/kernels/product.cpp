@@ -50,7 +50,7 @@ void matmul_ref(const Product& p) {
 
 int64_t rows_per_chunk(int64_t cols, int64_t tokens) {
   const int64_t rows = kWorthAThread / std::max<int64_t>(1, cols * tokens);
-  return std::max<int64_t>(16, rows / 16 * 16);
+  return std::max<int64_t>(32, rows / 32 * 32);
 }
 
 int64_t items_per_chunk(int64_t count, int64_t work) {
@@ -68,15 +68,16 @@ void matmul(const base::ParallelFor& parallel_for, std::span<const Product> prod
     }
     work += (product.row_end - product.row_begin) * product.weights.cols * product.tokens;
   }
-  const auto count = static_cast<int64_t>(tiles.size());
-  parallel_for(count, items_per_chunk(count, work), [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      const Tile& tile = tiles[static_cast<size_t>(i)];
-      Product part = *tile.product;
-      part.row_begin = tile.begin;
-      part.row_end = tile.end;
-      matmul(part);
+  for_each_tile(parallel_for, std::ssize(tiles), work, [&](int64_t i, int64_t next) {
+    const Tile& tile = tiles[static_cast<size_t>(i)];
+    Product part = *tile.product;
+    part.row_begin = tile.begin;
+    part.row_end = tile.end;
+    if (next >= 0) {
+      const Tile& after = tiles[static_cast<size_t>(next)];
+      part.next = row_address(after.product->weights, after.begin);
     }
+    matmul(part);
   });
 }
 

@@ -26,10 +26,31 @@ void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::s
             std::span<float> out_TN);
 
 /// How work is cut, never into what: a tile of about 2^17 multiply-adds pays for waking a thread, and a region of less
-/// than two of them stays on the calling thread.
+/// than two of them stays on the calling thread. A multiple of 32 rows: what quantised products take at once, and a
+/// block of activations.
 int64_t rows_per_chunk(int64_t cols, int64_t tokens);
 /// Items per chunk for `count` items of `work` multiply-adds together.
 int64_t items_per_chunk(int64_t count, int64_t work);
+
+/// body(i, next) for all tiles i < count of `work` multiply-adds together, each on one thread; `next` is the tile that
+/// this thread will probably take after it, or -1.
+template <class Body>
+void for_each_tile(const base::ParallelFor& parallel_for, int64_t count, int64_t work, const Body& body) {
+  parallel_for(count, items_per_chunk(count, work), [&](int64_t begin, int64_t end) {
+    // Threads that take equal tiles from one counter come by turns: what the last step was, the next one will be.
+    thread_local int64_t before = 0;
+    const int64_t step = begin > before && begin - before <= 16 ? begin - before : 1;
+    before = end - 1;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t next = i + 1 < end ? i + 1 : i + step;
+      body(i, next < count ? next : -1);
+    }
+  });
+}
+/// Where a row of a matrix lies.
+inline const uint8_t* row_address(const Matrix& m, int64_t row) {
+  return static_cast<const uint8_t*>(m.data) + row * row_bytes(m.type, m.cols);
+}
 
 /// One weight as a float, whatever its type; and a whole row, which costs no more than a weight where blocks are large.
 float weight_at(const Matrix& weights, int64_t row, int64_t col);

@@ -1,0 +1,191 @@
+// Products of stored weights on two threads: decode (one token) in GB/s of weights beside the memory's bandwidth, and
+// prefill (48 tokens an expert) in GOP/s beside the ceiling of the machine's integer products, all in one run.
+// The matrices are the gates of DeepSeekMoE-16B's experts, [1408, 2048]. DSMOE_ISA chooses the instruction set; names
+// of types as arguments choose some of them.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/parallel.h"
+#include "base/rng.h"
+#include "kernels/activations.h"
+#include "kernels/isa.h"
+#include "kernels/product.h"
+
+namespace dsmoe {
+namespace {
+
+using kernels::WeightType;
+
+constexpr int kThreads = 2, kRepeats = 5;
+constexpr int64_t kRows = 1408, kCols = 2048, kExperts = 64, kTokens = 48;
+constexpr int64_t kMemory = int64_t{1} << 30;
+constexpr const char* kNames[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
+
+double best_seconds(const std::function<void()>& work) {
+  double best = 1e9;
+  for (int i = 0; i < kRepeats; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  return best;
+}
+
+volatile int64_t used;  // keeps what is only measured
+
+#ifdef __x86_64__
+__attribute__((target("avx2"), noinline)) int64_t read_all(const char* p, int64_t bytes) {
+  typedef long long Four __attribute__((vector_size(32), aligned(1)));
+  Four sums[4] = {};
+  for (int64_t i = 0; i + 128 <= bytes; i += 128) {
+    __builtin_prefetch(p + i + 8192);
+    __builtin_prefetch(p + i + 8192 + 64);
+    for (int j = 0; j < 4; ++j) sums[j] += *reinterpret_cast<const Four*>(p + i + 32 * j);
+  }
+  const Four all = sums[0] + sums[1] + sums[2] + sums[3];
+  return all[0] + all[1] + all[2] + all[3];
+}
+
+#define TWELVE(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+/// Operations of `steps` rounds of twelve independent products of registers.
+__attribute__((target("avx512f,avx512vnni"), noinline)) double vnni_products(int64_t steps) {
+  typedef int64_t Wide __attribute__((vector_size(64)));
+#define DECLARE(i) Wide sum##i = {};
+  TWELVE(DECLARE)
+#undef DECLARE
+  for (int64_t i = 0; i < steps; ++i) {
+#define STEP(i) asm volatile("vpdpbusd %%zmm15, %%zmm14, %0" : "+v"(sum##i)::"xmm14", "xmm15");
+    TWELVE(STEP)
+#undef STEP
+  }
+  return 12.0 * 128 * static_cast<double>(steps);
+}
+/// Bytes to sums of 16 bits, as without VNNI; and their addition.
+__attribute__((target("avx2"), noinline)) double avx2_products(int64_t steps) {
+  typedef int64_t Wide __attribute__((vector_size(32)));
+#define DECLARE(i) Wide sum##i = {};
+  TWELVE(DECLARE)
+#undef DECLARE
+  for (int64_t i = 0; i < steps; ++i) {
+#define STEP(i)                                                                \
+  asm volatile("vpmaddubsw %%ymm15, %%ymm14, %%ymm13\n vpaddw %%ymm13, %0, %0" \
+               : "+x"(sum##i)::"xmm13", "xmm14", "xmm15");
+    TWELVE(STEP)
+#undef STEP
+  }
+  return 12.0 * 64 * static_cast<double>(steps);
+}
+#endif
+
+struct Bench {
+  base::ThreadPool pool{kThreads};
+  std::vector<char> memory = std::vector<char>(kMemory, 1);
+  base::Rng rng{1};
+  double bandwidth = 0, ceiling = 0;
+
+  void machine() {
+#ifdef __x86_64__
+    bandwidth = kMemory / 1e9 / best_seconds([&] {
+                  pool.run(kThreads, 1, [&](int64_t begin, int64_t) {
+                    used = read_all(memory.data() + begin * (kMemory / kThreads), kMemory / kThreads);
+                  });
+                });
+    double operations = 0;
+    const bool vnni = kernels::active_isa() == kernels::Isa::kAvx512Bf16;
+    const double seconds = best_seconds([&] {
+      pool.run(kThreads, 1,
+               [&](int64_t, int64_t) { operations = vnni ? vnni_products(20000000) : avx2_products(20000000); });
+    });
+    ceiling = kThreads * operations / seconds / 1e9;
+#endif
+  }
+
+  /// Fills memory with copies of 64 rows of random weights; matrices of `type` that it holds.
+  std::vector<kernels::Matrix> fill(WeightType type) {
+    const int64_t bytes = kernels::row_bytes(type, kCols);
+    std::vector<float> values(64 * kCols);
+    for (float& value : values) value = static_cast<float>(rng.normal());
+    if (kernels::is_quantised(type)) {
+      kernels::quantise_ref(kernels::block_type(type), values.data(), 64 * kCols, memory.data());
+    } else {
+      std::memcpy(memory.data(), values.data(), static_cast<size_t>(64 * bytes));
+      if (type != WeightType::kF32) std::memset(memory.data(), 0x3c, static_cast<size_t>(64 * bytes));
+    }
+    const int64_t piece = 64 * bytes;
+    for (int64_t at = piece; at < kMemory; at += piece) {
+      std::memcpy(memory.data() + at, memory.data(), static_cast<size_t>(std::min(piece, kMemory - at)));
+    }
+    std::vector<kernels::Matrix> matrices;
+    for (int64_t at = 0; at + kRows * bytes <= kMemory; at += kRows * bytes) {
+      matrices.push_back({type, memory.data() + at, kRows, kCols});
+    }
+    return matrices;
+  }
+
+  /// Seconds for `tokens` tokens through all matrices.
+  double seconds(std::span<const kernels::Matrix> matrices, int64_t tokens, const base::ParallelFor& parallel_for) {
+    std::vector<float> x(static_cast<size_t>(tokens * kCols));
+    for (float& value : x) value = static_cast<float>(rng.normal());
+    kernels::ActivationRows activations;
+    activations.resize(tokens, kCols);
+    activations.quantise(base::serial_for, x);
+    std::vector<float> out(matrices.size() * static_cast<size_t>(tokens * kRows));
+    std::vector<kernels::Product> products;
+    for (const auto& matrix : matrices) {
+      float* to = out.data() + std::ssize(products) * tokens * kRows;
+      products.push_back({matrix, 0, matrix.rows, x.data(), kCols, nullptr, tokens, to, kRows, activations.view()});
+    }
+    return best_seconds([&] { kernels::matmul(parallel_for, products); });
+  }
+
+  /// One thread, one matrix of 256 rows: the arithmetic alone, in the nearest caches.
+  double cached_seconds(kernels::Matrix matrix, int64_t tokens) {
+    matrix.rows = 256;
+    double best = 1e9;
+    for (int i = 0; i < 20; ++i) best = std::min(best, seconds({&matrix, 1}, tokens, base::serial_for));
+    return best;
+  }
+
+  void type(int i) {
+    const auto weights = static_cast<WeightType>(i);
+    const auto matrices = fill(weights);
+    const auto some = std::span(matrices).first(std::min<size_t>(kExperts, matrices.size()));
+    const auto gigabytes = [&](double rows) {
+      return rows * static_cast<double>(kernels::row_bytes(weights, kCols)) / 1e9;
+    };
+    const auto operations = [&](double rows, double tokens) { return 2e-9 * rows * tokens * kCols; };
+    const double rows = static_cast<double>(std::ssize(matrices) * kRows);
+    const double read = gigabytes(rows) / seconds(matrices, 1, pool.parallel_for());
+    const double eight = gigabytes(rows) / seconds(matrices, 8, pool.parallel_for());
+    const double many = operations(static_cast<double>(std::ssize(some) * kRows), kTokens) /
+                        seconds(some, kTokens, pool.parallel_for());
+    std::printf("%-6s %8.1f %6.0f %% %8.1f %8.0f %6.0f %% %10.1f %8.0f\n", kNames[i], read, 100 * read / bandwidth,
+                eight, many, 100 * many / ceiling, gigabytes(256) / cached_seconds(matrices[0], 1),
+                operations(256, kTokens) / cached_seconds(matrices[0], kTokens));
+    std::fflush(stdout);
+  }
+};
+
+}  // namespace
+}  // namespace dsmoe
+
+int main(int argc, char** argv) {
+  dsmoe::Bench bench;
+  bench.machine();
+  std::printf("%s, %d threads: reads %.1f GB/s, integer products %.0f GOP/s\n",
+              std::string(dsmoe::kernels::isa_name(dsmoe::kernels::active_isa())).c_str(), dsmoe::kThreads,
+              bench.bandwidth, bench.ceiling);
+  std::printf("        two threads, from memory                     one, from its cache\n");
+  std::printf("%-6s %8s %8s %8s %8s %8s %10s %8s\n", "tokens", "1: GB/s", "of reads", "8: GB/s", "48:GOP/s", "of peak",
+              "1: GB/s", "48:GOP/s");
+  for (int i = 0; i < dsmoe::kernels::kWeightTypes; ++i) {
+    const bool wanted =
+        std::any_of(argv + 1, argv + argc, [&](const char* name) { return !strcmp(name, dsmoe::kNames[i]); });
+    if (argc == 1 || wanted) bench.type(i);
+  }
+}
