@@ -51,36 +51,59 @@ inline void finish_swiglu(const Strip& strip) {
   }
 }
 
-/// Sixteen columns from f on of row m; `grad` is the gradient of the weighted hidden row.
+/// Where one row of a panel lies, so that no store makes the compiler read the product's pointers again.
 template <class T>
-inline DSMOE_INLINE void swiglu_backward(const Strip& strip, int64_t i, int64_t f, Vec grad) {
-  const PanelProduct& p = *strip.product;
-  const SwigluTile& tile = p.swiglu;
-  const int64_t F = p.n, n = F - f, m = strip.row + i, at = m * 2 * F + f;
-  const Vec one = Vec::all(1), weight = Vec::all(tile.weight ? tile.weight[m] : 1.0f);
-  const auto* const gate_up = static_cast<const T*>(tile.gate_up);
-  auto* const grad_gate_up = static_cast<T*>(tile.grad_gate_up);
-  const Vec gate = load_some(gate_up + at, n), up = load_some(gate_up + at + F, n);
-  const Vec s = sigmoid(gate), silu = gate * s, hidden = silu * up, weighted = grad * weight;
-  if (tile.hidden) store_some(hidden * weight, static_cast<T*>(tile.hidden) + m * F + f, n);
+struct BackwardRow {
+  const T* gate;
+  const T* up;
+  T* hidden;
+  T* grad_gate;
+  T* grad_up;
+  Vec weight;
+};
+
+/// Sixteen columns from f on; `grad` is the gradient of the weighted hidden row. Returns share + grad * hidden.
+template <class T, class Load, class Store>
+inline DSMOE_INLINE Vec backward_columns(const BackwardRow<T>& row, int64_t f, Vec grad, Vec share, const Load& load,
+                                         const Store& store) {
+  const Vec one = Vec::all(1), gate = load(row.gate + f), up = load(row.up + f);
+  const Vec s = sigmoid(gate), silu = gate * s, hidden = silu * up, weighted = grad * row.weight;
+  if (row.hidden) store(hidden * row.weight, row.hidden + f);
   const Vec slope = s * fma(gate, one - s, one);  // silu'
-  store_some(weighted * up * slope, grad_gate_up + at, n);
-  store_some(weighted * silu, grad_gate_up + at + F, n);
-  float* const lanes = strip.lanes + i * kLanes;
-  const Vec before = f == 0 ? Vec::zero() : Vec::load(lanes);
-  const Vec share = fma(grad, hidden, before);
-  share.store(lanes);
-  if (tile.grad_weight && n <= kLanes) tile.grad_weight[m] = sum(share);
+  store(weighted * up * slope, row.grad_gate + f);
+  store(weighted * silu, row.grad_up + f);
+  return fma(grad, hidden, share);
 }
 
 template <class T>
 inline void finish_swiglu_backward(const Strip& strip) {
+  const SwigluTile tile = strip.product->swiglu;
+  const int64_t F = strip.product->n, begin = strip.panel * kPanel, end = F - begin < kPanel ? F - begin : kPanel;
   for (int64_t i = 0; i < strip.rows; ++i) {
-    for (int64_t half = 0; half < kPanel; half += kLanes) {
-      const int64_t f = strip.panel * kPanel + half;
-      if (f < strip.product->n) swiglu_backward<T>(strip, i, f, Vec::load(strip.sums + i * kPanel + half));
+    const int64_t m = strip.row + i, at = m * 2 * F + begin;
+    const T* const gate = static_cast<const T*>(tile.gate_up) + at;
+    T* const grad_gate = static_cast<T*>(tile.grad_gate_up) + at;
+    const BackwardRow<T> row = {
+        gate,      gate + F,      tile.hidden ? static_cast<T*>(tile.hidden) + m * F + begin : nullptr,
+        grad_gate, grad_gate + F, Vec::all(tile.weight ? tile.weight[m] : 1.0f)};
+    float* const lanes = strip.lanes + i * kLanes;
+    Vec share = strip.panel == 0 ? Vec::zero() : Vec::load(lanes);
+    int64_t f = 0;
+    for (; f + kLanes <= end; f += kLanes) {
+      share = backward_columns(
+          row, f, Vec::load(strip.sums + i * kPanel + f), share, [](const T* p) DSMOE_INLINE { return Vec::load(p); },
+          [](Vec v, T* p) DSMOE_INLINE { v.store(p); });
     }
+    if (f < end) {
+      share = backward_columns(
+          row, f, Vec::load(strip.sums + i * kPanel + f), share,
+          [&](const T* p) DSMOE_INLINE { return Vec::load(p, end - f); },
+          [&](Vec v, T* p) DSMOE_INLINE { v.store(p, end - f); });
+    }
+    share.store(lanes);
   }
+  if (!tile.grad_weight || begin + kPanel < F) return;
+  for (int64_t i = 0; i < strip.rows; ++i) tile.grad_weight[strip.row + i] = sum(Vec::load(strip.lanes + i * kLanes));
 }
 
 template <class Out>

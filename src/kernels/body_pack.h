@@ -57,6 +57,23 @@ struct Lines {
     constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
     add_column(p, kLine, (n + kLine - 1) / kLine);
   }
+  /// Asks for all of them between work(share)s that come to no more than `all`; returns what they came to.
+  template <class Work>
+  DSMOE_INLINE int64_t visit(int64_t all, const Work& work) const {
+    constexpr int64_t kLeast = 4;  // so that the work between is worth its loop
+    const int64_t together = 1 + count * kLeast / (all + 1), share = all / (count / together + 1);
+    int64_t done = 0, asked = 0;
+    for (int i = 0; i < size; ++i) {
+      const char* line = runs[i].at;
+      for (int64_t j = 0; j < runs[i].count; ++j, line += runs[i].stride) {
+        __builtin_prefetch(line, 0, 2);
+        if (++asked < together) continue;
+        work(share);
+        done += share, asked = 0;
+      }
+    }
+    return done;
+  }
 };
 
 template <class T>

@@ -49,16 +49,7 @@ void strip_sums(const StripProduct<T>& p) {
         });
       }
     };
-    const int64_t each = half == 0 ? p.cells / (p.lines->count + 1) : 0;
-    for (int i = 0; half == 0 && i < p.lines->size; ++i) {
-      const Lines::Run& run = p.lines->runs[i];
-      const char* at = run.at;
-      for (int64_t j = 0; j < run.count; ++j, at += run.stride) {
-        __builtin_prefetch(at, 0, 2);
-        multiply(each);
-      }
-    }
-    multiply(half == 0 ? p.cells - each * p.lines->count : p.cells);
+    multiply(p.cells - (half == 0 ? p.lines->visit(p.cells, multiply) : 0));
     unrolled<Rows * kPanelVecs>(
         [&](int i) DSMOE_INLINE { acc[i].store(p.sums + i / kPanelVecs * kPanel + (half + i % kPanelVecs) * kLanes); });
   }
