@@ -159,6 +159,17 @@ struct RowsTogether {
 template <class From, class To>
 void pack_panel_of_rows(const RowsView& source, int64_t k, int64_t column, int64_t n, void* packed) {
   auto* out = static_cast<To*>(packed);
+  if constexpr (sizeof(From) == sizeof(To)) {
+    constexpr int64_t kMost = RowsTogether<To>::kMost;
+    for (int64_t k0 = 0; k0 < k; k0 += kMost) {
+      const RowsTogether<To> rows(source, k0, k);
+      rows.pack(column, n, out + k0 * kPanel, kPanel * kPerCell<To>);
+      rows.pack(column + kLanes, n > kLanes ? n - kLanes : 0, out + k0 * kPanel + kLanes * kPerCell<To>,
+                kPanel * kPerCell<To>);
+    }
+    if (kPerCell<To> == 1 && k % 2) zero_numbers(out + k * kPanel, kPanel);
+    return;
+  }
   for (int64_t i = 0; i < k; i += kPerCell<To>, out += kPanel * kPerCell<To>) {
     To rows[2][kPanel] = {};
     for (int64_t j = 0; j < kPerCell<To> && i + j < k; ++j) convert(row_of<From>(source, i + j) + column, n, rows[j]);

@@ -47,22 +47,46 @@ inline float exponentials_to(const float* x, float top, int64_t n, T* out) {
 }
 
 template <class T>
-void softmax_tile(const SoftmaxTile& t) {
+inline float top_of(const T* x, int64_t n) {
+  if (n < kLanes) {  // the missing lanes repeat the first number
+    float few[kLanes];
+    Vec::load(x, n).store(few);
+    for (int64_t i = n; i < kLanes; ++i) few[i] = few[0];
+    return largest(Vec::load(few));
+  }
+  Vec top = Vec::load(x + n - kLanes);  // the last sixteen, some of them twice
+  for (int64_t i = 0; i + kLanes <= n; i += kLanes) top = max(top, Vec::load(x + i));
+  return largest(top);
+}
+
+/// The new running maxima, and by what factor they make smaller what was relative to the old ones.
+inline void raise_tops(const SoftmaxTile& t, float* factors) {
   for (int64_t row = 0; row < t.rows; ++row) {
-    const float* scores = t.scores + row * t.stride;
     const int64_t seen = t.lead + row + 1 < t.keys ? t.lead + row + 1 : t.keys;
-    const float largest_here = largest_of(scores, seen), before = t.top[row];
-    if (largest_here > before) {  // what is there was relative to a smaller maximum
-      float correction = before - largest_here;
-      exponential_row(&correction, 1, &correction);
-      t.total[row] *= correction;
-      const Vec factor = Vec::all(correction);
+    const float top = top_of(t.scores + row * t.stride, seen), before = t.top[row];
+    factors[row] = top > before ? before - top : 0;
+    t.top[row] = top > before ? top : before;
+  }
+  each_vec_whole_first(t.rows, [&](auto load, auto store) {
+    const Vec factor = exponential(load(factors));
+    store(factor, factors);
+    store(load(t.total) * factor, t.total);
+  });
+}
+
+template <class T>
+void softmax_tile(const SoftmaxTile& t) {
+  float factors[kMostTileRows];
+  raise_tops(t, factors);
+  for (int64_t row = 0; row < t.rows; ++row) {
+    if (factors[row] != 1) {
+      const Vec factor = Vec::all(factors[row]);
       float* out = t.out + row * t.width;
       each_vec_whole_first(t.width, [&](auto load, auto store) { store(load(out) * factor, out); });
-      t.top[row] = largest_here;
     }
+    const int64_t seen = t.lead + row + 1 < t.keys ? t.lead + row + 1 : t.keys;
     T* p = static_cast<T*>(t.p) + row * t.stride;
-    t.total[row] += exponentials_to(scores, t.top[row], seen, p);
+    t.total[row] += exponentials_to(t.scores + row * t.stride, t.top[row], seen, p);
     store_zeros(p + seen, (t.keys + 1) / 2 * 2 - seen);
   }
 }
@@ -104,56 +128,49 @@ void softmax_grad_tile(const SoftmaxGradTile& t) {
 }
 
 template <class In, class Out>
-inline void rotate_head(const Rotation& r, const In* x, Out* out) {
+inline void rotate_rows(const Rotation& r) {
   const Vec scale = Vec::all(r.scale), turn = Vec::all(r.scale * r.direction);
-  each_vec_whole_first(r.half, [&](auto load, auto store) {
-    const Vec a = load(x), b = load(x + r.half), c = load(r.cosines) * scale, s = load(r.sines) * turn;
-    store(a * c - b * s, out);
-    store(b * c + a * s, out + r.half);
-  });
+  const In* x = static_cast<const In*>(r.x);
+  Out* out = static_cast<Out*>(r.out);
+  const float *cosines = r.cosines, *sines = r.sines;
+  const int64_t half = r.half;
+  for (int64_t row = 0; row < r.rows; ++row, x += r.x_stride, out += r.out_stride, cosines += half, sines += half) {
+    each_vec_whole_first(half, [&](auto load, auto store) {
+      const Vec a = load(x), b = load(x + half), c = load(cosines) * scale, s = load(sines) * turn;
+      store(a * c - b * s, out);
+      store(b * c + a * s, out + half);
+    });
+  }
 }
 template <class T>
-void rotate(const Rotation& r, const void* x, void* out) {
-  rotate_head(r, static_cast<const T*>(x), static_cast<T*>(out));
+void rotate(const Rotation& r) {
+  rotate_rows<T, T>(r);
 }
 template <class T>
-void rotate_sums(const Rotation& r, const float* x, void* out) {
-  rotate_head(r, x, static_cast<T*>(out));
-}
-
-template <class T>
-void scaled(const float* x, float factor, int64_t n, void* out) {
-  const Vec f = Vec::all(factor);
-  T* target = static_cast<T*>(out);
-  each_vec_whole_first(n, [&](auto load, auto store) { store(load(x) * f, target); });
-}
-
-template <class T>
-void scaled_from(const void* x, float factor, int64_t n, float* out) {
-  const Vec f = Vec::all(factor);
-  const T* source = static_cast<const T*>(x);
-  each_vec_whole_first(n, [&](auto load, auto store) { store(load(source) * f, out); });
+void rotate_sums(const Rotation& r) {
+  rotate_rows<float, T>(r);
 }
 
 template <class T>
-float dot(const void* a, const void* b, int64_t n) {
-  const T *left = static_cast<const T*>(a), *right = static_cast<const T*>(b);
+void scaled_rows(const ScaledRows& r) {
+  for (int64_t row = 0; row < r.rows; ++row) {
+    const Vec factor = Vec::all(r.factors ? r.factors[row] : 1.0f);
+    const float* x = r.x + row * r.x_stride;
+    T* out = static_cast<T*>(r.out) + row * r.out_stride;
+    each_vec_whole_first(r.n, [&](auto load, auto store) { store(load(x) * factor, out); });
+  }
+}
+
+template <class T>
+inline float dot_of(const T* a, const T* b, int64_t n) {
   Vec total = Vec::zero();
-  each_vec_whole_first(n, [&](auto load, auto) { total = fma(load(left), load(right), total); });
+  each_vec_whole_first(n, [&](auto load, auto) { total = fma(load(a), load(b), total); });
   return sum(total);
 }
-
 template <class T>
-inline float top_of(const T* x, int64_t n) {
-  if (n < kLanes) {  // the missing lanes repeat the first number
-    float few[kLanes];
-    Vec::load(x, n).store(few);
-    for (int64_t i = n; i < kLanes; ++i) few[i] = few[0];
-    return largest(Vec::load(few));
-  }
-  Vec top = Vec::load(x + n - kLanes);  // the last sixteen, some of them twice
-  for (int64_t i = 0; i + kLanes <= n; i += kLanes) top = max(top, Vec::load(x + i));
-  return largest(top);
+void row_dots(const RowDots& d) {
+  const T *a = static_cast<const T*>(d.a), *b = static_cast<const T*>(d.b);
+  for (int64_t row = 0; row < d.rows; ++row) d.out[row] = dot_of(a + row * d.stride, b + row * d.stride, d.n);
 }
 
 template <class T>
@@ -218,7 +235,7 @@ void norm_grad_row(const NormGradRow& row) {
 }
 
 void softmax_grad(const float* scores, float* grad, int64_t n) {
-  const Vec inner = Vec::all(dot<float>(scores, grad, n));
+  const Vec inner = Vec::all(dot_of(scores, static_cast<const float*>(grad), n));
   each_vec_whole_first(n, [&](auto load, auto store) { store(load(scores) * (load(grad) - inner), grad); });
 }
 
@@ -228,9 +245,8 @@ constexpr TrainTable kTrain = {
     {softmax_grad_tile<float>, softmax_grad_tile<uint16_t>},
     {rotate<float>, rotate<uint16_t>},
     {rotate_sums<float>, rotate_sums<uint16_t>},
-    {scaled<float>, scaled<uint16_t>},
-    {scaled_from<float>, scaled_from<uint16_t>},
-    {dot<float>, dot<uint16_t>},
+    {scaled_rows<float>, scaled_rows<uint16_t>},
+    {row_dots<float>, row_dots<uint16_t>},
     {exponential_sum<float>, exponential_sum<uint16_t>},
     {softmax_grad_row<float>, softmax_grad_row<uint16_t>},
     {norm_row<float>, norm_row<uint16_t>},

@@ -20,6 +20,10 @@ std::byte* at(void* data, Number type, int64_t element) {
   return static_cast<std::byte*>(data) + element * number_bytes(type);
 }
 
+float number_at(Number type, const void* data, int64_t i) {
+  return type == Number::kF32 ? static_cast<const float*>(data)[i] : from_bf16(static_cast<const uint16_t*>(data)[i]);
+}
+
 /// Losses of some rows of a chunk; with gradients, logits become them.
 void finish_rows(const HeadLoss& h, const int32_t* tokens, int64_t begin, int64_t end) {
   const auto type = static_cast<size_t>(h.type);
@@ -27,15 +31,18 @@ void finish_rows(const HeadLoss& h, const int32_t* tokens, int64_t begin, int64_
   for (int64_t i = begin; i < end; ++i) {
     void* row = at(h.logits, h.type, i * h.vocabulary);
     const int64_t target = h.targets[tokens[i]];
-    float top, total, logit;
+    float top, total;
     table.exponential_sum[type](row, h.vocabulary, &top, &total);
-    const float log_sum = top + std::log(total);
-    table.scaled_from[type](at(row, h.type, target), 1, 1, &logit);
+    const float log_sum = top + std::log(total), logit = number_at(h.type, row, target);
     h.losses[tokens[i]] = log_sum - logit;
     if (!h.grad_x) continue;
     table.softmax_grad_row[type](row, h.vocabulary, log_sum, h.scale);
     const float gradient = (std::exp(logit - log_sum) - 1) * h.scale;
-    table.scaled[type](&gradient, 1, 1, at(row, h.type, target));
+    if (h.type == Number::kF32) {
+      static_cast<float*>(row)[target] = gradient;
+    } else {
+      static_cast<uint16_t*>(row)[target] = to_bf16(gradient);
+    }
   }
 }
 
@@ -90,10 +97,7 @@ void head_loss(const base::ParallelFor& parallel_for, const HeadLoss& h) {
 }
 
 void head_loss_ref(const base::ParallelFor& parallel_for, const HeadLoss& h) {
-  const auto number = [&](const void* data, int64_t i) -> double {
-    return h.type == Number::kF32 ? static_cast<const float*>(data)[i]
-                                  : from_bf16(static_cast<const uint16_t*>(data)[i]);
-  };
+  const auto number = [&](const void* data, int64_t i) { return double{number_at(h.type, data, i)}; };
   const int64_t D = h.width, V = h.vocabulary, even = (D + 1) / 2 * 2;
   const auto head = [&](int64_t v, int64_t d) {  // the layout of panels.h
     const int64_t panel = v / kPanel * kPanel * even, column = v % kPanel;

@@ -20,14 +20,17 @@ struct TileProduct {
 };
 inline constexpr int64_t kTileRowsStep = 8;
 
+/// Rows of one SoftmaxTile.
+inline constexpr int64_t kMostTileRows = 64;
+
 /// Scores of some queries against one block of keys become probabilities, under a running maximum (online softmax).
 struct SoftmaxTile {
-  const float* scores = nullptr;  ///< [rows, stride]
-  int64_t rows = 0, keys = 0, stride = 0;
-  int64_t lead = 0;        ///< row i sees keys 0 .. lead + i; lead >= 0
-  float* top = nullptr;    ///< [rows] running maxima
-  float* total = nullptr;  ///< [rows] running sums of e^(score - top)
-  float* out = nullptr;    ///< [rows, width] running outputs, scaled down where a maximum grows
+  const float* scores = nullptr;           ///< [rows, stride]
+  int64_t rows = 0, keys = 0, stride = 0;  ///< at most kMostTileRows rows
+  int64_t lead = 0;                        ///< row i sees keys 0 .. lead + i; lead >= 0
+  float* top = nullptr;                    ///< [rows] running maxima
+  float* total = nullptr;                  ///< [rows] running sums of e^(score - top)
+  float* out = nullptr;                    ///< [rows, width] running outputs, scaled down where a maximum grows
   int64_t width = 0;
   void* p = nullptr;  ///< [rows, stride] e^(score - top), 0 where unseen and up to an even number of keys
 };
@@ -46,12 +49,34 @@ struct SoftmaxGradTile {
   void* grad_pairs = nullptr;   ///< bf16: grad_scores again, rows 2i and 2i + 1 interleaved, [keys / 2, 2 stride]
 };
 
-/// One head of one row turned by its position's angles: out = scale * (x cos + direction * rotate_half(x) sin).
+/// Rows of one head turned by their positions' angles: out = scale * (x cos + direction * rotate_half(x) sin).
 struct Rotation {
-  const float* cosines = nullptr;  ///< [half]
+  const float* cosines = nullptr;  ///< [rows, half]
   const float* sines = nullptr;
-  int64_t half = 0;
+  int64_t half = 0, rows = 0;
   float scale = 1, direction = 1;
+  const void* x = nullptr;
+  int64_t x_stride = 0;
+  void* out = nullptr;
+  int64_t out_stride = 0;
+};
+
+/// Rows of sums rounded: out = factor * x.
+struct ScaledRows {
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  const float* factors = nullptr;  ///< [rows]; null: ones
+  int64_t rows = 0, n = 0;
+  void* out = nullptr;
+  int64_t out_stride = 0;
+};
+
+/// out[row] = a[row] . b[row]
+struct RowDots {
+  const void* a = nullptr;
+  const void* b = nullptr;
+  int64_t stride = 0, rows = 0, n = 0;
+  float* out = nullptr;
 };
 
 /// One row of an RMSNorm's way back (train_norm.h).
@@ -71,11 +96,10 @@ struct TrainTable {
   void (*tile_product[2])(const TileProduct& product);
   void (*softmax_tile[2])(const SoftmaxTile& tile);
   void (*softmax_grad_tile[2])(const SoftmaxGradTile& tile);
-  void (*rotate[2])(const Rotation& rotation, const void* x, void* out);
-  void (*rotate_sums[2])(const Rotation& rotation, const float* x, void* out);  ///< from float32 to the type
-  void (*scaled[2])(const float* x, float factor, int64_t n, void* out);        ///< out = factor * x, rounded once
-  void (*scaled_from[2])(const void* x, float factor, int64_t n, float* out);   ///< the other way
-  float (*dot[2])(const void* a, const void* b, int64_t n);
+  void (*rotate[2])(const Rotation& rotation);
+  void (*rotate_sums[2])(const Rotation& rotation);  ///< x is float32
+  void (*scaled_rows[2])(const ScaledRows& rows);
+  void (*row_dots[2])(const RowDots& dots);
   /// The largest of n >= 1 numbers, and the sum of e^(x - top).
   void (*exponential_sum[2])(const void* x, int64_t n, float* top, float* total);
   /// x = e^(x - log_sum) * scale, in place.
