@@ -30,7 +30,7 @@ std::vector<int32_t> prompt_ids(const Options& options, const engine::Engine& en
                                 const std::optional<data::Tokenizer>& tokenizer) {
   if (!options.tokens.empty()) return parse_token_ids(options.tokens);
   if (!tokenizer) {
-    base::fail_invalid("tokenizer", "the model folder has no tokenizer.json", options.model.path,
+    base::fail_invalid("tokenizer", "the model has no tokenizer", options.model.path,
                        "give --tokens instead of a prompt");
   }
   const std::string text = options.file.empty() ? options.prompt : base::read_file(options.file);

@@ -1,32 +1,78 @@
 #include "apps/model_arguments.h"
 
 #include <charconv>
+#include <optional>
 
+#include "apps/progress.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "data/gguf_tokenizer.h"
+#include "quantize/in_memory.h"
 
 namespace dsmoe::apps {
 
 void ModelArguments::add_to(CLI::App& command) {
-  command.add_option("-m,--model", path, "a model folder, as dsmoe train and Hugging Face leave it")->required();
+  command.add_option("-m,--model", path, "a model folder, as dsmoe train and Hugging Face leave it, or a GGUF file")
+      ->required();
   command.add_option("-t,--threads", threads, "0: as many as the machine has; results do not depend on it")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+  command.add_option("-q,--quantize", quantise,
+                     "quantise a folder's weights as it is opened: q4_0, q4_k_m, ...; dsmoe quantize lists the types");
 }
 
+namespace {
+
+bool is_file(const base::fs::path& path) {
+  std::error_code ignored;
+  return base::fs::is_regular_file(path, ignored);
+}
+
+// The weights that dsmoe quantize would write, in memory.
+engine::Weights quantised(const ModelArguments& arguments) {
+  if (is_file(arguments.path)) {
+    base::fail(base::ErrorKind::kUsage, "model", "-q quantises a model folder", arguments.path,
+               "a GGUF file runs as it is");
+  }
+  base::ThreadPool pool(arguments.threads);
+  std::optional<Progress> progress;
+  quantize::ExportOptions options;
+  options.recipe = quantize::recipe_named(arguments.quantise);
+  options.with_tokenizer = false;
+  options.parallel_for = pool.parallel_for();
+  options.progress = [&](uint64_t written, uint64_t total) {
+    if (!progress) progress.emplace("quantising", total, bytes_text);
+    progress->update(written);
+  };
+  return engine::Weights::from_gguf(quantize::quantised_in_memory(data::ModelFolder::open(arguments.path), options));
+}
+
+std::optional<data::Tokenizer> tokenizer_of(const base::fs::path& model) {
+  if (is_file(model)) {
+    auto spec = data::tokenizer_from_gguf(data::GgufFile(model));
+    if (!spec) return std::nullopt;
+    return data::Tokenizer(std::move(*spec));
+  }
+  const base::fs::path file = model / "tokenizer.json";
+  std::error_code ignored;
+  if (!base::fs::exists(file, ignored)) return std::nullopt;
+  return data::Tokenizer::load(file);
+}
+
+}  // namespace
+
 engine::Engine open_engine(const ModelArguments& arguments) {
+  if (!arguments.quantise.empty()) return engine::Engine(quantised(arguments), {.threads = arguments.threads});
   return engine::Engine::load(arguments.path, {.threads = arguments.threads});
 }
 
 std::optional<data::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config) {
-  const base::fs::path file = base::fs::path(arguments.path) / "tokenizer.json";
-  std::error_code ignored;
-  if (!base::fs::exists(file, ignored)) return std::nullopt;
-  data::Tokenizer tokenizer = data::Tokenizer::load(file);
-  if (tokenizer.vocab_size() > config.vocab_size) {
+  std::optional<data::Tokenizer> tokenizer = tokenizer_of(arguments.path);
+  if (!tokenizer) return std::nullopt;
+  if (tokenizer->vocab_size() > config.vocab_size) {
     base::fail_invalid("tokenizer", "it may have at most the model's vocab_size of tokens",
-                       std::to_string(tokenizer.vocab_size()) + " and " + std::to_string(config.vocab_size),
-                       file.string() + " belongs to another model");
+                       std::to_string(tokenizer->vocab_size()) + " and " + std::to_string(config.vocab_size),
+                       arguments.path + "'s belongs to another model");
   }
   return tokenizer;
 }
@@ -34,7 +80,7 @@ std::optional<data::Tokenizer> open_tokenizer(const ModelArguments& arguments, c
 data::Tokenizer require_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config,
                                   std::string_view instead) {
   auto tokenizer = open_tokenizer(arguments, config);
-  if (!tokenizer) base::fail_invalid("tokenizer", "the model folder has no tokenizer.json", arguments.path, instead);
+  if (!tokenizer) base::fail_invalid("tokenizer", "the model has no tokenizer", arguments.path, instead);
   return std::move(*tokenizer);
 }
 

@@ -14,12 +14,13 @@ namespace dsmoe::apps {
 struct ModelArguments {
   std::string path;
   int threads = 0;
-  /// -m,--model and -t,--threads.
+  std::string quantise;  ///< a type of dsmoe quantize, for a folder; empty: as it is stored
+  /// -m,--model, -t,--threads and -q,--quantize.
   void add_to(CLI::App& command);
 };
 
 engine::Engine open_engine(const ModelArguments& arguments);
-/// The model folder's tokenizer, or nothing where it has none. Throws Error(kInvalid) where it has more tokens than the
+/// The model's tokenizer, or nothing where it has none. Throws Error(kInvalid) where it has more tokens than the
 /// model has rows.
 std::optional<data::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config);
 /// The same, but none is Error(kInvalid), with `instead` as the hint.

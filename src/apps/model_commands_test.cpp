@@ -105,7 +105,7 @@ TEST_F(ModelCommands, LogitsRefusesBadInputAndWritesNothing) {
   };
   refused({"-m", path("bare"), "--tokens", "1,260"}, 3, "token ids must be from 0 to 259: 260");
   refused({"-m", path("bare"), "--tokens", "1,two"}, 2, "token ids are written 1,2,3");
-  refused({"-m", path("bare"), "-p", "text"}, 3, "has no tokenizer.json");
+  refused({"-m", path("bare"), "-p", "text"}, 3, "has no tokenizer");
   refused({"-m", path("model"), "-p", std::string(31, 'x')}, 3, "= 30 tokens: 0 so far and 31 more");
   refused({"-m", path("bare"), "--tokens", "1", "-p", "x"}, 2, "");
   refused({"--tokens", "1"}, 2, "--model");

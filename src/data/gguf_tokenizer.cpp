@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "data/bpe_alphabet.h"
 #include "data/tokenizer_json.h"
 
 namespace dsmoe::data {
@@ -17,7 +16,7 @@ using base::in_quotes;
 
 constexpr int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
 constexpr uint64_t kLongestConfig = 1 << 24;
-constexpr std::string_view kPart = "gguf tokenizer";
+constexpr std::string_view kPart = "gguf tokenizer", kInModel = "dsmoe.tokenizer.in_model";
 
 // The keys' values, between the two forms.
 struct Parts {
@@ -26,6 +25,7 @@ struct Parts {
   std::vector<int32_t> types;
   std::optional<int32_t> bos, eos, pad;
   bool add_bos = false, add_eos = false;
+  std::vector<int32_t> in_model;  // added tokens that are listed among the others too: dsmoe's own key
 };
 
 std::string padding_name(size_t id) { return "[PAD" + std::to_string(id) + "]"; }
@@ -52,6 +52,7 @@ Parts parts_of(const TokenizerSpec& spec, int64_t vocab_size) {
   }
   for (const AddedToken& token : spec.added_tokens) {
     parts.types[static_cast<size_t>(token.id)] = token.special ? kControl : kUserDefined;
+    if (token.in_model) parts.in_model.push_back(token.id);
   }
   const auto text = [&](int32_t id) -> const std::string& { return spec.tokens[static_cast<size_t>(id)]; };
   for (const BpeMerge& merge : spec.merges) parts.merges.push_back(text(merge.left) + " " + text(merge.right));
@@ -110,6 +111,9 @@ TokenizerSpec spec_of(const Parts& parts) {
       fail_invalid(kPart, "two tokens are the same", in_quotes(token));
     }
   }
+  for (AddedToken& token : spec.added_tokens) {
+    token.in_model = std::find(parts.in_model.begin(), parts.in_model.end(), token.id) != parts.in_model.end();
+  }
   while (!spec.tokens.empty() && spec.tokens.back().empty()) spec.tokens.pop_back();
   for (const std::string& line : parts.merges) spec.merges.push_back(merge_of(line, ids));
   spec.bos = parts.bos;
@@ -120,16 +124,8 @@ TokenizerSpec spec_of(const Parts& parts) {
   return spec;
 }
 
-// Equal as far as ids and bytes go: the order in which added tokens are listed says nothing, nor does whether one that
-// is no word of the byte alphabet is also listed among the others.
 bool same(const TokenizerSpec& a, const TokenizerSpec& b) {
-  const auto text = [](TokenizerSpec spec) {
-    std::sort(spec.added_tokens.begin(), spec.added_tokens.end(),
-              [](const AddedToken& x, const AddedToken& y) { return x.id < y.id; });
-    for (AddedToken& token : spec.added_tokens) token.in_model = token.in_model && alphabet_to_bytes(token.content);
-    return tokenizer_json_text(spec);
-  };
-  return text(a) == text(b) && a.bos == b.bos && a.eos == b.eos && a.pad == b.pad;
+  return tokenizer_json_text(a) == tokenizer_json_text(b) && a.bos == b.bos && a.eos == b.eos && a.pad == b.pad;
 }
 
 std::optional<int32_t> id_key(const GgufFile& file, const char* key, size_t tokens) {
@@ -166,6 +162,9 @@ Parts read_parts(const GgufFile& file) {
   parts.pad = id_key(file, "tokenizer.ggml.padding_token_id", parts.tokens.size());
   parts.add_bos = file.boolean("tokenizer.ggml.add_bos_token").value_or(false);
   parts.add_eos = file.boolean("tokenizer.ggml.add_eos_token").value_or(false);
+  for (const int64_t id : file.integers(kInModel).value_or(std::vector<int64_t>{})) {
+    if (id >= 0 && id <= INT32_MAX) parts.in_model.push_back(static_cast<int32_t>(id));
+  }
   return parts;
 }
 
@@ -184,6 +183,7 @@ void add_tokenizer_keys(GgufMetadata& metadata, const TokenizerSpec& spec, int64
   if (parts.pad) metadata.add_u32("tokenizer.ggml.padding_token_id", *parts.pad);
   metadata.add_bool("tokenizer.ggml.add_bos_token", parts.add_bos);
   metadata.add_bool("tokenizer.ggml.add_eos_token", parts.add_eos);
+  if (!parts.in_model.empty()) metadata.add_i32s(kInModel, parts.in_model);
   if (!chat_template.empty()) metadata.add_text("tokenizer.chat_template", chat_template);
   if (!same(spec_of(parts), spec)) metadata.add_text("tokenizer.huggingface.json", tokenizer_json_text(spec));
 }

@@ -2,9 +2,10 @@
 //
 // What is written is byte-level BPE (`gpt2`) under one of the pre-tokenizers that have a name there
 // (pretokenizer_name). Token types: 1 normal, 3 control (special added), 4 user-defined (added), 5 unused: rows of the
-// embedding without a token, called [PAD123]. What these keys cannot say (NFC, tokens that strip spaces, text put
-// before or after other than bos and eos) makes the whole tokenizer.json go along, as tokenizer.huggingface.json, and
-// reading prefers that.
+// embedding without a token, called [PAD123]. dsmoe.tokenizer.in_model lists added tokens that the vocabulary holds
+// too, so that the tokenizer's hash is the same again. What these keys cannot say (NFC, tokens that strip spaces, text
+// put before or after other than bos and eos) makes the whole tokenizer.json go along, as tokenizer.huggingface.json,
+// and reading prefers that.
 #pragma once
 
 #include <optional>

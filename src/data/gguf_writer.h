@@ -2,7 +2,7 @@
 //
 // Keys come first, then all tensors are declared in the order in which their bytes follow; offsets follow from the
 // declarations. The file has a temporary name until finish(), which fsyncs and renames it; free space for all of it is
-// asked for before the first byte.
+// asked for before the first byte, where `files` is the disk itself.
 #pragma once
 
 #include <memory>

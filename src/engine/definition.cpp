@@ -16,10 +16,10 @@ double silu(double x) { return x / (1 + std::exp(-x)); }
 
 Vector times(const kernels::Matrix& weights, const Vector& x) {
   Vector y(static_cast<size_t>(weights.rows));
+  std::vector<float> row(static_cast<size_t>(weights.cols));
   for (int64_t n = 0; n < weights.rows; ++n) {
-    for (int64_t k = 0; k < weights.cols; ++k) {
-      y[static_cast<size_t>(n)] += double{kernels::weight_at(weights, n, k)} * x[static_cast<size_t>(k)];
-    }
+    kernels::weight_row(weights, n, row);
+    for (size_t k = 0; k < row.size(); ++k) y[static_cast<size_t>(n)] += double{row[k]} * x[k];
   }
   return y;
 }
@@ -190,6 +190,16 @@ Definition::Choice hash_choice(const spec::ModelConfig& config, const LayerWeigh
   return choice;
 }
 
+// Neighbours of each head apart: the even elements, then the odd ones (data/gguf_model.h).
+Vector apart(const Vector& heads, size_t head_dim) {
+  Vector out(heads.size());
+  for (size_t i = 0; i < heads.size(); ++i) {
+    const size_t within = i % head_dim;
+    out[i - within + within / 2 + within % 2 * (head_dim / 2)] = heads[i];
+  }
+  return out;
+}
+
 }  // namespace
 
 Definition define_forward(const Weights& weights, std::span<const int32_t> tokens, const Intervention& intervention) {
@@ -209,6 +219,10 @@ Definition define_forward(const Weights& weights, std::span<const int32_t> token
       const LayerWeights& w = weights.layers()[layer];
       Vector h = rms_norm(x, w.attention_norm, c.rms_norm_eps);
       Vector q = times(w.q, h), k = times(w.k, h);
+      if (weights.pairs_neighbours()) {
+        q = apart(q, head_dim);
+        k = apart(k, head_dim);
+      }
       rotate(q, c.head_dim(), c.rope_theta, position);
       rotate(k, c.head_dim(), c.rope_theta, position);
       keys[layer].push_back(k);

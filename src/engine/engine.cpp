@@ -51,8 +51,8 @@ void Engine::check(const BatchItem& item) const {
   if (item.intervention) item.intervention->validate(config);
 }
 
-Engine Engine::load(const base::fs::path& model_folder, const EngineOptions& options) {
-  return Engine(Weights::from_folder(data::ModelFolder::open(model_folder)), options);
+Engine Engine::load(const base::fs::path& model, const EngineOptions& options) {
+  return Engine(Weights::load(model), options);
 }
 
 Engine::Engine(Weights weights, const EngineOptions& options) {

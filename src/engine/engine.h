@@ -35,8 +35,8 @@ struct BatchItem {
 
 class Engine {
  public:
-  /// Throws Error when the folder is no model or cannot be read.
-  static Engine load(const base::fs::path& model_folder, const EngineOptions& options = {});
+  /// A model folder or a GGUF file. Throws Error when it is no model or cannot be read.
+  static Engine load(const base::fs::path& model, const EngineOptions& options = {});
   explicit Engine(Weights weights, const EngineOptions& options = {});
   ~Engine();
   Engine(Engine&&) noexcept;

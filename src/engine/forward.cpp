@@ -65,7 +65,7 @@ void Forward::embed() {
   grown(x_TD_, tokens() * D);
   per_row(D, [&](int64_t t) {
     const auto x = row(x_TD_, t, D);
-    for (int64_t d = 0; d < D; ++d) x[at(d)] = kernels::weight_at(weights_.embedding(), rows_[at(t)].token(), d);
+    kernels::weight_row(weights_.embedding(), rows_[at(t)].token(), x);
   });
 }
 
@@ -97,15 +97,24 @@ void Forward::project_and_store(int64_t layer) {
   grown(q_TD_, tokens() * D);
   grown(k_, tokens() * kv_width);
   grown(v_, tokens() * kv_width);
+  const bool quantised = is_quantised(weights.q.type) || is_quantised(weights.k.type) || is_quantised(weights.v.type);
+  if (quantised) {
+    h_rows_.resize(tokens(), D);
+    h_rows_.quantise(parallel_for_, std::span(h_TD_).first(at(tokens() * D)));
+  }
   const auto product = [&](const kernels::Matrix& w, std::vector<float>& out) {
-    return kernels::Product{w, 0, w.rows, h_TD_.data(), D, nullptr, tokens(), out.data(), w.rows};
+    return kernels::Product{w, 0, w.rows, h_TD_.data(), D, nullptr, tokens(), out.data(), w.rows, h_rows_.view()};
   };
   const kernels::Product products[] = {product(weights.q, q_TD_), product(weights.k, k_), product(weights.v, v_)};
   kernels::matmul(parallel_for_, products);
   per_row(4 * (D + kv_width), [&](int64_t t) {
     const Row& where = rows_[at(t)];
-    const auto k = row(k_, t, kv_width), v = row(v_, t, kv_width);
-    kernels::rope(row(q_TD_, t, D), rope_, where.position());
+    const auto q = row(q_TD_, t, D), k = row(k_, t, kv_width), v = row(v_, t, kv_width);
+    if (weights_.pairs_neighbours()) {
+      split_pairs(q, A);
+      split_pairs(k, A);
+    }
+    kernels::rope(q, rope_, where.position());
     kernels::rope(k, rope_, where.position());
     for (int64_t head = 0; head < config_.num_key_value_heads; ++head) {
       where.piece->cache->store_key(layer, head, where.position(), k.subspan(at(head * A), at(A)));
@@ -275,6 +284,7 @@ void Forward::head(std::span<const Piece> pieces) {
   const kernels::Matrix& head = weights_.head();
   const int64_t D = config_.hidden_size;
   std::vector<kernels::Product> products;
+  if (is_quantised(head.type)) h_rows_.resize(tokens(), D);
   for (const Piece& piece : pieces) {
     const auto wanted = static_cast<int64_t>(piece.logits.size()) / head.rows;
     if (wanted == 0) continue;
@@ -282,8 +292,14 @@ void Forward::head(std::span<const Piece> pieces) {
     for (int64_t t = first; t < first + wanted; ++t) {
       kernels::rms_norm(row(x_TD_, t, D), weights_.final_norm(), config_.rms_norm_eps, row(h_TD_, t, D));
     }
-    products.push_back(
-        {head, 0, head.rows, h_TD_.data() + first * D, D, nullptr, wanted, piece.logits.data(), head.rows});
+    kernels::Product product{head,     0, head.rows, h_TD_.data() + first * D, D, nullptr, wanted, piece.logits.data(),
+                             head.rows};
+    if (is_quantised(head.type)) {
+      for (int64_t t = first; t < first + wanted; ++t) h_rows_.quantise(t, 0, row(h_TD_, t, D));
+      product.activations = {h_rows_.view().values + first * D,
+                             h_rows_.view().blocks + first * D / kernels::kActivationBlock};
+    }
+    products.push_back(product);
   }
   kernels::matmul(parallel_for_, products);
 }

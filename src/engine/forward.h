@@ -80,6 +80,7 @@ class Forward {
   std::vector<float> x_TD_, h_TD_, q_TD_, k_, v_, y_TD_;
   std::vector<float> affinities_TE_, gates_TK_, bank_RD_;
   std::vector<int32_t> ids_TK_, all_rows_, shared_rows_;
+  kernels::ActivationRows h_rows_;  // h_TD_ for quantised weights
   kernels::ExpertRows expert_rows_;
   kernels::BankScratch bank_;
   std::vector<kernels::FfnJob> jobs_;

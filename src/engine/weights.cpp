@@ -1,29 +1,141 @@
 #include "engine/weights.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "spec/tensors.h"
 
 namespace dsmoe::engine {
+
+namespace {
+
+bool aligned(std::span<const std::byte> bytes, size_t alignment) {
+  return reinterpret_cast<uintptr_t>(bytes.data()) % alignment == 0;
+}
+
+std::optional<kernels::WeightType> weight_type(data::Dtype dtype) {
+  switch (dtype) {
+    case data::Dtype::kF32:
+      return kernels::WeightType::kF32;
+    case data::Dtype::kF16:
+      return kernels::WeightType::kF16;
+    case data::Dtype::kBf16:
+      return kernels::WeightType::kBf16;
+    default:
+      return std::nullopt;
+  }
+}
+
+kernels::WeightType weight_type(data::GgufType type) {
+  switch (type) {
+    case data::GgufType::kF16:
+      return kernels::WeightType::kF16;
+    case data::GgufType::kBf16:
+      return kernels::WeightType::kBf16;
+    case data::GgufType::kQ8_0:
+      return kernels::WeightType::kQ8_0;
+    case data::GgufType::kQ4_0:
+      return kernels::WeightType::kQ4_0;
+    case data::GgufType::kQ4_1:
+      return kernels::WeightType::kQ4_1;
+    case data::GgufType::kQ5_0:
+      return kernels::WeightType::kQ5_0;
+    case data::GgufType::kQ5_1:
+      return kernels::WeightType::kQ5_1;
+    case data::GgufType::kQ4K:
+      return kernels::WeightType::kQ4K;
+    case data::GgufType::kQ5K:
+      return kernels::WeightType::kQ5K;
+    case data::GgufType::kQ6K:
+      return kernels::WeightType::kQ6K;
+    default:
+      return kernels::WeightType::kF32;
+  }
+}
+
+// Floats wherever they lie.
+std::vector<float> floats_of(data::Dtype dtype, std::span<const std::byte> bytes, const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  std::vector<float> values(static_cast<size_t>(count));
+  data::to_f32(dtype, bytes, values);
+  return values;
+}
+
+}  // namespace
 
 /// Where tensors come from. Bytes live as long as the source.
 class Weights::Source {
  public:
   virtual ~Source() = default;
-  virtual data::TensorView tensor(const std::string& name) const = 0;
+  /// The stored matrix, or nothing where the kernels cannot read it where it lies.
+  virtual std::optional<kernels::Matrix> matrix(const std::string& name) const = 0;
+  virtual std::vector<float> floats(const std::string& name) const = 0;
+  virtual std::pair<int64_t, int64_t> rows_and_cols(const std::string& name) const = 0;
   virtual std::vector<int32_t> hash_table(const std::string& name) const = 0;
+  virtual bool pairs_neighbours() const { return false; }
 };
 
 class Weights::FolderSource : public Weights::Source {
  public:
   explicit FolderSource(data::ModelFolder folder) : folder_(std::move(folder)) {}
-  data::TensorView tensor(const std::string& name) const override { return folder_.tensor(name); }
+  std::optional<kernels::Matrix> matrix(const std::string& name) const override {
+    const data::TensorView view = folder_.tensor(name);
+    const auto type = weight_type(view.dtype);
+    if (!type || !aligned(view.bytes, data::bits_of(view.dtype) / 8)) return std::nullopt;
+    return kernels::Matrix{*type, view.bytes.data(), view.shape[0], view.shape[1]};
+  }
+  std::vector<float> floats(const std::string& name) const override { return folder_.read_f32(name); }
+  std::pair<int64_t, int64_t> rows_and_cols(const std::string& name) const override {
+    const data::TensorView view = folder_.tensor(name);
+    return {view.shape[0], view.shape[1]};
+  }
   std::vector<int32_t> hash_table(const std::string& name) const override { return folder_.read_hash_table(name); }
 
  private:
   data::ModelFolder folder_;
+};
+
+class Weights::GgufSource : public Weights::Source {
+ public:
+  explicit GgufSource(data::GgufModel model) : model_(std::move(model)) {}
+  std::optional<kernels::Matrix> matrix(const std::string& name) const override {
+    const data::GgufModel::View view = model_.tensor(name);
+    const kernels::WeightType type = weight_type(view.type);
+    if (!aligned(view.bytes, type == kernels::WeightType::kF32 ? 4 : 2)) return std::nullopt;
+    return kernels::Matrix{type, view.bytes.data(), view.shape[0], view.shape[1]};
+  }
+  std::vector<float> floats(const std::string& name) const override {
+    const data::GgufModel::View view = model_.tensor(name);
+    const kernels::WeightType type = weight_type(view.type);
+    if (kernels::is_quantised(type)) {
+      base::fail_invalid("weights", "a file of quantised weights must align them to two bytes",
+                         model_.file().path().string() + ", " + name, "general.alignment is odd there");
+    }
+    const data::Dtype dtype = type == kernels::WeightType::kF32   ? data::Dtype::kF32
+                              : type == kernels::WeightType::kF16 ? data::Dtype::kF16
+                                                                  : data::Dtype::kBf16;
+    return floats_of(dtype, view.bytes, view.shape);
+  }
+  std::pair<int64_t, int64_t> rows_and_cols(const std::string& name) const override {
+    const data::GgufModel::View view = model_.tensor(name);
+    return {view.shape[0], view.shape[1]};
+  }
+  std::vector<int32_t> hash_table(const std::string& name) const override {
+    const data::GgufModel::View view = model_.tensor(name);  // ids were judged when the file was opened
+    std::vector<int32_t> ids(view.bytes.size() / sizeof(int32_t));
+    std::memcpy(ids.data(), view.bytes.data(), view.bytes.size());
+    return ids;
+  }
+  bool pairs_neighbours() const override { return true; }
+
+ private:
+  data::GgufModel model_;
 };
 
 class Weights::MemorySource : public Weights::Source {
@@ -43,9 +155,13 @@ class Weights::MemorySource : public Weights::Source {
                          std::to_string(tensors_.size() - known));
     }
   }
-  data::TensorView tensor(const std::string& name) const override {
+  std::optional<kernels::Matrix> matrix(const std::string& name) const override {
     const FloatTensor& found = tensors_.at(name);
-    return {data::Dtype::kF32, found.shape, std::as_bytes(std::span(found.values))};
+    return kernels::Matrix{kernels::WeightType::kF32, found.values.data(), found.shape[0], found.shape[1]};
+  }
+  std::vector<float> floats(const std::string& name) const override { return tensors_.at(name).values; }
+  std::pair<int64_t, int64_t> rows_and_cols(const std::string& name) const override {
+    return {tensors_.at(name).shape[0], tensors_.at(name).shape[1]};
   }
   std::vector<int32_t> hash_table(const std::string& name) const override {
     std::vector<int32_t> ids;
@@ -63,23 +179,48 @@ class Weights::MemorySource : public Weights::Source {
   FloatTensors tensors_;
 };
 
-Weights Weights::from_folder(data::ModelFolder folder) {
+Weights Weights::from_source(const spec::ModelConfig& config, std::shared_ptr<const Source> source) {
   Weights weights;
-  weights.config_ = folder.config();
-  const auto source = std::make_shared<FolderSource>(std::move(folder));
-  weights.source_ = source;
-  weights.bind(*source);
+  weights.config_ = config;
+  weights.source_ = std::move(source);
+  weights.pairs_neighbours_ = weights.source_->pairs_neighbours();
+  weights.bind(*weights.source_);
   return weights;
+}
+
+void require_memory(uint64_t weights, uint64_t memory, const base::fs::path& model) {
+  if (weights <= memory) return;
+  base::fail_invalid(
+      "weights", "a model must fit the machine's memory",
+      model.string() + " has " + std::to_string(weights) + " bytes of weights, memory is " + std::to_string(memory),
+      "-q q4_0 quantises a folder as it is opened, dsmoe quantize makes a file of it");
+}
+
+Weights Weights::load(const base::fs::path& model) {
+  std::error_code ignored;
+  if (base::fs::is_regular_file(model, ignored)) {
+    data::GgufModel file = data::GgufModel::open(model);
+    require_memory(file.file().size(), base::physical_memory(), model);
+    return from_gguf(std::move(file));
+  }
+  data::ModelFolder folder = data::ModelFolder::open(model);
+  require_memory(folder.total_size(), base::physical_memory(), model);
+  return from_folder(std::move(folder));
+}
+
+Weights Weights::from_folder(data::ModelFolder folder) {
+  const spec::ModelConfig config = folder.config();
+  return from_source(config, std::make_shared<FolderSource>(std::move(folder)));
+}
+
+Weights Weights::from_gguf(data::GgufModel model) {
+  const spec::ModelConfig config = model.config();
+  return from_source(config, std::make_shared<GgufSource>(std::move(model)));
 }
 
 Weights Weights::from_tensors(const spec::ModelConfig& config, FloatTensors tensors) {
   spec::validate(config);
-  Weights weights;
-  weights.config_ = config;
-  const auto source = std::make_shared<MemorySource>(config, std::move(tensors));
-  weights.source_ = source;
-  weights.bind(*source);
-  return weights;
+  return from_source(config, std::make_shared<MemorySource>(config, std::move(tensors)));
 }
 
 kernels::Matrix Weights::own(std::vector<float> values, int64_t rows, int64_t cols) {
@@ -87,69 +228,64 @@ kernels::Matrix Weights::own(std::vector<float> values, int64_t rows, int64_t co
   return {kernels::WeightType::kF32, copies_.back().data(), rows, cols};
 }
 
-kernels::Matrix Weights::matrix(const data::TensorView& tensor) {
-  const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
-  const auto address = reinterpret_cast<uintptr_t>(tensor.bytes.data());
-  if (tensor.dtype == data::Dtype::kF32 && address % alignof(float) == 0) {
-    return {kernels::WeightType::kF32, tensor.bytes.data(), rows, cols};
-  }
-  if (tensor.dtype == data::Dtype::kBf16 && address % alignof(uint16_t) == 0) {
-    return {kernels::WeightType::kBf16, tensor.bytes.data(), rows, cols};
-  }
-  std::vector<float> values(static_cast<size_t>(tensor.numel()));
-  data::to_f32(tensor.dtype, tensor.bytes, values);
-  return own(std::move(values), rows, cols);
+kernels::Matrix Weights::matrix(const Source& source, const std::string& name) {
+  if (const auto stored = source.matrix(name)) return *stored;
+  const auto [rows, cols] = source.rows_and_cols(name);
+  return own(source.floats(name), rows, cols);
 }
-
-namespace {
-
-std::vector<float> as_floats(const data::TensorView& tensor) {
-  std::vector<float> values(static_cast<size_t>(tensor.numel()));
-  data::to_f32(tensor.dtype, tensor.bytes, values);
-  return values;
-}
-
-}  // namespace
 
 void Weights::bind(const Source& source) {
-  embedding_ = matrix(source.tensor("model.embed_tokens.weight"));
+  embedding_ = matrix(source, "model.embed_tokens.weight");
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     const std::string prefix = spec::layer_prefix(layer);
     LayerWeights weights;
-    weights.attention_norm = as_floats(source.tensor(prefix + "input_layernorm.weight"));
-    weights.q = matrix(source.tensor(prefix + "self_attn.q_proj.weight"));
-    weights.k = matrix(source.tensor(prefix + "self_attn.k_proj.weight"));
-    weights.v = matrix(source.tensor(prefix + "self_attn.v_proj.weight"));
-    weights.o = matrix(source.tensor(prefix + "self_attn.o_proj.weight"));
-    weights.ffn_norm = as_floats(source.tensor(prefix + "post_attention_layernorm.weight"));
+    weights.attention_norm = source.floats(prefix + "input_layernorm.weight");
+    weights.q = matrix(source, prefix + "self_attn.q_proj.weight");
+    weights.k = matrix(source, prefix + "self_attn.k_proj.weight");
+    weights.v = matrix(source, prefix + "self_attn.v_proj.weight");
+    weights.o = matrix(source, prefix + "self_attn.o_proj.weight");
+    weights.ffn_norm = source.floats(prefix + "post_attention_layernorm.weight");
     weights.is_moe = config_.is_moe_layer(layer);
     if (weights.is_moe) {
       bind_mixture(source, layer, weights);
     } else {
-      const auto part = [&](const char* name) { return matrix(source.tensor(prefix + "mlp." + name + ".weight")); };
+      const auto part = [&](const char* name) { return matrix(source, prefix + "mlp." + name + ".weight"); };
       weights.dense = {part("gate_proj"), part("up_proj"), part("down_proj")};
     }
     layers_.push_back(std::move(weights));
   }
-  final_norm_ = as_floats(source.tensor("model.norm.weight"));
-  head_ = matrix(source.tensor("lm_head.weight"));
+  final_norm_ = source.floats("model.norm.weight");
+  head_ = matrix(source, "lm_head.weight");
 }
 
 void Weights::bind_mixture(const Source& source, int64_t layer, LayerWeights& weights) {
   const std::string gate = spec::layer_prefix(layer) + "mlp.gate.";
   if (config_.has_router_weight()) {
-    weights.router = own(as_floats(source.tensor(gate + "weight")), config_.n_routed_experts, config_.hidden_size);
+    weights.router = own(source.floats(gate + "weight"), config_.n_routed_experts, config_.hidden_size);
   } else {
     weights.hash_table = source.hash_table(gate + "hash_table");
   }
-  if (config_.has_router_bias()) weights.router_bias = as_floats(source.tensor(gate + "e_score_correction_bias"));
+  if (config_.has_router_bias()) weights.router_bias = source.floats(gate + "e_score_correction_bias");
   for (int64_t e = 0; e < config_.n_routed_experts; ++e) {
-    const auto part = [&](const char* name) { return matrix(source.tensor(spec::expert_name(layer, e, name))); };
+    const auto part = [&](const char* name) { return matrix(source, spec::expert_name(layer, e, name)); };
     weights.experts.push_back({part("gate_proj"), part("up_proj"), part("down_proj")});
   }
   if (config_.n_shared_experts > 0) {
-    const auto part = [&](const char* name) { return matrix(source.tensor(spec::shared_name(layer, name))); };
+    const auto part = [&](const char* name) { return matrix(source, spec::shared_name(layer, name)); };
     weights.shared = {part("gate_proj"), part("up_proj"), part("down_proj")};
+  }
+}
+
+void split_pairs(std::span<float> heads, int64_t head_dim) {
+  thread_local std::vector<float> even_then_odd;
+  even_then_odd.resize(static_cast<size_t>(head_dim));
+  const auto half = static_cast<size_t>(head_dim / 2);
+  for (size_t head = 0; head < heads.size(); head += static_cast<size_t>(head_dim)) {
+    for (size_t i = 0; i < half; ++i) {
+      even_then_odd[i] = heads[head + 2 * i];
+      even_then_odd[half + i] = heads[head + 2 * i + 1];
+    }
+    std::copy(even_then_odd.begin(), even_then_odd.end(), heads.begin() + static_cast<int64_t>(head));
   }
 }
 

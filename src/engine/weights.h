@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/gguf_model.h"
 #include "data/model_folder.h"
 #include "kernels/bank.h"
 #include "spec/model_config.h"
@@ -36,9 +37,13 @@ struct LayerWeights {
 
 class Weights {
  public:
-  /// Keeps the folder open and computes from its mapped bytes; F16 and F64 tensors, and any that lie at an odd address,
+  /// A model folder or a GGUF file. Throws Error where it is neither, cannot be read, or is larger than the machine's
+  /// memory.
+  static Weights load(const base::fs::path& model);
+  /// Both keep their files open and compute from the mapped bytes; F64 tensors, and any that lie at an odd address,
   /// become float32 copies.
   static Weights from_folder(data::ModelFolder folder);
+  static Weights from_gguf(data::GgufModel model);
   /// Tensors must be exactly those of the configuration; throws Error(kInvalid) naming the first that is not.
   static Weights from_tensors(const spec::ModelConfig& config, FloatTensors tensors);
 
@@ -47,15 +52,20 @@ class Weights {
   const std::vector<LayerWeights>& layers() const { return layers_; }
   const std::vector<float>& final_norm() const { return final_norm_; }
   const kernels::Matrix& head() const { return head_; }  ///< [V, D]
+  /// True where the rows of q and k pair neighbours for the rotary embedding, as GGUF files have them
+  /// (data/gguf_model.h): outputs of such a product go through split_pairs before the embedding.
+  bool pairs_neighbours() const { return pairs_neighbours_; }
 
  private:
   class Source;
   class FolderSource;
+  class GgufSource;
   class MemorySource;
   Weights() = default;
   void bind(const Source& source);
   void bind_mixture(const Source& source, int64_t layer, LayerWeights& weights);
-  kernels::Matrix matrix(const data::TensorView& tensor);
+  static Weights from_source(const spec::ModelConfig& config, std::shared_ptr<const Source> source);
+  kernels::Matrix matrix(const Source& source, const std::string& name);
   kernels::Matrix own(std::vector<float> values, int64_t rows, int64_t cols);
 
   spec::ModelConfig config_;
@@ -64,6 +74,13 @@ class Weights {
   kernels::Matrix embedding_, head_;
   std::vector<float> final_norm_;
   std::vector<LayerWeights> layers_;
+  bool pairs_neighbours_ = false;
 };
+
+/// Throws Error(kInvalid) with both figures, and -q named, where `weights` bytes are more than `memory`.
+void require_memory(uint64_t weights, uint64_t memory, const base::fs::path& model);
+
+/// Every head of one row: elements 0, 2, 4, ... and then 1, 3, 5, ...
+void split_pairs(std::span<float> heads, int64_t head_dim);
 
 }  // namespace dsmoe::engine

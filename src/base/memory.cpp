@@ -1,0 +1,23 @@
+#include "base/memory.h"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <string>
+
+namespace dsmoe::base {
+
+uint64_t physical_memory() {
+  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+uint64_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string key, unit;
+  for (uint64_t kilobytes = 0; file >> key >> kilobytes; std::getline(file, unit)) {
+    if (key == "MemAvailable:") return kilobytes * 1024;
+  }
+  return physical_memory();
+}
+
+}  // namespace dsmoe::base
