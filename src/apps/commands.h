@@ -6,6 +6,8 @@
 namespace dsmoe::apps {
 
 void add_generate(CLI::App& program);
+void add_chat(CLI::App& program);
+void add_bench(CLI::App& program);
 void add_logits(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_study(CLI::App& program);
@@ -23,6 +25,8 @@ void add_version(CLI::App& program);
 // clang-format off
 inline const std::vector<AddCommand> kCommands = {
     add_generate,
+    add_chat,
+    add_bench,
     add_logits,
     add_eval,
     add_study,

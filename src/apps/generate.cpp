@@ -94,32 +94,12 @@ void act(const Options& options) {
                result.tokens.size(), rate, std::string(engine::finish_name(result.finish)).c_str());
 }
 
-void add_sampling(CLI::App& command, engine::GenerateOptions& generate) {
-  engine::SamplingOptions& sampling = generate.sampling;
-  command.add_option("-n,--predict", generate.max_tokens, "tokens to generate at most; -1: until the context is full")
-      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40))
-      ->capture_default_str();
-  command.add_option("--temp", sampling.temperature, "0: always the likeliest token")->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all")->capture_default_str();
-  command.add_option("--top-p", sampling.top_p, "keep the fewest with this probability together; 1: all")
-      ->capture_default_str();
-  command.add_option("--min-p", sampling.min_p, "keep those with this share of the best one's probability; 0: all")
-      ->capture_default_str();
-  command.add_option("--repeat-penalty", sampling.repeat_penalty, "weakens recent tokens; 1: off")
-      ->capture_default_str();
-  command.add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent; -1: all")
-      ->capture_default_str();
-  command.add_option("-s,--seed", sampling.seed, "the same seed gives the same text")->capture_default_str();
-  command.add_option("--stop", generate.stop, "text that ends the answer and is not shown; may be given again")
-      ->allow_extra_args(false);
-  command.add_flag("--ignore-eos", generate.ignore_eos, "go on after the end of a document");
-}
-
 }  // namespace
 
 void add_generate(CLI::App& program) {
   auto options = std::make_shared<Options>();
   CLI::App* command = program.add_subcommand("generate", "Continue a prompt, streaming to standard output");
+  options->model.cache_type = "f16";
   options->model.add_to(*command);
   auto* input = command->add_option_group("input")->require_option(1);
   input->add_option("-p,--prompt", options->prompt, "text to continue");

@@ -17,8 +17,44 @@ void ModelArguments::add_to(CLI::App& command) {
   command.add_option("-t,--threads", threads, "0: as many as the machine has; results do not depend on it")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+  command
+      .add_option("--cache-type", cache_type,
+                  "how keys and values are kept: f32 (exact), f16 (half the memory) or q8_0 (a quarter)")
+      ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
+      ->capture_default_str();
+  command.add_option("--ubatch-size", chunk, "tokens of a prompt computed together; memory grows with it")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   command.add_option("-q,--quantize", quantise,
                      "quantise a folder's weights as it is opened: q4_0, q4_k_m, ...; dsmoe quantize lists the types");
+}
+
+void add_sampling(CLI::App& command, engine::GenerateOptions& generate) {
+  engine::SamplingOptions& sampling = generate.sampling;
+  command.add_option("-n,--predict", generate.max_tokens, "tokens to generate at most; -1: until the context is full")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40))
+      ->capture_default_str();
+  command.add_option("--temp", sampling.temperature, "0: always the likeliest token")->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all")->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "keep the fewest with this probability together; 1: all")
+      ->capture_default_str();
+  command.add_option("--min-p", sampling.min_p, "keep those with this share of the best one's probability; 0: all")
+      ->capture_default_str();
+  command.add_option("--repeat-penalty", sampling.repeat_penalty, "weakens recent tokens; 1: off")
+      ->capture_default_str();
+  command.add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent; -1: all")
+      ->capture_default_str();
+  command.add_option("-s,--seed", sampling.seed, "the same seed gives the same text")->capture_default_str();
+  command.add_option("--stop", generate.stop, "text that ends the answer and is not shown; may be given again")
+      ->allow_extra_args(false);
+  command.add_flag("--ignore-eos", generate.ignore_eos, "go on after the end of a document");
+}
+
+engine::EngineOptions engine_options(const ModelArguments& arguments) {
+  engine::EngineOptions options;
+  options.threads = arguments.threads;
+  options.cache = engine::cache_type_from(arguments.cache_type);
+  if (arguments.chunk > 0) options.chunk = arguments.chunk;
+  return options;
 }
 
 namespace {
@@ -62,8 +98,8 @@ std::optional<data::Tokenizer> tokenizer_of(const base::fs::path& model) {
 }  // namespace
 
 engine::Engine open_engine(const ModelArguments& arguments) {
-  if (!arguments.quantise.empty()) return engine::Engine(quantised(arguments), {.threads = arguments.threads});
-  return engine::Engine::load(arguments.path, {.threads = arguments.threads});
+  if (!arguments.quantise.empty()) return engine::Engine(quantised(arguments), engine_options(arguments));
+  return engine::Engine::load(arguments.path, engine_options(arguments));
 }
 
 std::optional<data::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config) {

@@ -1,10 +1,12 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "engine/forward.h"
 #include "kernels/isa.h"
@@ -19,6 +21,7 @@ struct Engine::Impl {
   EngineOptions options;
   base::ThreadPool pool;
   Forward forward;
+  std::vector<Piece> pieces;
 };
 
 namespace {
@@ -51,6 +54,46 @@ void Engine::check(const BatchItem& item) const {
   if (item.intervention) item.intervention->validate(config);
 }
 
+namespace {
+
+std::string bytes_text(int64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f GB", static_cast<double>(bytes) / 1e9);
+  return bytes < 10000000 ? std::to_string(bytes) + " bytes" : text;
+}
+
+// What a sequence's part in a pass makes its cache grow by.
+int64_t cache_growth(const BatchItem& item, const spec::ModelConfig& config) {
+  const int64_t size = item.cache->size() + static_cast<int64_t>(item.tokens.size());
+  return KvCache::bytes_for(config, item.cache->type(), size) - item.cache->bytes();
+}
+
+}  // namespace
+
+// Where `bytes` more are not to be had, says so with both figures.
+void Engine::require_memory(int64_t bytes, std::string_view what, int64_t tokens, std::string_view hint) const {
+  constexpr int64_t kAlwaysThere = int64_t{64} << 20;  // so that no step asks the system
+  if (impl_->options.memory == 0 && bytes <= kAlwaysThere) return;
+  const int64_t free =
+      impl_->options.memory > 0 ? impl_->options.memory : static_cast<int64_t>(base::available_memory());
+  if (bytes <= free) return;
+  base::fail_invalid("memory", std::string(what) + " of " + std::to_string(tokens) + " tokens must fit into memory",
+                     "needs " + bytes_text(bytes) + ", free are " + bytes_text(free), hint);
+}
+
+void Engine::check_memory(std::span<const BatchItem> items) const {
+  int64_t cache = 0, rows = 0, positions = 0;
+  for (const BatchItem& item : items) {
+    cache += cache_growth(item, config());
+    rows += static_cast<int64_t>(item.tokens.size());
+    positions += item.cache->size() + static_cast<int64_t>(item.tokens.size());
+  }
+  require_memory(cache, "the keys and values", positions,
+                 "a shorter context, fewer sequences, or a cache of f16 or q8_0");
+  rows = std::min(rows, impl_->options.chunk);
+  require_memory(impl_->forward.growth(rows), "a batch", rows, "compute fewer of them together: --ubatch-size");
+}
+
 Engine Engine::load(const base::fs::path& model, const EngineOptions& options) {
   return Engine(Weights::load(model), options);
 }
@@ -67,11 +110,14 @@ const spec::ModelConfig& Engine::config() const { return impl_->weights.config()
 const Weights& Engine::weights() const { return impl_->weights; }
 int Engine::threads() const { return impl_->pool.size(); }
 CacheType Engine::cache_type() const { return impl_->options.cache; }
+int64_t Engine::chunk() const { return impl_->options.chunk; }
 
 // Items are cut into pieces and chunks filled with pieces, in order; a long prompt takes several chunks.
 void Engine::pass(std::span<const BatchItem> items) {
   for (const BatchItem& item : items) check(item);
-  std::vector<Piece> pieces;
+  check_memory(items);
+  std::vector<Piece>& pieces = impl_->pieces;
+  pieces.clear();
   int64_t rows = 0;
   const auto flush = [&] {
     if (!pieces.empty()) impl_->forward.run(pieces);
@@ -102,9 +148,16 @@ void Engine::pass(std::span<const BatchItem> items) {
   flush();
 }
 
-void Session::check(std::span<const int32_t> tokens) { engine_.check({&cache_, tokens, {}, &intervention, probe}); }
+void Session::check(std::span<const int32_t> tokens) {
+  const BatchItem item{&cache_, tokens, {}, &intervention, probe};
+  engine_.check(item);
+  engine_.check_memory({&item, 1});
+}
 
 std::span<const float> Session::run(std::span<const int32_t> tokens, size_t rows) {
+  const auto more = static_cast<int64_t>(rows) * engine_.config().vocab_size - std::ssize(logits_);
+  engine_.require_memory(more * static_cast<int64_t>(sizeof(float)), "the logits", static_cast<int64_t>(rows),
+                         "ask for those of fewer at a time");
   logits_.resize(rows * static_cast<size_t>(engine_.config().vocab_size));
   const BatchItem item{&cache_, tokens, logits_, &intervention, probe};
   engine_.pass({&item, 1});

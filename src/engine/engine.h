@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "engine/intervention.h"
@@ -20,7 +21,8 @@ namespace dsmoe::engine {
 
 struct EngineOptions {
   int threads = 0;      ///< 0: as many as the machine has
-  int64_t chunk = 256;  ///< tokens of one pass that are computed together; memory grows with it, results do not change
+  int64_t chunk = 512;  ///< tokens of one pass that are computed together; memory grows with it, results do not change
+  int64_t memory = 0;   ///< bytes that caches and working memory may still take; 0: what the machine has free
   CacheType cache = CacheType::kF32;  ///< of sessions; f16 halves what a long context reads, q8_0 quarters it
 };
 
@@ -45,14 +47,18 @@ class Engine {
   const Weights& weights() const;
   int threads() const;
   CacheType cache_type() const;
+  int64_t chunk() const;
 
   /// Throws Error(kInvalid), before anything has changed, for ids outside the vocabulary, sequences longer than
-  /// max_position_embeddings, and interventions that the model cannot do.
+  /// max_position_embeddings, interventions that the model cannot do, and batches that do not fit into memory.
   void pass(std::span<const BatchItem> items);
   /// What pass() would throw for this item.
   void check(const BatchItem& item) const;
 
  private:
+  friend class Session;
+  void check_memory(std::span<const BatchItem> items) const;
+  void require_memory(int64_t bytes, std::string_view what, int64_t tokens, std::string_view hint) const;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -320,6 +320,34 @@ TEST(Errors, NameTheRuleAndTheFigures) {
   EXPECT_EQ(message(random_ids(config, 10)), "no error");
 }
 
+TEST(Errors, WhatDoesNotFitIntoMemoryIsRefusedWithTheFigure) {
+  const auto config = small_config();
+  const auto message = [&](EngineOptions options, int64_t tokens, bool all = false) -> std::string {
+    options.threads = 1;
+    Engine engine(random_weights(config), options);
+    Session session(engine);
+    const auto ids = random_ids(config, tokens);
+    try {
+      session.check(ids);
+      all ? session.append_all(ids) : session.append(ids);
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.kind(), base::ErrorKind::kInvalid);
+      EXPECT_EQ(session.size(), 0) << "a refused call changes nothing";
+      return error.what();
+    }
+    return "no error";
+  };
+  const int64_t block = KvCache::bytes_for(config, CacheType::kF32, 1);  // 24,576
+  EXPECT_EQ(message({.chunk = 1, .memory = block}, 64), "no error");
+  EXPECT_THAT(message({.chunk = 1, .memory = block}, 65),
+              ::testing::HasSubstr("the keys and values of 65 tokens must fit into memory: needs 49152 bytes, free are "
+                                   "24576 bytes; a shorter context"));
+  EXPECT_EQ(message({.chunk = 1, .memory = block, .cache = CacheType::kF16}, 65), "no error");
+  EXPECT_THAT(message({.chunk = 64, .memory = block}, 64), ::testing::HasSubstr("a batch of 64 tokens must fit"));
+  EXPECT_THAT(message({.chunk = 1, .memory = 4 * block}, 290), ::testing::HasSubstr("the keys and values of 290"));
+  EXPECT_THAT(message({.chunk = 1, .memory = block}, 64, true), "no error");
+}
+
 TEST(WeightsInMemory, MustBeExactlyTheModels) {
   const auto config = small_config();
   const auto refused = [&](auto change) -> std::string {

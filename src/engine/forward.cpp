@@ -42,6 +42,19 @@ void Forward::run(std::span<Piece> pieces) {
   head(pieces);
 }
 
+// x, h, q, y and their int8; k, v; affinities; slots with their experts' rows, gates and ups; the shared or dense
+// FFN's.
+int64_t Forward::growth(int64_t rows) const {
+  const spec::ModelConfig& c = config_;
+  const int64_t kv_width = c.num_key_value_heads * c.head_dim();
+  const int64_t width =
+      c.num_experts_per_tok * c.moe_intermediate_size + std::max(c.intermediate_size, c.shared_intermediate_size());
+  const int64_t floats = 5 * c.hidden_size + 2 * kv_width + c.n_routed_experts + 2 * c.num_experts_per_tok +
+                         (c.num_experts_per_tok + 1) * c.hidden_size + 3 * width;
+  const auto grown_for = static_cast<int64_t>(x_TD_.size()) / c.hidden_size;
+  return std::max<int64_t>(0, rows - grown_for) * floats * static_cast<int64_t>(sizeof(float));
+}
+
 void Forward::list_rows(std::span<Piece> pieces) {
   rows_.clear();
   for (Piece& piece : pieces) {
@@ -52,12 +65,6 @@ void Forward::list_rows(std::span<Piece> pieces) {
   }
   grown(all_rows_, tokens());
   std::iota(all_rows_.begin(), all_rows_.end(), 0);
-}
-
-void Forward::per_row(int64_t work_per_row, const std::function<void(int64_t row)>& body) const {
-  parallel_for_(tokens(), kernels::items_per_chunk(tokens(), tokens() * work_per_row), [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) body(t);
-  });
 }
 
 void Forward::embed() {
@@ -76,6 +83,13 @@ void Forward::norm(const std::vector<float>& weight) {
           [&](int64_t t) { kernels::rms_norm(row(x_TD_, t, D), weight, config_.rms_norm_eps, row(h_TD_, t, D)); });
 }
 
+// h as quantised weights meet it.
+void Forward::quantise_h() {
+  const int64_t D = config_.hidden_size;
+  h_rows_.resize(tokens(), D);
+  per_row(4 * D, [&](int64_t t) { h_rows_.quantise(t, 0, row(h_TD_, t, D)); });
+}
+
 void Forward::add_to_residual(std::span<const float> y_TD) {
   const int64_t D = config_.hidden_size;
   per_row(2 * D, [&](int64_t t) { kernels::add_scaled(1, y_TD.subspan(at(t * D), at(D)), row(x_TD_, t, D)); });
@@ -85,8 +99,11 @@ void Forward::attention(int64_t layer, std::span<const Piece> pieces) {
   const int64_t D = config_.hidden_size;
   project_and_store(layer);
   attend(layer, pieces);  // leaves its result in h
+  const kernels::Matrix& o = weights_.layers()[at(layer)].o;
+  if (is_quantised(o.type)) quantise_h();
   const auto y_TD = grown(y_TD_, tokens() * D);
-  kernels::matmul(parallel_for_, weights_.layers()[at(layer)].o, std::span(h_TD_).first(y_TD.size()), tokens(), y_TD);
+  const kernels::Product product{o, 0, D, h_TD_.data(), D, nullptr, tokens(), y_TD.data(), D, h_rows_.view()};
+  kernels::matmul(parallel_for_, {&product, 1});
   add_to_residual(y_TD);
 }
 
@@ -97,11 +114,7 @@ void Forward::project_and_store(int64_t layer) {
   grown(q_TD_, tokens() * D);
   grown(k_, tokens() * kv_width);
   grown(v_, tokens() * kv_width);
-  const bool quantised = is_quantised(weights.q.type) || is_quantised(weights.k.type) || is_quantised(weights.v.type);
-  if (quantised) {
-    h_rows_.resize(tokens(), D);
-    h_rows_.quantise(parallel_for_, std::span(h_TD_).first(at(tokens() * D)));
-  }
+  if (is_quantised(weights.q.type) || is_quantised(weights.k.type) || is_quantised(weights.v.type)) quantise_h();
   const auto product = [&](const kernels::Matrix& w, std::vector<float>& out) {
     return kernels::Product{w, 0, w.rows, h_TD_.data(), D, nullptr, tokens(), out.data(), w.rows, h_rows_.view()};
   };
@@ -250,7 +263,7 @@ int64_t Forward::route(int64_t layer, std::span<const Piece> pieces) {
   const auto gates = grown(gates_TK_, tokens() * slots);
   const Gate gate{config_, layer, weights.router_bias, weights.hash_table};
   parallel_for_(tokens(), 64, [&](int64_t begin, int64_t end) {
-    Gate::Scratch scratch;
+    thread_local Gate::Scratch scratch;
     for (int64_t t = begin; t < end; ++t) {
       const auto K = [&](auto all) { return all.subspan(at(t * slots), at(slots)); };
       gate.route(rows_[at(t)].token(), affinities.subspan(at(t * E), at(E)), *rows_[at(t)].piece->intervention, K(ids),
@@ -283,7 +296,7 @@ void Forward::probe(int64_t layer, int64_t slots, std::span<const Piece> pieces)
 void Forward::head(std::span<const Piece> pieces) {
   const kernels::Matrix& head = weights_.head();
   const int64_t D = config_.hidden_size;
-  std::vector<kernels::Product> products;
+  head_products_.clear();
   if (is_quantised(head.type)) h_rows_.resize(tokens(), D);
   for (const Piece& piece : pieces) {
     const auto wanted = static_cast<int64_t>(piece.logits.size()) / head.rows;
@@ -299,9 +312,9 @@ void Forward::head(std::span<const Piece> pieces) {
       product.activations = {h_rows_.view().values + first * D,
                              h_rows_.view().blocks + first * D / kernels::kActivationBlock};
     }
-    products.push_back(product);
+    head_products_.push_back(product);
   }
-  kernels::matmul(parallel_for_, products);
+  kernels::matmul(parallel_for_, head_products_);
 }
 
 }  // namespace dsmoe::engine

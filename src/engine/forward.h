@@ -35,6 +35,8 @@ class Forward {
  public:
   Forward(const Weights& weights, base::ParallelFor parallel_for);
   void run(std::span<Piece> pieces);
+  /// Bytes that a chunk of `rows` rows makes working memory grow by, about: that of attention's parts is left out.
+  int64_t growth(int64_t rows) const;
 
  private:
   struct Row {
@@ -64,7 +66,15 @@ class Forward {
   void probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const;
   void head(std::span<const Piece> pieces);
   void add_to_residual(std::span<const float> y_TD);
-  void per_row(int64_t work_per_row, const std::function<void(int64_t row)>& body) const;
+  void quantise_h();
+  /// body(row) for every row of the chunk.
+  template <class RowBody>
+  void per_row(int64_t work_per_row, const RowBody& body) const {
+    const int64_t grain = kernels::items_per_chunk(tokens(), tokens() * work_per_row);
+    parallel_for_(tokens(), grain, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) body(t);
+    });
+  }
 
   int64_t tokens() const { return static_cast<int64_t>(rows_.size()); }
   std::span<float> row(std::vector<float>& matrix, int64_t t, int64_t width) const {
@@ -84,6 +94,7 @@ class Forward {
   kernels::ExpertRows expert_rows_;
   kernels::BankScratch bank_;
   std::vector<kernels::FfnJob> jobs_;
+  std::vector<kernels::Product> head_products_;
   std::vector<AttendTask> attend_tasks_;
   std::vector<float> attend_parts_;
   std::vector<kernels::AttentionState> attend_states_;

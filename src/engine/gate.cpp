@@ -73,7 +73,8 @@ void Gate::selection_scores(std::span<const float> affinities_E, const Intervent
 void Gate::limit_to_groups(std::span<float> scores_E, Scratch& scratch) const {
   const size_t groups = static_cast<size_t>(config.n_group), size = scores_E.size() / groups;
   const size_t counted = config.topk_method == spec::TopkMethod::kNoauxTc ? std::min<size_t>(2, size) : 1;
-  std::vector<float> group_scores(groups);
+  auto& group_scores = scratch.group_scores;
+  group_scores.assign(groups, 0.0f);
   for (size_t g = 0; g < groups; ++g) {
     const auto members = scores_E.subspan(g * size, size);
     scratch.order.resize(counted);

@@ -22,7 +22,7 @@ struct Gate {
   /// weights, best first, then -1 and 0 where a mask leaves fewer experts than slots. Needs no other memory than
   /// `scratch`, which it grows.
   struct Scratch {
-    std::vector<float> scores;
+    std::vector<float> scores, group_scores;
     std::vector<int32_t> order;
   };
   void route(int32_t token, std::span<float> affinities_E, const Intervention& intervention, std::span<int32_t> ids_K,

@@ -20,7 +20,10 @@ float* working_memory(size_t floats) {
   return memory.data();
 }
 
-size_t widened(const Attention& a) { return static_cast<size_t>(2 * kCacheBlock * a.head_dim); }
+// A block's keys and values as floats, and their scales.
+size_t widened(const Attention& a) {
+  return static_cast<size_t>(2 * kCacheBlock * (a.head_dim + cache_groups(a.head_dim)));
+}
 
 }  // namespace
 

@@ -153,10 +153,10 @@ void rows_by_expert(std::span<const int32_t> ids_TK, int64_t slots, int64_t expe
   std::partial_sum(rows.offsets.begin(), rows.offsets.end(), rows.offsets.begin());
   rows.tokens.resize(at(rows.offsets.back()));
   rows.place.assign(ids_TK.size(), -1);
-  std::vector<int32_t> next(rows.offsets.begin(), rows.offsets.end() - 1);
+  rows.next.assign(rows.offsets.begin(), rows.offsets.end() - 1);
   for (size_t slot = 0; slot < ids_TK.size(); ++slot) {
     if (ids_TK[slot] < 0) continue;
-    const int32_t place = next[at(ids_TK[slot])]++;
+    const int32_t place = rows.next[at(ids_TK[slot])]++;
     rows.place[slot] = place;
     rows.tokens[at(place)] = static_cast<int32_t>(slot / at(slots));
   }
@@ -236,7 +236,7 @@ void combine(const base::ParallelFor& parallel_for, std::span<const int32_t> pla
   if (tokens == 0) return;
   const size_t D = out_TD.size() / at(tokens);
   parallel_for(tokens, 16, [&](int64_t begin, int64_t end) {
-    std::vector<int64_t> order;
+    thread_local std::vector<int64_t> order;  // no allocation once it has grown
     for (int64_t t = begin; t < end; ++t) {
       const std::span<float> out = out_TD.subspan(at(t) * D, D);
       std::fill(out.begin(), out.end(), 0.0f);

@@ -25,6 +25,7 @@ struct ExpertRows {
   std::vector<int32_t> offsets;  ///< [E + 1] group e is offsets[e] .. offsets[e + 1] of `tokens`
   std::vector<int32_t> tokens;   ///< token of each grouped row, ascending inside a group
   std::vector<int32_t> place;    ///< [T * K] where a slot went, or -1
+  std::vector<int32_t> next;     ///< working memory
   std::span<const int32_t> group(int64_t expert) const;
 };
 void rows_by_expert(std::span<const int32_t> ids_TK, int64_t slots, int64_t experts, ExpertRows& rows);

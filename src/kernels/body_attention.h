@@ -27,7 +27,7 @@ struct Padded {
   }
 };
 
-/// A plane of the cache, sixteen values of one position at a time.
+/// A plane of the cache, sixteen values of one position at a time. Scales are widened into `work` when it is opened.
 template <CacheType>
 struct Plane;
 
@@ -35,7 +35,7 @@ template <>
 struct Plane<CacheType::kF32> {
   const float* values;
   int64_t head_dim;
-  Plane(const void* plane, int64_t n) : values(static_cast<const float*>(plane)), head_dim(n) {}
+  Plane(const void* plane, int64_t n, float* = nullptr) : values(static_cast<const float*>(plane)), head_dim(n) {}
   Vec at(int64_t j, int64_t d) const { return Vec::load(values + j * head_dim + d); }
   Vec at(int64_t j, int64_t d, int64_t lanes) const { return Vec::load(values + j * head_dim + d, lanes); }
   static void store(const float* row, int64_t n, void* plane, int64_t j) {
@@ -48,7 +48,7 @@ template <>
 struct Plane<CacheType::kF16> {
   const uint16_t* values;
   int64_t head_dim;
-  Plane(const void* plane, int64_t n) : values(static_cast<const uint16_t*>(plane)), head_dim(n) {}
+  Plane(const void* plane, int64_t n, float*) : values(static_cast<const uint16_t*>(plane)), head_dim(n) {}
   Vec at(int64_t j, int64_t d) const { return load_f16(values + j * head_dim + d); }
   Vec at(int64_t j, int64_t d, int64_t lanes) const {
     return load_f16(Padded<uint16_t>(values + j * head_dim + d, lanes).values);
@@ -66,14 +66,14 @@ struct Plane<CacheType::kF16> {
 template <>
 struct Plane<CacheType::kQ8> {
   const int8_t* values;
-  const uint16_t* scales;
+  const float* scales;
   int64_t head_dim, groups;
-  Plane(const void* plane, int64_t n)
-      : values(static_cast<const int8_t*>(plane)),
-        scales(reinterpret_cast<const uint16_t*>(values + kCacheBlock * n)),
-        head_dim(n),
-        groups(cache_groups(n)) {}
-  Vec scale(int64_t j, int64_t d) const { return Vec::all(from_f16(scales[j * groups + d / kCacheGroup])); }
+  Plane(const void* plane, int64_t n, float* work)
+      : values(static_cast<const int8_t*>(plane)), scales(work), head_dim(n), groups(cache_groups(n)) {
+    const auto* stored = reinterpret_cast<const uint16_t*>(values + kCacheBlock * n);
+    for (int64_t i = 0; i < kCacheBlock * groups; i += kLanes) load_f16(stored + i).store(work + i);
+  }
+  Vec scale(int64_t j, int64_t d) const { return Vec::all(scales[j * groups + d / kCacheGroup]); }
   // 8 bits times 11 bits: exact.
   Vec at(int64_t j, int64_t d) const { return load_i8(values + j * head_dim + d) * scale(j, d); }
   Vec at(int64_t j, int64_t d, int64_t lanes) const {
@@ -307,7 +307,7 @@ inline void widen(const Stored& from, int64_t count, float* to) {
 constexpr int64_t kWidenRows = 4;
 
 /// Blocks outside, queries inside: a block's keys and values are read from memory once for all of them. `wide` has room
-/// for a block's keys and values as floats.
+/// for a block's keys and values and their scales as floats.
 template <CacheType T>
 void attention_span(const Attention& a, int64_t span, AttentionState* states, float* wide) {
   int64_t longest = 0;
@@ -317,26 +317,24 @@ void attention_span(const Attention& a, int64_t span, AttentionState* states, fl
     each_vec(a.head_dim, [&](int64_t i, int64_t lanes) { Vec::zero().store(a.out[row] + i, lanes); });
   }
   const int64_t row_bytes = plane_bytes(T, a.head_dim) / kCacheBlock;
+  float* wide_values = wide + kCacheBlock * a.head_dim;
+  float *key_scales = wide_values + kCacheBlock * a.head_dim,
+        *value_scales = key_scales + kCacheBlock * cache_groups(a.head_dim);
   for (int64_t b = span * kSpanBlocks; b < (span + 1) * kSpanBlocks; ++b) {
     const int64_t begin = b * kCacheBlock;
     if (begin >= longest) return;
-    const char *keys = a.blocks[b] + a.keys_at, *values = a.blocks[b] + a.values_at;
+    const char *key_plane = a.blocks[b] + a.keys_at, *value_plane = a.blocks[b] + a.values_at;
+    const Plane<T> keys(key_plane, a.head_dim, key_scales), values(value_plane, a.head_dim, value_scales);
+    using Wide = Plane<CacheType::kF32>;
     if (a.rows < kWidenRows) {
       const char* next = begin + kCacheBlock < longest ? a.blocks[b + 1] + a.keys_at : nullptr;
-      attend_rows(
-          a, Block<Plane<T>>{begin, {keys, a.head_dim}, {values, a.head_dim}, {values, row_bytes}, {next, row_bytes}},
-          states);
-      continue;
-    }
-    const Plane<T> narrow_keys(keys, a.head_dim), narrow_values(values, a.head_dim);
-    using Wide = Plane<CacheType::kF32>;
-    if constexpr (T == CacheType::kF32) {
-      attend_rows(a, Block<Wide>{begin, narrow_keys, narrow_values, {}, {}}, states);
+      attend_rows(a, Block<Plane<T>>{begin, keys, values, {value_plane, row_bytes}, {next, row_bytes}}, states);
+    } else if constexpr (T == CacheType::kF32) {
+      attend_rows(a, Block<Wide>{begin, keys, values, {}, {}}, states);
     } else {
       const int64_t count = longest - begin < kCacheBlock ? longest - begin : kCacheBlock;
-      float* wide_values = wide + kCacheBlock * a.head_dim;
-      widen(narrow_keys, count, wide);
-      widen(narrow_values, count, wide_values);
+      widen(keys, count, wide);
+      widen(values, count, wide_values);
       attend_rows(a, Block<Wide>{begin, {wide, a.head_dim}, {wide_values, a.head_dim}, {}, {}}, states);
     }
   }

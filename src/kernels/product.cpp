@@ -59,7 +59,9 @@ int64_t items_per_chunk(int64_t count, int64_t work) {
 }
 
 void matmul(const base::ParallelFor& parallel_for, std::span<const Product> products) {
-  std::vector<Tile> tiles;
+  thread_local std::vector<Tile> memory;  // the caller's, kept from call to call: no allocation once it has grown
+  std::vector<Tile>& tiles = memory;      // a name that means the same one on every thread
+  tiles.clear();
   int64_t work = 0;
   for (const Product& product : products) {
     const int64_t step = rows_per_chunk(product.weights.cols, product.tokens);

@@ -13,7 +13,8 @@
 
 namespace dsmoe::kernels {
 
-/// What attend.h is made of. `wide` has room for a block's keys and values as floats.
+/// What attend.h is made of. `wide` has room for a block's keys and values and their scales as
+/// floats.
 struct AttentionKernels {
   void (*span[kCacheTypes])(const Attention& a, int64_t span, AttentionState* states, float* wide);
   void (*join)(AttentionState* state, float* out, const AttentionState* part_state, const float* part, int64_t n);

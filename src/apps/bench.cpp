@@ -1,0 +1,298 @@
+// dsmoe bench: how fast a model reads a prompt and generates, as llama-bench measures it.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "apps/bench_report.h"
+#include "apps/commands.h"
+#include "apps/model_arguments.h"
+#include "apps/progress.h"
+#include "base/error.h"
+#include "base/rng.h"
+#include "kernels/isa.h"
+#include "spec/counts.h"
+
+namespace dsmoe::apps {
+namespace {
+
+struct Options {
+  ModelArguments model;
+  std::string prompt = "512", gen = "128", depth = "0", parallel = "1", output = "md";
+  std::vector<std::string> pairs;
+  int64_t repetitions = 5;
+  uint64_t seed = 1;
+  bool no_warmup = false;
+};
+
+/// Everything for one model and number of threads.
+struct Bench {
+  const Options& options;
+  engine::Engine& engine;
+  BenchResult about;  ///< what all rows share
+  base::Rng rng;
+};
+
+/// Distinct experts that the sequences of one step visit together, in the mean over steps and mixture layers.
+class DistinctExperts : public engine::RoutingProbe {
+ public:
+  void on_routing(int64_t layer, const engine::RoutingView& routing) override {
+    seen_[layer].insert(routing.ids_TK.begin(), routing.ids_TK.end());
+  }
+  void end_step() {
+    for (auto& [layer, experts] : seen_) {
+      experts.erase(-1);
+      sum_ += static_cast<double>(experts.size());
+      count_ += 1;
+      experts.clear();
+    }
+  }
+  double mean() const { return count_ > 0 ? sum_ / count_ : 0; }
+
+ private:
+  std::map<int64_t, std::set<int32_t>> seen_;
+  double sum_ = 0, count_ = 0;
+};
+
+std::vector<int32_t> random_ids(Bench& bench, int64_t count) {
+  std::vector<int32_t> ids;
+  const auto V = static_cast<uint64_t>(bench.engine.config().vocab_size);
+  for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>(bench.rng.below(V)));
+  return ids;
+}
+
+/// The sequences of one test, side by side.
+struct Sequences {
+  Sequences(engine::Engine& e, int64_t count) : engine(e) {
+    const auto V = static_cast<size_t>(e.config().vocab_size);
+    for (int64_t i = 0; i < count; ++i) caches.emplace_back(e.config(), e.cache_type());
+    logits.assign(static_cast<size_t>(count), std::vector<float>(V));
+    ids.resize(static_cast<size_t>(count));
+    items.resize(static_cast<size_t>(count));
+  }
+  /// `count` fresh random tokens each, and the logits after the last.
+  void append(Bench& bench, int64_t count, engine::RoutingProbe* probe = nullptr) {
+    for (size_t i = 0; i < items.size(); ++i) {
+      ids[i] = random_ids(bench, count);
+      items[i] = {&caches[i], ids[i], logits[i], nullptr, probe};
+    }
+    engine.pass(items);
+  }
+  void rewind(int64_t size) {
+    for (auto& cache : caches) cache.truncate(size);
+  }
+  int64_t cache_bytes() const {
+    int64_t bytes = 0;
+    for (const auto& cache : caches) bytes += cache.bytes();
+    return bytes;
+  }
+
+  engine::Engine& engine;
+  std::vector<engine::KvCache> caches;
+  std::vector<std::vector<float>> logits;
+  std::vector<std::vector<int32_t>> ids;
+  std::vector<engine::BatchItem> items;
+};
+
+/// Memory that belongs to this process alone, 0 where the system does not say.
+int64_t private_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) return std::stoll(line.substr(8)) * 1024;
+  }
+  return 0;
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
+  return text;
+}
+
+BenchResult measure(Bench& bench, const BenchTest& test) {
+  BenchResult result = bench.about;
+  result.test = test;
+  Sequences sequences(bench.engine, test.n_parallel);
+  DistinctExperts experts;
+  engine::RoutingProbe* probe = test.n_parallel > 1 && test.n_gen > 0 ? &experts : nullptr;
+  const auto run = [&](int64_t prompt, int64_t gen) {
+    if (prompt > 0) sequences.append(bench, prompt);
+    for (int64_t step = 0; step < gen; ++step) {
+      sequences.append(bench, 1, probe);
+      experts.end_step();
+    }
+  };
+  if (!bench.options.no_warmup) {
+    run(test.n_prompt, std::min<int64_t>(test.n_gen, 1));
+    sequences.rewind(0);
+    experts = {};
+  }
+  if (test.n_depth > 0) sequences.append(bench, test.n_depth);
+  result.test_time = utc_now();
+  for (int64_t r = 0; r < bench.options.repetitions; ++r) {
+    sequences.rewind(test.n_depth);
+    const auto start = std::chrono::steady_clock::now();
+    run(test.n_prompt, test.n_gen);
+    const auto spent = std::chrono::steady_clock::now() - start;
+    result.samples_ns.push_back(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
+  }
+  result.distinct_experts = experts.mean();
+  result.cache_bytes = sequences.cache_bytes();
+  const int64_t weights = bench.options.model.quantise.empty() ? 0 : result.model_size;
+  result.memory_bytes = std::max<int64_t>(0, private_memory() - result.cache_bytes - weights);
+  return result;
+}
+
+/// llama-bench's order: for each depth and number of sequences all prompts, then all generations, then the pairs.
+std::vector<BenchTest> tests_of(const Options& options) {
+  std::vector<std::pair<int64_t, int64_t>> sizes;
+  for (const int64_t n : parse_counts(options.prompt, "--n-prompt")) sizes.emplace_back(n, 0);
+  for (const int64_t n : parse_counts(options.gen, "--n-gen")) sizes.emplace_back(0, n);
+  for (const std::string& pair : options.pairs) {
+    const auto counts = parse_counts(pair, "--pg");
+    if (counts.size() != 2) base::fail(base::ErrorKind::kUsage, "bench", "--pg takes PROMPT,GEN", pair);
+    sizes.emplace_back(counts[0], counts[1]);
+  }
+  std::vector<BenchTest> tests;
+  for (const int64_t depth : parse_counts(options.depth, "--n-depth")) {
+    for (const int64_t parallel : parse_counts(options.parallel, "--parallel")) {
+      if (parallel < 1 || parallel > 4096) {
+        base::fail(base::ErrorKind::kUsage, "bench", "--parallel is from 1 to 4096", std::to_string(parallel));
+      }
+      for (const auto& [prompt, gen] : sizes) {
+        if (prompt + gen > 0) tests.push_back({prompt, gen, depth, parallel});
+      }
+    }
+  }
+  return tests;
+}
+
+void check_length(const engine::Engine& engine, const std::vector<BenchTest>& tests) {
+  for (const BenchTest& test : tests) {
+    const int64_t length = test.n_depth + test.n_prompt + test.n_gen;
+    if (length > engine.config().max_position_embeddings) {
+      base::fail_invalid("bench",
+                         "a test fits into max_position_embeddings = " +
+                             std::to_string(engine.config().max_position_embeddings) + " tokens",
+                         test.name() + " has " + std::to_string(length));
+    }
+  }
+}
+
+constexpr const char* kTypeNames[kernels::kWeightTypes] = {"F32",  "F16",  "BF16", "Q8_0", "Q4_0", "Q4_1",
+                                                           "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"};
+
+/// Bytes of all matrices, those that one token must read, and the type that most bytes are of.
+struct Sizes {
+  int64_t all = 0, per_token = 0;
+  std::string type;
+};
+
+Sizes sizes_of(const engine::Weights& weights) {
+  std::map<kernels::WeightType, int64_t> bytes;
+  Sizes sizes;
+  const auto add = [&](const kernels::Matrix& m, double share = 1) {
+    const int64_t own = m.rows * kernels::row_bytes(m.type, m.cols);
+    bytes[m.type] += own;
+    sizes.all += own;
+    sizes.per_token += static_cast<int64_t>(share * static_cast<double>(own));
+  };
+  const auto add_ffn = [&](const kernels::Ffn& ffn, double share = 1) {
+    add(ffn.gate, share), add(ffn.up, share), add(ffn.down, share);
+  };
+  const spec::ModelConfig& config = weights.config();
+  add(weights.embedding(), 1 / static_cast<double>(config.vocab_size));
+  add(weights.head());
+  for (const engine::LayerWeights& layer : weights.layers()) {
+    add(layer.q), add(layer.k), add(layer.v), add(layer.o);
+    if (!layer.is_moe) add_ffn(layer.dense);
+    if (layer.router.rows > 0) add(layer.router);
+    for (const kernels::Ffn& expert : layer.experts) {
+      add_ffn(expert, static_cast<double>(config.num_experts_per_tok) / static_cast<double>(config.n_routed_experts));
+    }
+    if (layer.has_shared()) add_ffn(layer.shared);
+  }
+  const auto most = std::max_element(bytes.begin(), bytes.end(), [](auto& a, auto& b) { return a.second < b.second; });
+  sizes.type = kTypeNames[static_cast<size_t>(most->first)];
+  return sizes;
+}
+
+BenchResult about_model(const Options& options, const engine::Engine& engine) {
+  BenchResult about;
+  about.model_filename = options.model.path;
+  const Sizes sizes = sizes_of(engine.weights());
+  about.model_size = sizes.all;
+  about.bytes_per_token = sizes.per_token;
+  about.model_n_params = spec::count_parameters(engine.config()).total();
+  const double params = static_cast<double>(about.model_n_params);
+  about.model_type = std::string(engine.config().is_moe() ? "deepseek " : "llama ") +
+                     (params >= 1e9 ? std::to_string(std::lround(params / 1e9)) + "B "
+                                    : std::to_string(std::lround(params / 1e6)) + "M ") +
+                     sizes.type;
+  about.isa = kernels::isa_name(kernels::active_isa());
+  about.cache_type = engine::cache_type_name(engine.cache_type());
+  about.n_ubatch = engine.chunk();
+  about.n_threads = engine.threads();
+  return about;
+}
+
+void act(const Options& options) {
+  const std::map<std::string, BenchFormat> formats = {{"md", BenchFormat::kMarkdown},
+                                                      {"json", BenchFormat::kJson},
+                                                      {"jsonl", BenchFormat::kJsonLines},
+                                                      {"csv", BenchFormat::kCsv}};
+  const auto tests = tests_of(options);
+  BenchPrinter printer(std::cout, formats.at(options.output));
+  engine::Engine engine = open_engine(options.model);
+  check_length(engine, tests);
+  Bench bench{options, engine, about_model(options, engine), base::Rng(options.seed)};
+  for (const BenchTest& test : tests) {
+    const BenchResult result = measure(bench, test);
+    printer.row(result);
+    if (result.distinct_experts > 0) {
+      std::fprintf(stderr, "%s: %.1f distinct experts a layer and step\n", test.name().c_str(),
+                   result.distinct_experts);
+    }
+    if (result.memory_bytes > 0) {
+      std::fprintf(stderr, "%s: %s beyond weights and cache, cache %s\n", test.name().c_str(),
+                   bytes_text(static_cast<double>(result.memory_bytes)).c_str(),
+                   bytes_text(static_cast<double>(result.cache_bytes)).c_str());
+    }
+  }
+  printer.finish();
+}
+
+}  // namespace
+
+void add_bench(CLI::App& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = program.add_subcommand(
+      "bench", "How fast a model reads prompts and generates: llama-bench's tests, table and json");
+  options->model.cache_type = "f16";
+  options->model.add_to(*command);
+  command->add_option("-p,--n-prompt", options->prompt, "prompts of so many tokens: 512, 1,2,3, 1-9+2, 1-8*2; 0: none")
+      ->capture_default_str();
+  command->add_option("-n,--n-gen", options->gen, "so many generated tokens, one by one; 0: none")
+      ->capture_default_str();
+  command->add_option("--pg", options->pairs, "PROMPT,GEN: a prompt and then generation; may be given again")
+      ->allow_extra_args(false);
+  command->add_option("-d,--n-depth", options->depth, "tokens in the context before")->capture_default_str();
+  command->add_option("--parallel", options->parallel, "sequences together")->capture_default_str();
+  command->add_option("-r,--repetitions", options->repetitions, "runs of each test")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  command->add_option("-o,--output", options->output, "md, json, jsonl or csv")
+      ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}))
+      ->capture_default_str();
+  command->add_option("-s,--seed", options->seed, "of the random token ids")->capture_default_str();
+  command->add_flag("--no-warmup", options->no_warmup, "time the first run too");
+  command->callback([options] { act(*options); });
+}
+
+}  // namespace dsmoe::apps

@@ -1,0 +1,156 @@
+// `dsmoe chat` through a pipe and `dsmoe bench` as scripts meet them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <iostream>
+#include <sstream>
+
+#include "apps/commands.h"
+#include "base/json.h"
+#include "data/bpe_alphabet.h"
+#include "data/model_folder_writer.h"
+#include "data/test_corpus.h"
+#include "data/tokenizer_json.h"
+#include "engine/testing.h"
+
+namespace dsmoe::apps {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+
+Result run(std::vector<std::string> arguments, const std::string& input = "") {
+  arguments.insert(arguments.begin(), "dsmoe");
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  CLI::App program("", "dsmoe");
+  std::istringstream typed(input);
+  std::streambuf* real = std::cin.rdbuf(typed.rdbuf());
+  std::cin.clear();
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const int code = run_program(program, {add_chat, add_bench}, static_cast<int>(argv.size()), argv.data());
+  std::cin.rdbuf(real);
+  const std::string out = testing::internal::GetCapturedStdout();
+  return {code, out, testing::internal::GetCapturedStderr()};
+}
+
+/// A model of bytes with a tokenizer, and room for 200 of them.
+class Commands : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    config_.vocab_size = 260;
+    config_.max_position_embeddings = 200;
+    config_.bos_token_id = 256, config_.eos_token_id = 257;
+    const auto tensors = engine::testing::random_tensors(config_, 1);
+    base::fs::create_directories(folder_ / "model");
+    data::ModelFolderWriter writer(folder_ / "model", config_, {.dtype = data::Dtype::kF32}, data::unsynced_files());
+    for (const auto& tensor : spec::tensors_of(config_)) writer.append_f32(tensors.at(tensor.name).values);
+    writer.finish();
+    data::TokenizerSpec tokenizer;
+    for (int byte = 0; byte < 256; ++byte) {
+      tokenizer.tokens.push_back(data::bytes_to_alphabet(std::string(1, static_cast<char>(byte))));
+    }
+    tokenizer.pre_tokenizer = {data::ByteLevelStep{}};
+    folder_.write("model/tokenizer.json", data::tokenizer_json_text(tokenizer));
+  }
+  Result chat(const std::string& input, std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments = {"chat", "-m", path("model"), "-n", "20", "--temp", "0", "-t", "1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments, input);
+  }
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  data::TestFolder folder_;
+  spec::ModelConfig config_ = engine::testing::small_config();
+};
+
+TEST_F(Commands, ChatAnswersEveryLineOfAPipe) {
+  const Result one = chat("hello\n");
+  EXPECT_EQ(one.code, 0) << one.err;
+  EXPECT_GE(one.out.size(), 2u);
+  EXPECT_THAT(one.out, Not(HasSubstr(">"))) << "no prompt through a pipe";
+  const Result two = chat("hello\nand you?\n");
+  EXPECT_TRUE(two.out.starts_with(one.out)) << "the second question changes nothing about the first answer";
+  EXPECT_GT(two.out.size(), one.out.size());
+  EXPECT_EQ(chat("").code, 0);
+  EXPECT_EQ(chat("\n\n").out, "");
+}
+
+// Whatever was said before, an answer is that of the conversation as it stands: the cache that is kept never shows.
+TEST_F(Commands, ChatCommandsChangeTheConversation) {
+  const std::string hello = chat("hello\n").out;
+  EXPECT_EQ(chat("first\n/clear\nhello\n").out, chat("first\n").out + hello);
+  EXPECT_EQ(chat("first\n/undo\nhello\n").out, chat("first\n").out + hello);
+  EXPECT_EQ(chat("hello\n/again\n").out, hello + hello) << "greedy: the same answer again";
+  EXPECT_EQ(chat("hello\n/quit\nmore\n").out, hello);
+  EXPECT_EQ(chat("/system Be kind.\nhello\n").out, chat("hello\n", {"--system", "Be kind."}).out);
+  EXPECT_NE(chat("/system Be kind.\nhello\n").out, hello);
+  EXPECT_EQ(chat("hel\\\nlo\n/undo\nhello\n").out, chat("hel\\\nlo\n").out + hello);
+  EXPECT_THAT(chat("/help\n").err, HasSubstr("/undo"));
+  EXPECT_THAT(chat("/hepl\n").err, HasSubstr("is it /help?"));
+  EXPECT_THAT(chat("/again\n/undo\n").err, HasSubstr("nothing has been asked"));
+  EXPECT_THAT(chat("/temp hot\n").err, HasSubstr("from 0 on"));
+  EXPECT_THAT(chat("/tokens\n").err, HasSubstr("1 of 200 tokens"));
+  EXPECT_EQ(chat("hello\n/save " + path("talk.txt") + "\n").code, 0);
+  EXPECT_TRUE(base::read_file(folder_ / "talk.txt").starts_with("User: hello\n\nAssistant: "));
+}
+
+TEST_F(Commands, ChatForgetsTheOldestWhenTheContextIsFull) {
+  std::string input;
+  for (int i = 0; i < 12; ++i) input += "question " + std::to_string(i) + "\n";
+  const Result result = chat(input);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("oldest questions are forgotten"));
+  EXPECT_THAT(chat(std::string(300, 'x') + "\n").err, HasSubstr("too long"));
+  EXPECT_EQ(chat(std::string(300, 'x') + "\nhello\n").out, chat("hello\n").out) << "what did not fit is not kept";
+}
+
+TEST_F(Commands, BenchMeasuresWhatIsAsked) {
+  const Result result = run({"bench", "-m", path("model"), "-p", "8,16", "-n", "4", "-d", "0,32", "-r", "2", "-t", "2",
+                             "-o", "json", "--parallel", "1,3", "--pg", "5,2"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto rows = base::parse_json(result.out, "bench");
+  ASSERT_EQ(rows.size(), 16u);
+  for (const auto& row : rows) {
+    EXPECT_EQ(row["samples_ns"].size(), 2u);
+    EXPECT_GT(row["avg_ts"].get<double>(), 0);
+    EXPECT_EQ(row["n_threads"], 2);
+    EXPECT_EQ(row["type_k"], "f16");
+    const bool counted = row["n_parallel"] == 3 && row["n_gen"] > 0;
+    ASSERT_EQ(row.contains("distinct_experts"), counted);
+    if (!counted) continue;
+    EXPECT_GE(row["distinct_experts"].get<double>(), 2);  // 3 tokens visit 2 of 6 each
+    EXPECT_LE(row["distinct_experts"].get<double>(), 6);
+  }
+  EXPECT_EQ(rows[3]["n_prompt"], 5);
+  EXPECT_EQ(rows[3]["n_gen"], 2);
+  EXPECT_EQ(rows[8]["n_depth"], 32);
+  EXPECT_THAT(run({"bench", "-m", path("model"), "-p", "8", "-n", "0", "-r", "1", "--cache-type", "q8_0"}).out,
+              HasSubstr("pp8 |"));
+}
+
+TEST_F(Commands, BenchRefusesBadInput) {
+  const auto refused = [&](std::vector<std::string> more, int code, const char* words) {
+    std::vector<std::string> arguments = {"bench", "-m", path("model")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Result result = run(arguments);
+    EXPECT_EQ(result.code, code) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(words));
+    EXPECT_EQ(result.out, "");
+  };
+  refused({"-p", "512"}, 3, "pp512 has 512");
+  refused({"-p", "1-"}, 2, "--n-prompt takes counts");
+  refused({"--pg", "1"}, 2, "--pg takes PROMPT,GEN");
+  refused({"-o", "xml"}, 2, "xml");
+  refused({"--parallel", "0"}, 2, "--parallel is from 1");
+  refused({"--cache-type", "q4_0"}, 2, "q4_0");
+}
+
+}  // namespace
+}  // namespace dsmoe::apps
