@@ -5,9 +5,12 @@ CTEST := ctest --output-on-failure --no-tests=error
 # Only the door may install packages; SETUP=: skips that for people who manage their own machine.
 SETUP ?= tools/setup
 
-.PHONY: all setup configure test test-fast test-deep demo bench format lint floors install clean help
+.PHONY: all everything setup configure test test-fast test-deep demo bench format lint floors install clean help
 
-all: configure ## build Release; programs land in build/bin/
+all: configure ## build the programs, Release; they land in build/bin/
+	cmake --build $(BUILD) --target programs
+
+everything: configure ## that, tests and benches
 	cmake --build $(BUILD)
 
 setup: ## install missing Debian packages (packages.txt)
@@ -16,19 +19,19 @@ setup: ## install missing Debian packages (packages.txt)
 configure: setup
 	@cmake --preset release -DDSMOE_TRAIN=$(TRAIN) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }; mkdir -p $(BUILD); mv $(BUILD).log $(BUILD)/configure.log
 
-test: all ## set up, build and pass all tests, the running half under sanitizers and without LibTorch too
+test: everything ## set up, build and pass all tests, the running half under sanitizers and without LibTorch too
 	tools/run_tests
 
-test-fast: all ## the tests of a minute
+test-fast: everything ## the tests of a minute
 	cd $(BUILD) && $(CTEST) -L fast
 
-test-deep: all ## longer: outside oracles, long fuzzing
+test-deep: everything ## longer: outside oracles, long fuzzing
 	tools/run_tests deep
 
 demo: all ## from raw text to a trained, talking model and a report (DEMO_MINUTES=5 each)
 	tools/demo
 
-bench: all ## figures; see docs/benchmarks
+bench: everything ## figures; see docs/benchmarks
 	cd $(BUILD) && for b in bench/*_bench; do ./$$b; done
 	[ ! -e $(BUILD)/bin/dsmoe-train ] || $(BUILD)/bin/dsmoe-train bench mini-deepseekmoe train.global_batch=8
 
@@ -36,7 +39,7 @@ format: ## clang-format over the tree
 	@$(SETUP) develop
 	git ls-files 'src/*.h' 'src/*.cpp' 'tests/*.cpp' 'bench/*.cpp' | xargs clang-format-14 -i
 
-lint: all ## formatting, floors, clang-tidy over the running half
+lint: everything ## formatting, floors, clang-tidy over the running half
 	@$(SETUP) develop
 	tools/lint
 
