@@ -17,7 +17,7 @@ struct ModelArguments {
   int threads = 0;
   int64_t chunk = 0;               ///< 0: the engine's own
   std::string cache_type = "f32";  ///< the default; commands that generate set f16
-  std::string quantise;  ///< a type of dsmoe quantize, for a folder; empty: as it is stored
+  std::string quantise;            ///< a type of dsmoe quantize, for a folder; empty: as it is stored
   /// -m,--model, -t,--threads and -q,--quantize, --cache-type, --ubatch-size.
   void add_to(CLI::App& command);
 };
