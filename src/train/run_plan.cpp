@@ -95,8 +95,8 @@ void fix_steps(RunPlan& plan, const RunFolder& folder, const RunOptions& options
   const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   train.steps = steps_for_minutes(train, step_seconds, spent);
   char text[160];
-  std::snprintf(text, sizeof text, "a step takes %.3g s: %lld steps fill %.4g minutes", step_seconds,
-                static_cast<long long>(train.steps), train.minutes);
+  std::snprintf(text, sizeof text, "a step takes %.3g s: %lld %s %.4g minutes", step_seconds,
+                static_cast<long long>(train.steps), train.steps == 1 ? "step fills" : "steps fill", train.minutes);
   listener.on_notice(text);
 }
 
