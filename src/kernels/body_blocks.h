@@ -1,8 +1,9 @@
 // Products of quantised weights and int8 activations, over the Ints and Vec of the including unit; and those
 // activations. Definitions and contracts: product.h, activations.h.
 //
-// One kernel serves one token and many: sixteen weight rows lie side by side in the lanes. A slab, up to eight blocks
-// of 32 columns of these rows, is unpacked into the nearest cache and multiplied by all tokens before the next one.
+// Sixteen weight rows lie side by side in the lanes. For many tokens a slab, up to eight blocks of 32 columns of these
+// rows, is unpacked into the nearest cache and multiplied by all tokens before the next one; for one or two tokens what
+// is unpacked is multiplied at once.
 // Every output is one float32 sum over ascending blocks: out += float(integers) * (scale * x's scale), and for formats
 // with minima then out += minimum * x's sum; each operation rounds. Blocking decides only what runs side by side.
 #pragma once
@@ -42,21 +43,21 @@ struct BlockDots<Format, true> {
 };
 
 /// sum + what one block contributes.
-template <class Format>
-inline DSMOE_INLINE Vec add_block(Vec sum, const BlockDots<Format>& dots, const Slab& slab, int block,
+template <class Format, class Weights>
+inline DSMOE_INLINE Vec add_block(Vec sum, const BlockDots<Format>& dots, const Weights& weights, int block,
                                   const ActivationBlock& x) {
-  const Vec scale = Vec::load(slab.scale[block]) * Vec::all(x.scale);
+  const Vec scale = weights.scale_of(block) * Vec::all(x.scale);
   if constexpr (Format::kForm == Form::kMinimum) {
     sum = sum + to_floats(dots.first.sum()) * scale;
-    return sum + Vec::load(slab.more[0][block]) * Vec::all(x.sum);
+    return sum + weights.more_of(0, block) * Vec::all(x.sum);
   } else if constexpr (Format::kForm == Form::kOffset) {
     return sum + to_floats(dots.first.sum() - left<Format::kOffset>(Ints::repeat(&x.total))) * scale;
   } else {
     // Exact: whole numbers below 2^24, for 128 * 16 * 32 * 127 and twice that are.
     const Ints first = left<Format::kOffset>(Ints::repeat(&x.half));
     const Ints second = left<Format::kOffset>(Ints::repeat(&x.total)) - first;
-    const Vec whole = to_floats(dots.first.sum() - first) * Vec::load(slab.more[0][block]) +
-                      to_floats(dots.second.sum() - second) * Vec::load(slab.more[1][block]);
+    const Vec whole = to_floats(dots.first.sum() - first) * weights.more_of(0, block) +
+                      to_floats(dots.second.sum() - second) * weights.more_of(1, block);
     return sum + whole * scale;
   }
 }
@@ -126,9 +127,26 @@ void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first
   }
 }
 
+/// Rows are read sixteen at a time, which no prefetcher of the machine sees through. So the rows after them are asked
+/// of memory, a few lines at every block: many requests at once would keep the loads behind them waiting.
+class RowsAhead {
+ public:
+  /// The rows of the product from `row` on, or where it has none those that the thread reads next.
+  RowsAhead(const Product& p, int64_t row, int64_t bytes, int64_t stride)
+      : at_(row < p.row_end ? static_cast<const uint8_t*>(p.weights.data) + row * stride
+                            : static_cast<const uint8_t*>(p.next)),
+        end_(at_ ? at_ + bytes : nullptr) {}
+  DSMOE_INLINE void ask(int64_t bytes) {
+    for (const uint8_t* stop = end_ - at_ < bytes ? end_ : at_ + bytes; at_ < stop; at_ += 64) __builtin_prefetch(at_);
+  }
+
+ private:
+  const uint8_t *at_, *end_;
+};
+
 /// Unpacks `rows` (1 to 16) rows of `count` stored blocks; rows that are missing count as zeros.
 template <class Format>
-void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, Slab& slab) {
+void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, RowsAhead& ahead, Slab& slab) {
   constexpr int64_t kBytes = block_bytes(Format::kType);
   alignas(64) uint8_t copy[kLanes * kBytes * (kSuperValues / block_values(Format::kType))];
   if (rows < kLanes) {
@@ -137,17 +155,14 @@ void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, 
     p = copy;
     stride = count * kBytes;
   }
-  for (int64_t b = 0; b < count; ++b) Format::unpack(p + b * kBytes, stride, static_cast<int>(b), slab);
-}
-
-/// One slab's rows further on, memory is asked for ahead: rows are read sixteen at a time, which no prefetcher of the
-/// machine sees through.
-inline void prefetch(const uint8_t* p, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, 0, 2);
+  for (int64_t b = 0; b < count; ++b) {
+    ahead.ask(kLanes * kBytes);
+    Format::unpack(p + b * kBytes, stride, static_cast<int>(b), slab);
+  }
 }
 
 template <class Format>
-void block_matmul(const Product& p) {
+void slab_matmul(const Product& p) {
   constexpr int64_t kPart = kSuperValues / block_values(Format::kType);  // stored blocks of a slab
   constexpr int64_t kRows = kSlabGroups * kLanes, kBytes = block_bytes(Format::kType);
   const int64_t stored = p.weights.cols / block_values(Format::kType), stride = stored * kBytes;
@@ -155,20 +170,84 @@ void block_matmul(const Product& p) {
   Slab slabs[kSlabGroups];
   if (p.row_end - p.row_begin < kRows) __builtin_memset(slabs, 0, sizeof(slabs));
   for (int64_t n = p.row_begin; n < p.row_end; n += kRows) {
-    const bool last = n + kRows >= p.row_end;
-    const uint8_t* ahead = last ? static_cast<const uint8_t*>(p.next) : weights + (n + kRows) * stride;
+    RowsAhead ahead(p, n + kRows, kRows * stride, stride);
     for (int64_t at = 0; at < stored; at += kPart) {
       const int64_t count = stored - at < kPart ? stored - at : kPart;
       const uint8_t* corner = weights + n * stride + at * kBytes;
-      if (ahead) prefetch(ahead + at * kBytes * kRows, count * kBytes * kRows);
       for (int64_t g = 0; g < kSlabGroups && n + g * kLanes < p.row_end; ++g) {
         const int64_t rest = p.row_end - n - g * kLanes;
-        unpack_rows<Format>(corner + g * kLanes * stride, stride, rest < kLanes ? rest : kLanes, count, slabs[g]);
+        unpack_rows<Format>(corner + g * kLanes * stride, stride, rest < kLanes ? rest : kLanes, count, ahead,
+                            slabs[g]);
       }
       constexpr int64_t kScale = block_values(Format::kType) / kBlockValues;
       multiply_slab<Format>(p, slabs, n, at * kScale, count * kScale);
     }
   }
+}
+
+/// Where a stored block of sixteen rows meets one or two tokens: multiplied as it is unpacked, and never stored.
+template <class Format, int Tokens>
+struct FewTokens {
+  static constexpr int kParts = block_values(Format::kType) / kBlockValues;
+  const int8_t* values[Tokens];  ///< of the block's first column
+  BlockDots<Format> dots[Tokens][kParts];
+  Vec scale[kParts], more[2][kParts];
+
+  template <int Four>
+  DSMOE_INLINE void put(int part, Ints weights) {
+    unrolled<Tokens>([&](int t) DSMOE_INLINE {
+      dots[t][part].template add<Four>(weights, Ints::repeat(values[t] + part * kBlockValues + 4 * Four));
+    });
+  }
+  DSMOE_INLINE void put_scale(int part, Vec x) { scale[part] = x; }
+  DSMOE_INLINE void put_more(int half, int part, Vec x) { more[half][part] = x; }
+  DSMOE_INLINE Vec scale_of(int part) const { return scale[part]; }
+  DSMOE_INLINE Vec more_of(int half, int part) const { return more[half][part]; }
+};
+
+/// Sixteen whole rows at a time; rows that are left are a slab's.
+template <class Format, int Tokens>
+void few_matmul(const Product& p) {
+  using Block = FewTokens<Format, Tokens>;
+  constexpr int64_t kBytes = block_bytes(Format::kType);
+  const int64_t stored = p.weights.cols / block_values(Format::kType), stride = stored * kBytes;
+  const ActivationBlock* x[Tokens];
+  const int8_t* values[Tokens];
+  for (int t = 0; t < Tokens; ++t) {
+    const int64_t first = (p.x_rows ? p.x_rows[t] : t) * (p.weights.cols / kBlockValues);
+    x[t] = p.activations.blocks + first;
+    values[t] = p.activations.values + first * kBlockValues;
+  }
+  int64_t n = p.row_begin;
+  for (; n + kLanes <= p.row_end; n += kLanes) {
+    RowsAhead ahead(p, n + kLanes, kLanes * stride, stride);
+    const uint8_t* weights = static_cast<const uint8_t*>(p.weights.data) + n * stride;
+    Vec sums[Tokens];
+    unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = Vec::zero(); });
+    for (int64_t b = 0; b < stored; ++b) {
+      ahead.ask(kLanes * kBytes);
+      Block block;
+      unrolled<Tokens>([&](int t) DSMOE_INLINE { block.values[t] = values[t] + b * Block::kParts * kBlockValues; });
+      Format::unpack(weights + b * kBytes, stride, 0, block);
+      unrolled<Block::kParts>([&](int part) DSMOE_INLINE {
+        unrolled<Tokens>([&](int t) DSMOE_INLINE {
+          sums[t] = add_block<Format>(sums[t], block.dots[t][part], block, part, x[t][b * Block::kParts + part]);
+        });
+      });
+    }
+    unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t].store(p.out + t * p.out_stride + n); });
+  }
+  if (n == p.row_end) return;
+  Product rest = p;
+  rest.row_begin = n;
+  slab_matmul<Format>(rest);
+}
+
+template <class Format>
+void block_matmul(const Product& p) {
+  if (p.tokens == 1) return few_matmul<Format, 1>(p);
+  if (p.tokens == 2) return few_matmul<Format, 2>(p);
+  slab_matmul<Format>(p);
 }
 
 void quantise_activations(const float* x, int64_t blocks, int8_t* values, ActivationBlock* out) {

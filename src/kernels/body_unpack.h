@@ -1,7 +1,9 @@
 // Block formats taken apart, sixteen weight rows at a time, over the Ints of the including unit. The layouts are in
 // blocks.h; how the parts are multiplied is in body_blocks.h.
 //
-// A format says how many bits an unsigned value has, its form, and how to unpack one stored block of sixteen rows.
+// A format says how many bits an unsigned value has, its form, and how to unpack one stored block of sixteen rows: it
+// puts every four values of each row, of a part in ascending order, and the part's scales. `To` is a Slab, or whatever
+// multiplies at once (body_blocks.h).
 #pragma once
 
 #include "kernels/body_matmul.h"
@@ -17,7 +19,14 @@ struct Slab {
   /// Form::kMinimum: what the sum of activations is multiplied by. kHalves: scales of the two sixteens, whole numbers.
   alignas(64) float more[2][kSuperParts][kLanes];
 
-  void put(int block, int four, Ints bytes) { bytes.store(values[block][four]); }
+  template <int Four>
+  void put(int block, Ints bytes) {
+    bytes.store(values[block][Four]);
+  }
+  void put_scale(int block, Vec x) { x.store(scale[block]); }
+  void put_more(int half, int block, Vec x) { x.store(more[half][block]); }
+  Vec scale_of(int block) const { return Vec::load(scale[block]); }
+  Vec more_of(int half, int block) const { return Vec::load(more[half][block]); }
 };
 
 /// What a weight is: scale * (value - 2^kOffset), scale * value + minimum, or scale * half's scale * (value -
@@ -44,21 +53,29 @@ inline Ints low_half(Ints bytes) { return bytes & Ints::all(0x0f0f0f0f); }
 inline Ints high_half(Ints bytes) { return right<4>(bytes) & Ints::all(0x0f0f0f0f); }
 
 /// Values 0-15 in the low halves of sixteen bytes a row, 16-31 in the high ones.
-inline DSMOE_INLINE void put_halves(const uint8_t* p, int64_t stride, int block, Slab& slab) {
+template <class To>
+inline DSMOE_INLINE void put_halves(const uint8_t* p, int64_t stride, int block, To& to) {
   const Columns q = load_columns(p, stride);
   counted<4>([&](auto index) DSMOE_INLINE {
     constexpr int j = decltype(index)::value;
-    slab.put(block, j, low_half(q.column[j]));
-    slab.put(block, j + 4, high_half(q.column[j]));
+    to.template put<j>(block, low_half(q.column[j]));
+  });
+  counted<4>([&](auto index) DSMOE_INLINE {
+    constexpr int j = decltype(index)::value;
+    to.template put<j + 4>(block, high_half(q.column[j]));
   });
 }
 /// The same with bit i of `high` as the fifth of value i.
-inline DSMOE_INLINE void put_halves(const uint8_t* p, int64_t stride, Ints high, int block, Slab& slab) {
+template <class To>
+inline DSMOE_INLINE void put_halves(const uint8_t* p, int64_t stride, Ints high, int block, To& to) {
   const Columns q = load_columns(p, stride);
   counted<4>([&](auto index) DSMOE_INLINE {
     constexpr int j = decltype(index)::value;
-    slab.put(block, j, low_half(q.column[j]) | spread_bits(right<4 * j>(high)));
-    slab.put(block, j + 4, high_half(q.column[j]) | spread_bits(right<4 * j + 16>(high)));
+    to.template put<j>(block, low_half(q.column[j]) | spread_bits(right<4 * j>(high)));
+  });
+  counted<4>([&](auto index) DSMOE_INLINE {
+    constexpr int j = decltype(index)::value;
+    to.template put<j + 4>(block, high_half(q.column[j]) | spread_bits(right<4 * j + 16>(high)));
   });
 }
 inline Vec high_halves_to_floats(Ints a) { return halves_to_floats(right<16>(a)); }
@@ -67,13 +84,17 @@ struct Q8_0 {
   static constexpr BlockType kType = BlockType::kQ8_0;
   static constexpr int kBits = 8, kOffset = 7;
   static constexpr Form kForm = Form::kOffset;
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, Slab& slab) {
-    halves_to_floats(load_columns(p, stride).column[0]).store(slab.scale[block]);
+  template <class To>
+  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
+    to.put_scale(block, halves_to_floats(load_columns(p, stride).column[0]));
     const Columns first = load_columns(p + 2, stride), second = load_columns(p + 18, stride);
     counted<4>([&](auto index) DSMOE_INLINE {
       constexpr int j = decltype(index)::value;
-      slab.put(block, j, first.column[j] ^ Ints::all(static_cast<int32_t>(0x80808080)));
-      slab.put(block, j + 4, second.column[j] ^ Ints::all(static_cast<int32_t>(0x80808080)));
+      to.template put<j>(block, first.column[j] ^ Ints::all(static_cast<int32_t>(0x80808080)));
+    });
+    counted<4>([&](auto index) DSMOE_INLINE {
+      constexpr int j = decltype(index)::value;
+      to.template put<j + 4>(block, second.column[j] ^ Ints::all(static_cast<int32_t>(0x80808080)));
     });
   }
 };
@@ -82,9 +103,10 @@ struct Q4_0 {
   static constexpr BlockType kType = BlockType::kQ4_0;
   static constexpr int kBits = 4, kOffset = 3;
   static constexpr Form kForm = Form::kOffset;
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, Slab& slab) {
-    halves_to_floats(load_columns(p, stride).column[0]).store(slab.scale[block]);
-    put_halves(p + 2, stride, block, slab);
+  template <class To>
+  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
+    to.put_scale(block, halves_to_floats(load_columns(p, stride).column[0]));
+    put_halves(p + 2, stride, block, to);
   }
 };
 
@@ -92,11 +114,12 @@ struct Q4_1 {
   static constexpr BlockType kType = BlockType::kQ4_1;
   static constexpr int kBits = 4, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, Slab& slab) {
+  template <class To>
+  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
     const Ints head = load_columns(p, stride).column[0];
-    halves_to_floats(head).store(slab.scale[block]);
-    high_halves_to_floats(head).store(slab.more[0][block]);
-    put_halves(p + 4, stride, block, slab);
+    to.put_scale(block, halves_to_floats(head));
+    to.put_more(0, block, high_halves_to_floats(head));
+    put_halves(p + 4, stride, block, to);
   }
 };
 
@@ -104,10 +127,11 @@ struct Q5_0 {
   static constexpr BlockType kType = BlockType::kQ5_0;
   static constexpr int kBits = 5, kOffset = 4;
   static constexpr Form kForm = Form::kOffset;
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, Slab& slab) {
+  template <class To>
+  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
     const Columns head = load_columns(p, stride);
-    halves_to_floats(head.column[0]).store(slab.scale[block]);
-    put_halves(p + 6, stride, right<16>(head.column[0]) | left<16>(head.column[1]), block, slab);
+    to.put_scale(block, halves_to_floats(head.column[0]));
+    put_halves(p + 6, stride, right<16>(head.column[0]) | left<16>(head.column[1]), block, to);
   }
 };
 
@@ -115,17 +139,19 @@ struct Q5_1 {
   static constexpr BlockType kType = BlockType::kQ5_1;
   static constexpr int kBits = 5, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, Slab& slab) {
+  template <class To>
+  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
     const Columns head = load_columns(p, stride);
-    halves_to_floats(head.column[0]).store(slab.scale[block]);
-    high_halves_to_floats(head.column[0]).store(slab.more[0][block]);
-    put_halves(p + 8, stride, head.column[1], block, slab);
+    to.put_scale(block, halves_to_floats(head.column[0]));
+    to.put_more(0, block, high_halves_to_floats(head.column[0]));
+    put_halves(p + 8, stride, head.column[1], block, to);
   }
 };
 
 /// Scales and minima of the eight parts of Q4_K and Q5_K: a row's first sixteen bytes are d, dmin and the twelve bytes
 /// of six-bit numbers. All products are exact: 11 bits times 6.
-inline DSMOE_INLINE void put_six_bit_scales(const uint8_t* p, int64_t stride, Slab& slab) {
+template <class To>
+inline DSMOE_INLINE void put_six_bit_scales(const uint8_t* p, int64_t stride, To& to) {
   const Columns head = load_columns(p, stride);
   const Vec d = halves_to_floats(head.column[0]);
   const Vec minus_dmin = Vec::zero() - high_halves_to_floats(head.column[0]);
@@ -134,8 +160,8 @@ inline DSMOE_INLINE void put_six_bit_scales(const uint8_t* p, int64_t stride, Sl
   counted<4>([&](auto index) DSMOE_INLINE {
     constexpr int j = decltype(index)::value;
     const auto put = [&](int part, Ints scale, Ints minimum) DSMOE_INLINE {
-      (d * to_floats(scale)).store(slab.scale[part]);
-      (minus_dmin * to_floats(minimum)).store(slab.more[0][part]);
+      to.put_scale(part, d * to_floats(scale));
+      to.put_more(0, part, minus_dmin * to_floats(minimum));
     };
     put(j, right<8 * j>(scales) & six, right<8 * j>(minima) & six);
     put(j + 4, (right<8 * j>(upper) & four) | (shifted<-(8 * j + 2)>(scales) & top),
@@ -147,17 +173,18 @@ struct Q4K {
   static constexpr BlockType kType = BlockType::kQ4K;
   static constexpr int kBits = 4, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, Slab& slab) {
-    put_six_bit_scales(p, stride, slab);
-    for (int sixteen = 0; sixteen < 8; ++sixteen) {  // bytes 16 * sixteen ... hold values of two parts
+  template <class To>
+  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, To& to) {
+    put_six_bit_scales(p, stride, to);
+    counted<8>([&](auto which) DSMOE_INLINE {  // bytes 16 * sixteen ... hold values of two parts
+      constexpr int sixteen = decltype(which)::value, part = sixteen / 2 * 2;
       const Columns q = load_columns(p + 16 + 16 * sixteen, stride);
       counted<4>([&](auto index) DSMOE_INLINE {
-        constexpr int j = decltype(index)::value;
-        const int part = sixteen / 2 * 2, four = sixteen % 2 * 4 + j;
-        slab.put(part, four, low_half(q.column[j]));
-        slab.put(part + 1, four, high_half(q.column[j]));
+        constexpr int j = decltype(index)::value, four = sixteen % 2 * 4 + j;
+        to.template put<four>(part, low_half(q.column[j]));
+        to.template put<four>(part + 1, high_half(q.column[j]));
       });
-    }
+    });
   }
 };
 
@@ -165,21 +192,23 @@ struct Q5K {
   static constexpr BlockType kType = BlockType::kQ5K;
   static constexpr int kBits = 5, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, Slab& slab) {
-    put_six_bit_scales(p, stride, slab);
-    for (int side = 0; side < 2; ++side) {  // values 0-15 and 16-31 of all parts: the same fifth bits' bytes
+  template <class To>
+  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, To& to) {
+    put_six_bit_scales(p, stride, to);
+    counted<2>([&](auto which) DSMOE_INLINE {  // values 0-15 and 16-31 of all parts: the same fifth bits' bytes
+      constexpr int side = decltype(which)::value;
       const Columns high = load_columns(p + 16 + 16 * side, stride);
       counted<4>([&](auto index) DSMOE_INLINE {
         constexpr int pair = decltype(index)::value;
         const Columns q = load_columns(p + 48 + 32 * pair + 16 * side, stride);
         counted<4>([&](auto index) DSMOE_INLINE {
-          constexpr int j = decltype(index)::value;
+          constexpr int j = decltype(index)::value, four = side * 4 + j;
           const Ints fifth = Ints::all(0x10101010), bits = high.column[j];
-          slab.put(2 * pair, side * 4 + j, low_half(q.column[j]) | (shifted<4 - 2 * pair>(bits) & fifth));
-          slab.put(2 * pair + 1, side * 4 + j, high_half(q.column[j]) | (shifted<3 - 2 * pair>(bits) & fifth));
+          to.template put<four>(2 * pair, low_half(q.column[j]) | (shifted<4 - 2 * pair>(bits) & fifth));
+          to.template put<four>(2 * pair + 1, high_half(q.column[j]) | (shifted<3 - 2 * pair>(bits) & fifth));
         });
       });
-    }
+    });
   }
 };
 
@@ -192,36 +221,37 @@ struct Q6K {
   static DSMOE_INLINE Vec signed_byte(Ints a) {
     return to_floats(signed_right<24>(left<24 - 8 * J>(a)));
   }
-  static DSMOE_INLINE void put_scales(const uint8_t* p, int64_t stride, Slab& slab) {
+  template <class To>
+  static DSMOE_INLINE void put_scales(const uint8_t* p, int64_t stride, To& to) {
     const Vec d = high_halves_to_floats(load_columns(p + 194, stride).column[3]);  // bytes 208 and 209
     const Columns scales = load_columns(p + 192, stride);
     counted<4>([&](auto index) DSMOE_INLINE {
       constexpr int j = decltype(index)::value;
-      signed_byte<0>(scales.column[j]).store(slab.more[0][2 * j]);
-      signed_byte<1>(scales.column[j]).store(slab.more[1][2 * j]);
-      signed_byte<2>(scales.column[j]).store(slab.more[0][2 * j + 1]);
-      signed_byte<3>(scales.column[j]).store(slab.more[1][2 * j + 1]);
-      d.store(slab.scale[2 * j]);
-      d.store(slab.scale[2 * j + 1]);
+      to.put_more(0, 2 * j, signed_byte<0>(scales.column[j]));
+      to.put_more(1, 2 * j, signed_byte<1>(scales.column[j]));
+      to.put_more(0, 2 * j + 1, signed_byte<2>(scales.column[j]));
+      to.put_more(1, 2 * j + 1, signed_byte<3>(scales.column[j]));
+      to.put_scale(2 * j, d);
+      to.put_scale(2 * j + 1, d);
     });
   }
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, Slab& slab) {
-    put_scales(p, stride, slab);
-    for (int quarter = 0; quarter < 4; ++quarter) {  // of 64 values: which 128, and which sixteen of each 32
-      const int side = quarter % 2, part = quarter / 2 * 4;
+  template <class To>
+  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, To& to) {
+    put_scales(p, stride, to);
+    counted<4>([&](auto which) DSMOE_INLINE {  // quarters of 64 values: which 128, and which sixteen of each 32
+      constexpr int quarter = decltype(which)::value, side = quarter % 2, part = quarter / 2 * 4;
       const uint8_t* q = p + quarter / 2 * 64 + side * 16;
       const Columns first = load_columns(q, stride), second = load_columns(q + 32, stride);
       const Columns high = load_columns(p + 128 + quarter / 2 * 32 + side * 16, stride);
       counted<4>([&](auto index) DSMOE_INLINE {
-        constexpr int j = decltype(index)::value;
+        constexpr int j = decltype(index)::value, four = side * 4 + j;
         const Ints upper = Ints::all(0x30303030), bits = high.column[j];
-        const int four = side * 4 + j;
-        slab.put(part, four, low_half(first.column[j]) | (left<4>(bits) & upper));
-        slab.put(part + 1, four, low_half(second.column[j]) | (left<2>(bits) & upper));
-        slab.put(part + 2, four, high_half(first.column[j]) | (bits & upper));
-        slab.put(part + 3, four, high_half(second.column[j]) | (right<2>(bits) & upper));
+        to.template put<four>(part, low_half(first.column[j]) | (left<4>(bits) & upper));
+        to.template put<four>(part + 1, low_half(second.column[j]) | (left<2>(bits) & upper));
+        to.template put<four>(part + 2, high_half(first.column[j]) | (bits & upper));
+        to.template put<four>(part + 3, high_half(second.column[j]) | (right<2>(bits) & upper));
       });
-    }
+    });
   }
 };
 
