@@ -229,6 +229,8 @@ BenchResult about_model(const Options& options, const engine::Engine& engine) {
   const Sizes sizes = sizes_of(engine.weights());
   about.model_size = sizes.all;
   about.bytes_per_token = sizes.per_token;
+  about.kv_bytes_per_token =
+      engine::KvCache::bytes_for(engine.config(), engine.cache_type(), kernels::kCacheBlock) / kernels::kCacheBlock;
   about.model_n_params = spec::count_parameters(engine.config()).total();
   const double params = static_cast<double>(about.model_n_params);
   about.model_type = std::string(engine.config().is_moe() ? "deepseek " : "llama ") +

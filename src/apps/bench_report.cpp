@@ -53,6 +53,7 @@ base::Json bench_json(const BenchResult& r) {
                      {"model_size", r.model_size},
                      {"model_n_params", r.model_n_params},
                      {"bytes_per_token", r.bytes_per_token},
+                     {"kv_bytes_per_token", r.kv_bytes_per_token},
                      {"n_ubatch", r.n_ubatch},
                      {"n_threads", r.n_threads},
                      {"type_k", r.cache_type},

@@ -23,6 +23,7 @@ struct BenchResult {
   std::string model_filename, model_type, isa, cache_type;
   int64_t model_size = 0, model_n_params = 0;  ///< bytes of tensors; weights
   int64_t bytes_per_token = 0;                 ///< of weights, that one generated token must read
+  int64_t kv_bytes_per_token = 0;              ///< that each token of context adds to those
   int64_t n_ubatch = 0;
   int n_threads = 0;
   std::string test_time;            ///< UTC, when the first run began

@@ -10,15 +10,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace dsmoe::base {
 namespace {
 
-// What one entry of the page table can map at most: memory and files in such pieces are read at random places without a
-// walk through the table at each, which costs a model's weights a third of memory's bandwidth.
-constexpr size_t kHugePage = size_t{2} << 20;
 // A file system that keeps large folios makes them as large as the pieces that are written, where those are aligned.
-constexpr size_t kBuffer = kHugePage;
+constexpr size_t kBuffer = kLargePage;
 
 // An open descriptor that closes itself: for reading, where close cannot lose anything.
 struct ReadOnly {
@@ -72,7 +70,7 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (map == MAP_FAILED) fail_io("file", "cannot map", path.string(), errno);
   data_ = static_cast<const std::byte*>(map);
-  if (size_ >= kHugePage) ::madvise(map, size_, MADV_HUGEPAGE);  // a wish; nothing depends on it
+  prefer_large_pages(map, size_);
 }
 
 void let_go(std::span<const std::byte> mapped) {

@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -18,6 +19,12 @@ uint64_t available_memory() {
     if (key == "MemAvailable:") return kilobytes * 1024;
   }
   return physical_memory();
+}
+
+void prefer_large_pages(void* memory, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  if (bytes >= kLargePage) ::madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
 }
 
 }  // namespace dsmoe::base

@@ -1,6 +1,7 @@
 // How much memory the machine has.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace dsmoe::base {
@@ -10,5 +11,12 @@ uint64_t physical_memory();
 /// What programs may still take without others being swapped out, as the kernel estimates it; all of it where the
 /// kernel does not say.
 uint64_t available_memory();
+
+/// What one entry of the page table can map at most. With pages of 4 kB, reading a model's weights here and there costs
+/// a walk through the table at each, and a third of memory's bandwidth.
+inline constexpr size_t kLargePage = size_t{2} << 20;
+/// Asks for large pages where this memory is at least one; best where it begins at a multiple of kLargePage. A wish:
+/// nothing depends on it.
+void prefer_large_pages(void* memory, size_t bytes);
 
 }  // namespace dsmoe::base

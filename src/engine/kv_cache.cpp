@@ -1,12 +1,11 @@
 #include "engine/kv_cache.h"
 
-#include <sys/mman.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "kernels/attend.h"
 
 namespace dsmoe::engine {
@@ -14,15 +13,13 @@ namespace {
 
 constexpr std::string_view kNames[] = {"f32", "f16", "q8_0"};
 // Blocks of megabytes lie on large pages where the system gives them: heads are read a plane here, a plane there.
-constexpr size_t kLine = 64, kLargePage = size_t{2} << 20;
+constexpr size_t kLine = 64;
 
 char* new_block(size_t bytes) {
-  const bool large = bytes >= 2 * kLargePage;
-  auto* block = static_cast<char*>(std::aligned_alloc(large ? kLargePage : kLine, bytes));
+  const bool large = bytes >= 2 * base::kLargePage;
+  auto* block = static_cast<char*>(std::aligned_alloc(large ? base::kLargePage : kLine, bytes));
   if (!block) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-  if (large) madvise(block, bytes, MADV_HUGEPAGE);  // a wish; nothing depends on it
-#endif
+  if (large) base::prefer_large_pages(block, bytes);
   return block;
 }
 

@@ -7,6 +7,7 @@
 // from the cache or from a copy widened once for all of them.
 #pragma once
 
+#include "kernels/body_ahead.h"
 #include "kernels/body_elementwise.h"
 #include "kernels/body_matmul.h"
 
@@ -33,6 +34,7 @@ struct Plane;
 
 template <>
 struct Plane<CacheType::kF32> {
+  static constexpr int64_t kBytes = 4;  // of a number
   const float* values;
   int64_t head_dim;
   Plane(const void* plane, int64_t n, float* = nullptr) : values(static_cast<const float*>(plane)), head_dim(n) {}
@@ -46,6 +48,7 @@ struct Plane<CacheType::kF32> {
 
 template <>
 struct Plane<CacheType::kF16> {
+  static constexpr int64_t kBytes = 2;  // of a number
   const uint16_t* values;
   int64_t head_dim;
   Plane(const void* plane, int64_t n, float*) : values(static_cast<const uint16_t*>(plane)), head_dim(n) {}
@@ -65,6 +68,7 @@ struct Plane<CacheType::kF16> {
 
 template <>
 struct Plane<CacheType::kQ8> {
+  static constexpr int64_t kBytes = 1;  // of a number
   const int8_t* values;
   const float* scales;
   int64_t head_dim, groups;
@@ -109,25 +113,15 @@ void store_cached(const float* row, int64_t n, void* plane, int64_t j) {
   Plane<T>::store(row, n, plane, j);
 }
 
-/// What will be read next, a plane ahead: the core's own prefetching ends with each page.
-struct Ahead {
-  const char* next = nullptr;  ///< null: nothing
-  int64_t row_bytes = 0;
-  /// The rows of the next plane that correspond to rows j ... j + count of this one.
-  void fetch(int64_t j, int64_t count) const {
-    if (!next) return;
-    const char* end = next + (j + count) * row_bytes;
-    for (const char* line = next + j * row_bytes; line < end; line += 64) __builtin_prefetch(line);
-  }
-};
-
 /// Scores of Keys positions from j on for Rows queries: out[r][j ...].
-template <int Keys, int Rows, class Stored>
-inline DSMOE_INLINE void score_tile(const Stored& keys, int64_t j, const float* const* queries, float* const* out) {
+template <int Keys, int Rows, class Stored, class AfterThem>
+inline DSMOE_INLINE void score_tile(const Stored& keys, int64_t j, const float* const* queries, float* const* out,
+                                    AfterThem& after) {
   const int64_t head_dim = keys.head_dim;
   Vec sums[Keys][Rows];
   unrolled<Keys * Rows>([&](int i) DSMOE_INLINE { sums[i / Rows][i % Rows] = Vec::zero(); });
   const auto step = [&](auto key, auto query) DSMOE_INLINE {
+    after.ask(Keys * kLanes * Stored::kBytes);
     Vec k[Keys];
     unrolled<Keys>([&](int i) DSMOE_INLINE { k[i] = key(j + i); });
     unrolled<Rows>([&](int r) DSMOE_INLINE {
@@ -155,27 +149,25 @@ inline DSMOE_INLINE void score_tile(const Stored& keys, int64_t j, const float* 
   });
 }
 
-template <int Keys, int Rows, class Stored>
+template <int Keys, int Rows, class Stored, class AfterThem>
 inline void score_rows(const Stored& keys, int64_t count, const float* const* queries, float* const* out,
-                       const Ahead& ahead) {
+                       AfterThem& after) {
   int64_t j = 0;
-  for (; j + Keys <= count; j += Keys) {
-    ahead.fetch(j, Keys);
-    score_tile<Keys, Rows>(keys, j, queries, out);
-  }
-  for (; j < count; ++j) score_tile<1, Rows>(keys, j, queries, out);
+  for (; j + Keys <= count; j += Keys) score_tile<Keys, Rows>(keys, j, queries, out, after);
+  for (; j < count; ++j) score_tile<1, Rows>(keys, j, queries, out, after);
 }
 
 /// out[r] += sum over begin <= j < end of p[r][j] values[j] for Vecs vectors of the head from d on.
-template <int Rows, int Vecs, class Value>
+template <int Rows, int Vecs, class Value, class AfterThem>
 inline DSMOE_INLINE void value_tile(int64_t begin, int64_t end, int64_t d, int64_t lanes, const float* const* p,
-                                    float* const* out, Value value) {
+                                    float* const* out, Value value, AfterThem& after, int64_t bytes) {
   Vec sums[Rows][Vecs];
   unrolled<Rows * Vecs>([&](int i) DSMOE_INLINE {
     const float* from = out[i / Vecs] + d + i % Vecs * kLanes;
     sums[i / Vecs][i % Vecs] = lanes == kLanes ? Vec::load(from) : Vec::load(from, lanes);
   });
   for (int64_t j = begin; j < end; ++j) {
+    after.ask(bytes);
     Vec v[Vecs];
     unrolled<Vecs>([&](int i) DSMOE_INLINE { v[i] = value(j, d + i * kLanes); });
     unrolled<Rows>([&](int r) DSMOE_INLINE {
@@ -189,19 +181,21 @@ inline DSMOE_INLINE void value_tile(int64_t begin, int64_t end, int64_t d, int64
   });
 }
 
-template <int Rows, int Vecs, class Stored>
-inline void add_values(const Stored& values, int64_t begin, int64_t end, const float* const* p, float* const* out) {
+template <int Rows, int Vecs, class Stored, class AfterThem>
+inline void add_values(const Stored& values, int64_t begin, int64_t end, const float* const* p, float* const* out,
+                       AfterThem& after) {
   const int64_t head_dim = values.head_dim;
+  constexpr int64_t kBytes = kLanes * Stored::kBytes;  // of a vector
   const auto whole = [&](int64_t j, int64_t at) DSMOE_INLINE { return values.at(j, at); };
   int64_t d = 0;
   for (; d + Vecs * kLanes <= head_dim; d += Vecs * kLanes) {
-    value_tile<Rows, Vecs>(begin, end, d, kLanes, p, out, whole);
+    value_tile<Rows, Vecs>(begin, end, d, kLanes, p, out, whole, after, Vecs * kBytes);
   }
-  for (; d + kLanes <= head_dim; d += kLanes) value_tile<Rows, 1>(begin, end, d, kLanes, p, out, whole);
+  for (; d + kLanes <= head_dim; d += kLanes) value_tile<Rows, 1>(begin, end, d, kLanes, p, out, whole, after, kBytes);
   if (d < head_dim) {
     const int64_t lanes = head_dim - d;
-    value_tile<Rows, 1>(begin, end, d, lanes, p, out,
-                        [&](int64_t j, int64_t at) DSMOE_INLINE { return values.at(j, at, lanes); });
+    const auto part = [&](int64_t j, int64_t at) DSMOE_INLINE { return values.at(j, at, lanes); };
+    value_tile<Rows, 1>(begin, end, d, lanes, p, out, part, after, kBytes);
   }
 }
 
@@ -232,26 +226,16 @@ inline int64_t seen_of_block(const Attention& a, int64_t row, int64_t begin) {
 }
 
 /// A block's keys and values, from position `begin` on, and what is read after each of them.
-template <class Stored>
+template <class Stored, class AfterThem>
 struct Block {
   int64_t begin;
   Stored keys, values;
-  Ahead after_keys, after_values;
+  AfterThem after_keys, after_values;
 };
 
-template <int Rows, int Vecs, class Stored>
-inline void add_values_of(const Block<Stored>& block, int64_t count, const float* const* p, float* const* out) {
-  if (!block.after_values.next) return add_values<Rows, Vecs>(block.values, 0, count, p, out);
-  constexpr int64_t kStep = 8;  // sums leave the registers between steps; eight make that cheap
-  for (int64_t j = 0; j < count; j += kStep) {
-    block.after_values.fetch(j, kStep);
-    add_values<Rows, Vecs>(block.values, j, j + kStep < count ? j + kStep : count, p, out);
-  }
-}
-
 /// One block for the rows first ... first + Rows, all of which see some of it.
-template <int Rows, int Keys, int Vecs, class Stored>
-inline void attend_block(const Attention& a, int64_t first, const Block<Stored>& block, AttentionState* states) {
+template <int Rows, int Keys, int Vecs, class Stored, class AfterThem>
+inline void attend_block(const Attention& a, int64_t first, Block<Stored, AfterThem>& block, AttentionState* states) {
   float scores[Rows][kCacheBlock];
   float* rows[Rows];
   int64_t counts[Rows], most = 0, least = kCacheBlock;
@@ -267,18 +251,18 @@ inline void attend_block(const Attention& a, int64_t first, const Block<Stored>&
   for (int r = 0; r < Rows; ++r) weigh(a.scale, counts[r], a.head_dim, rows[r], states[first + r], a.out[first + r]);
   constexpr int kTogether = Rows < kValueRows ? Rows : kValueRows;
   for (int r = 0; r < Rows; r += kTogether) {
-    add_values_of<kTogether, Vecs>(block, least, rows + r, a.out + first + r);
+    add_values<kTogether, Vecs>(block.values, 0, least, rows + r, a.out + first + r, block.after_values);
   }
   for (int r = 0; r < Rows; ++r) {
     if (counts[r] > least) {
-      add_values<1, kOneRowVecs>(block.values, least, counts[r], rows + r, a.out + first + r);
+      add_values<1, kOneRowVecs>(block.values, least, counts[r], rows + r, a.out + first + r, block.after_values);
     }
   }
 }
 
 /// One block for all rows: some at a time where all of those see some of it.
-template <class Stored>
-inline void attend_rows(const Attention& a, const Block<Stored>& block, AttentionState* states) {
+template <class Stored, class AfterThem>
+inline void attend_rows(const Attention& a, Block<Stored, AfterThem> block, AttentionState* states) {
   constexpr int kRows = kScoreRows > kValueRows ? kScoreRows : kValueRows;
   int64_t row = 0;
   while (row < a.rows) {
@@ -316,7 +300,7 @@ void attention_span(const Attention& a, int64_t span, AttentionState* states, fl
     longest = a.visible[row] > longest ? a.visible[row] : longest;
     each_vec(a.head_dim, [&](int64_t i, int64_t lanes) { Vec::zero().store(a.out[row] + i, lanes); });
   }
-  const int64_t row_bytes = plane_bytes(T, a.head_dim) / kCacheBlock;
+  const int64_t plane = plane_bytes(T, a.head_dim);
   float* wide_values = wide + kCacheBlock * a.head_dim;
   float *key_scales = wide_values + kCacheBlock * a.head_dim,
         *value_scales = key_scales + kCacheBlock * cache_groups(a.head_dim);
@@ -328,14 +312,14 @@ void attention_span(const Attention& a, int64_t span, AttentionState* states, fl
     using Wide = Plane<CacheType::kF32>;
     if (a.rows < kWidenRows) {
       const char* next = begin + kCacheBlock < longest ? a.blocks[b + 1] + a.keys_at : nullptr;
-      attend_rows(a, Block<Plane<T>>{begin, keys, values, {value_plane, row_bytes}, {next, row_bytes}}, states);
+      attend_rows(a, Block<Plane<T>, Ahead>{begin, keys, values, {value_plane, plane}, {next, plane}}, states);
     } else if constexpr (T == CacheType::kF32) {
-      attend_rows(a, Block<Wide>{begin, keys, values, {}, {}}, states);
+      attend_rows(a, Block<Wide, NothingAhead>{begin, keys, values, {}, {}}, states);
     } else {
       const int64_t count = longest - begin < kCacheBlock ? longest - begin : kCacheBlock;
       widen(keys, count, wide);
       widen(values, count, wide_values);
-      attend_rows(a, Block<Wide>{begin, {wide, a.head_dim}, {wide_values, a.head_dim}, {}, {}}, states);
+      attend_rows(a, Block<Wide, NothingAhead>{begin, {wide, a.head_dim}, {wide_values, a.head_dim}, {}, {}}, states);
     }
   }
 }

@@ -8,6 +8,7 @@
 // with minima then out += minimum * x's sum; each operation rounds. Blocking decides only what runs side by side.
 #pragma once
 
+#include "kernels/body_ahead.h"
 #include "kernels/body_unpack.h"
 
 namespace dsmoe::kernels {
@@ -127,26 +128,14 @@ void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first
   }
 }
 
-/// Rows are read sixteen at a time, which no prefetcher of the machine sees through. So the rows after them are asked
-/// of memory, a few lines at every block: many requests at once would keep the loads behind them waiting.
-class RowsAhead {
- public:
-  /// The rows of the product from `row` on, or where it has none those that the thread reads next.
-  RowsAhead(const Product& p, int64_t row, int64_t bytes, int64_t stride)
-      : at_(row < p.row_end ? static_cast<const uint8_t*>(p.weights.data) + row * stride
-                            : static_cast<const uint8_t*>(p.next)),
-        end_(at_ ? at_ + bytes : nullptr) {}
-  DSMOE_INLINE void ask(int64_t bytes) {
-    for (const uint8_t* stop = end_ - at_ < bytes ? end_ : at_ + bytes; at_ < stop; at_ += 64) __builtin_prefetch(at_);
-  }
-
- private:
-  const uint8_t *at_, *end_;
-};
+/// The rows of the product from `row` on, or where it has none those that the thread reads next.
+inline Ahead rows_ahead(const Product& p, int64_t row, int64_t bytes, int64_t stride) {
+  return {row < p.row_end ? static_cast<const uint8_t*>(p.weights.data) + row * stride : p.next, bytes};
+}
 
 /// Unpacks `rows` (1 to 16) rows of `count` stored blocks; rows that are missing count as zeros.
 template <class Format>
-void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, RowsAhead& ahead, Slab& slab) {
+void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, Ahead& ahead, Slab& slab) {
   constexpr int64_t kBytes = block_bytes(Format::kType);
   alignas(64) uint8_t copy[kLanes * kBytes * (kSuperValues / block_values(Format::kType))];
   if (rows < kLanes) {
@@ -170,7 +159,7 @@ void slab_matmul(const Product& p) {
   Slab slabs[kSlabGroups];
   if (p.row_end - p.row_begin < kRows) __builtin_memset(slabs, 0, sizeof(slabs));
   for (int64_t n = p.row_begin; n < p.row_end; n += kRows) {
-    RowsAhead ahead(p, n + kRows, kRows * stride, stride);
+    Ahead ahead = rows_ahead(p, n + kRows, kRows * stride, stride);
     for (int64_t at = 0; at < stored; at += kPart) {
       const int64_t count = stored - at < kPart ? stored - at : kPart;
       const uint8_t* corner = weights + n * stride + at * kBytes;
@@ -220,7 +209,7 @@ void few_matmul(const Product& p) {
   }
   int64_t n = p.row_begin;
   for (; n + kLanes <= p.row_end; n += kLanes) {
-    RowsAhead ahead(p, n + kLanes, kLanes * stride, stride);
+    Ahead ahead = rows_ahead(p, n + kLanes, kLanes * stride, stride);
     const uint8_t* weights = static_cast<const uint8_t*>(p.weights.data) + n * stride;
     Vec sums[Tokens];
     unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = Vec::zero(); });

@@ -1,0 +1,34 @@
+// Memory asked for before it is read, where the machine's own prefetching does not see what comes next: rows of weights
+// are read sixteen at a time, heads of a cache a plane here and a plane there.
+//
+// A few lines at every step of the arithmetic: many requests at once would keep the loads behind them waiting
+// (docs/kernels/quantised.md has figures).
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/unrolled.h"
+
+namespace dsmoe::kernels {
+namespace {
+
+class Ahead {
+ public:
+  /// Nothing where `at` is null.
+  Ahead(const void* at, int64_t bytes) : at_(static_cast<const char*>(at)), end_(at ? at_ + bytes : nullptr) {}
+  /// The lines of the next `bytes`.
+  DSMOE_INLINE void ask(int64_t bytes) {
+    for (const char* stop = end_ - at_ < bytes ? end_ : at_ + bytes; at_ < stop; at_ += 64) __builtin_prefetch(at_);
+  }
+
+ private:
+  const char *at_, *end_;
+};
+
+/// Where memory is not what is waited for.
+struct NothingAhead {
+  void ask(int64_t) const {}
+};
+
+}  // namespace
+}  // namespace dsmoe::kernels
