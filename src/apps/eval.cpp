@@ -102,6 +102,8 @@ void add_eval(CLI::App& program) {
   command->add_option("--limit", options->perplexity.token_limit, "about this many tokens of the corpus; 0: all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();
+  command->add_flag("--second-half", options->perplexity.second_half,
+                    "of a text file, what llama-perplexity measures: whole windows, the second half of each scored");
   command->add_flag("--json", options->json, "one object on standard output");
   command->callback([options] { act(*options); });
 }

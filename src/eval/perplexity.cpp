@@ -82,8 +82,41 @@ Perplexity perplexity(engine::Engine& engine, const data::TokenDataset& corpus, 
   return result;
 }
 
+namespace {
+
+// As llama-perplexity walks: `ids` begin with bos where the tokenizer adds one.
+Perplexity second_halves(engine::Engine& engine, const data::Tokenizer& tokenizer, std::vector<int32_t> ids, size_t S,
+                         const OnScored& on_scored) {
+  const auto bos = static_cast<int32_t>(engine.config().bos_token_id);
+  const bool begins = !ids.empty() && ids[0] == bos;
+  if (S < 4 || ids.size() < S) {
+    base::fail_invalid("perplexity", "there must be a whole window of at least 4 tokens",
+                       std::to_string(ids.size()) + " tokens, windows of " + std::to_string(S));
+  }
+  Perplexity result;
+  std::vector<int32_t> targets(S - 1);
+  for (size_t at = 0; at + S <= ids.size(); at += S) {
+    const std::span<int32_t> window = std::span(ids).subspan(at, S);
+    std::copy(window.begin() + 1, window.end(), targets.begin());
+    std::fill_n(targets.begin(), S / 2, data::kNotScored);
+    if (begins) window[0] = bos;
+    result.total.nats += window_nats(engine, window.first(S - 1), targets);
+    const auto scored = window.subspan(S / 2 + 1);
+    result.total.tokens += std::ssize(scored);
+    result.total.bytes += std::ssize(tokenizer.decode(scored, false));
+    if (on_scored) on_scored(static_cast<int64_t>(at + S), std::ssize(ids));
+  }
+  return result;
+}
+
+}  // namespace
+
 Perplexity perplexity(engine::Engine& engine, const data::Tokenizer& tokenizer, std::string_view text,
                       const PerplexityOptions& options, const OnScored& on_scored) {
+  if (options.second_half) {
+    return second_halves(engine, tokenizer, tokenizer.encode(text, true),
+                         static_cast<size_t>(window_length(engine, options)), on_scored);
+  }
   const auto bos = static_cast<int32_t>(engine.config().bos_token_id);
   std::vector<int32_t> ids = tokenizer.encode_document(text);
   if (ids.empty()) base::fail_invalid("perplexity", "there is nothing to score", "empty text");

@@ -20,6 +20,9 @@ namespace dsmoe::eval {
 struct PerplexityOptions {
   int64_t sequence_length = 0;  ///< tokens a window; 0: max_position_embeddings
   int64_t token_limit = 0;      ///< about this many tokens of a corpus; 0: all
+  /// For plain text, what llama-perplexity measures: whole windows only, the first token of each replaced by bos where
+  /// the tokenizer adds one, and only the second half of each scored.
+  bool second_half = false;
 };
 
 struct Perplexity {

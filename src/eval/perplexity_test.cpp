@@ -81,6 +81,23 @@ TEST(TextPerplexity, IsTheSumOverWindowsThatTheDefinitionGives) {
   EXPECT_EQ(result.total.tokens, 23);
 }
 
+TEST(TextPerplexity, TheSecondHalfOfWholeWindowsIsWhatLlamaPerplexityScores) {
+  auto engine = byte_model(300, false);
+  const std::string text = "abcdefghijklmnopqrs";  // two windows of eight, and three that are left out
+  const Perplexity result = perplexity(engine, byte_tokenizer(), text, {.sequence_length = 8, .second_half = true});
+  EXPECT_EQ(result.total.tokens, 2 * 3) << "of a window of 8, the tokens at 5, 6 and 7";
+  EXPECT_EQ(result.total.bytes, 2 * 3);
+  double nats = 0;
+  const std::vector<int32_t> ids = byte_tokenizer().encode(text);
+  for (const size_t window : {0, 8}) {
+    engine::Session session(engine);
+    const auto logits = session.append_all(std::span(ids).subspan(window, 7));
+    for (size_t t = 4; t < 7; ++t) nats += token_nats(logits.subspan(t * 300, 300), ids[window + t + 1]);
+  }
+  EXPECT_NEAR(result.total.nats, nats, 1e-9);
+  EXPECT_THROW(perplexity(engine, byte_tokenizer(), "abc", {.sequence_length = 8, .second_half = true}), base::Error);
+}
+
 TEST(TextPerplexity, RefusesWhatCannotBeScored) {
   auto engine = byte_model(300, true);
   EXPECT_THROW(perplexity(engine, byte_tokenizer(), "", {}), base::Error);
