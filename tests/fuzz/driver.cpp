@@ -1,11 +1,18 @@
-// Feeds a fuzz target without libFuzzer: each seed as it stands, then mutations of them from a fixed random state, so
-// that any compiler and sanitizer runs the same inputs. `NAME_fuzz FILE...` replays files, `NAME_fuzz -n 100000` does
-// more of it.
+// Feeds a fuzz target without libFuzzer, so that any compiler and sanitizer runs the same inputs.
+//
+//   NAME_fuzz [-n COUNT] FOLDER...   every file of the folders, the seeds, then COUNT mutations of the seeds from a
+//                                    fixed random state
+//   NAME_fuzz FILE...                replays files
+//   NAME_fuzz --write-seeds FOLDER   the seeds as files, for libFuzzer to start a corpus from
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "base/rng.h"
 #include "fuzz.h"
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -42,20 +49,52 @@ std::string mutated(std::string text, const std::vector<std::string>& seeds, dsm
   return text;
 }
 
+void feed_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string input(std::istreambuf_iterator<char>(file), {});
+  if (!file) throw std::runtime_error("cannot read " + path.string());
+  feed(input);
+}
+
+// A folder that is not there, or empty, is a mistake in who calls, and must not pass for a run without findings.
+size_t feed_folder(const fs::path& folder) {
+  std::vector<fs::path> files(fs::directory_iterator(folder), {});
+  if (files.empty()) throw std::runtime_error("no files in " + folder.string());
+  std::sort(files.begin(), files.end());
+  for (const fs::path& file : files) feed_file(file);
+  return files.size();
+}
+
+void write_seeds(const fs::path& folder) {
+  fs::create_directories(folder);
+  int number = 0;
+  for (const std::string& seed : fuzz_seeds()) {
+    std::ofstream file(folder / ("seed" + std::to_string(number++)), std::ios::binary);
+    if (!(file << seed).flush()) throw std::runtime_error("cannot write to " + folder.string());
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  int64_t count = 2000;
-  const bool counted = argc == 3 && std::string(argv[1]) == "-n";
-  if (counted) count = std::atoll(argv[2]);
-  for (int i = 1; i < argc && !counted; ++i) {
-    std::ifstream file(argv[i], std::ios::binary);
-    feed(std::string(std::istreambuf_iterator<char>(file), {}));
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.size() == 2 && arguments[0] == "--write-seeds") {
+    write_seeds(arguments[1]);
+    return 0;
   }
-  if (argc > 1 && !counted) return 0;
+  int64_t count = 2000;
+  if (arguments.size() >= 2 && arguments[0] == "-n") {
+    count = std::stoll(arguments[1]);
+    arguments.erase(arguments.begin(), arguments.begin() + 2);
+  } else if (!arguments.empty() && !fs::is_directory(arguments[0])) {
+    for (const std::string& file : arguments) feed_file(file);
+    return 0;
+  }
+  size_t files = 0;
+  for (const std::string& folder : arguments) files += feed_folder(folder);
   const std::vector<std::string> seeds = fuzz_seeds();
   for (const std::string& seed : seeds) feed(seed);
   dsmoe::base::Rng rng(1);
   for (int64_t i = 0; i < count; ++i) feed(mutated(seeds[static_cast<size_t>(rng.below(seeds.size()))], seeds, rng));
-  std::cout << seeds.size() << " seeds and " << count << " mutations came back\n";
+  std::cout << files << " files, " << seeds.size() << " seeds and " << count << " mutations came back\n";
 }
