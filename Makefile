@@ -5,7 +5,7 @@ CTEST := ctest --output-on-failure --no-tests=error
 # Only the door may install packages; SETUP=: skips that for people who manage their own machine.
 SETUP ?= tools/setup
 
-.PHONY: all everything setup configure test test-fast test-deep demo bench format lint floors install clean help
+.PHONY: all everything setup setup-fuzz configure test test-fast test-deep demo bench format lint floors install clean help
 
 all: configure ## build the programs, Release; they land in build/bin/
 	cmake --build $(BUILD) --target programs
@@ -16,16 +16,20 @@ everything: configure ## that, tests and benches
 setup: ## install missing Debian packages (packages.txt)
 	@$(SETUP) base $(if $(filter ON,$(TRAIN)),train)
 
+# Tests run without it, so a machine that cannot install only skips the fuzzing.
+setup-fuzz: setup
+	@$(SETUP) fuzz || echo "[setup] no clang installed; tests go on without libFuzzer" >&2
+
 configure: setup
 	@cmake --preset release -DDSMOE_TRAIN=$(TRAIN) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }; mkdir -p $(BUILD); mv $(BUILD).log $(BUILD)/configure.log
 
-test: everything ## set up, build and pass all tests, the running half under sanitizers and without LibTorch too
+test: everything setup-fuzz ## set up, build and pass all tests, the running half under sanitizers, without LibTorch and fuzzed too
 	tools/run_tests
 
 test-fast: everything ## the tests of a minute
 	cd $(BUILD) && $(CTEST) -L fast
 
-test-deep: everything ## longer: outside oracles, long fuzzing
+test-deep: everything setup-fuzz ## longer: outside oracles, long fuzzing
 	tools/run_tests deep
 
 demo: all ## from raw text to a trained, talking model and a report (DEMO_MINUTES=5 each)
