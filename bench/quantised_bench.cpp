@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "kernels/activations.h"
@@ -82,9 +84,23 @@ __attribute__((target("avx2"), noinline)) double avx2_products(int64_t steps) {
 }
 #endif
 
+/// Memory as a mapped model's: on large pages where the system gives them.
+struct LargePages {
+  explicit LargePages(int64_t bytes)
+      : start(static_cast<char*>(std::aligned_alloc(base::kLargePage, static_cast<size_t>(bytes)))) {
+    base::prefer_large_pages(start, static_cast<size_t>(bytes));
+    std::memset(start, 1, static_cast<size_t>(bytes));
+  }
+  ~LargePages() { std::free(start); }
+  LargePages(const LargePages&) = delete;
+  LargePages& operator=(const LargePages&) = delete;
+  char* data() const { return start; }
+  char* const start;
+};
+
 struct Bench {
   base::ThreadPool pool{kThreads};
-  std::vector<char> memory = std::vector<char>(kMemory, 1);
+  LargePages memory{kMemory};
   base::Rng rng{1};
   double bandwidth = 0, ceiling = 0;
 

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "base/normal.h"
 #include "base/parallel.h"
 #include "base/rng.h"
@@ -264,6 +265,37 @@ TEST(File, EveryFailingCallLeavesOldOrNew) {
   }
   EXPECT_EQ(failures, 5);
   fs::remove_all(folder);
+}
+
+class SizesOfWrites : public FileSystem {
+ public:
+  std::vector<size_t> sizes;
+  void write(int fd, const fs::path& path, std::span<const std::byte> bytes) override {
+    sizes.push_back(bytes.size());
+    FileSystem::write(fd, path, bytes);
+  }
+};
+
+TEST(File, IsWrittenInPiecesThatLargePagesCanHold) {
+  const fs::path path = fs::temp_directory_path() / ("dsmoe_large_test_" + std::to_string(::getpid()));
+  std::string all;
+  SizesOfWrites files;
+  {
+    FileWriter writer(path, files);
+    for (const size_t size : {size_t{3}, kLargePage - 3, size_t{7}, 2 * kLargePage, size_t{1}}) {
+      const std::string piece(size, static_cast<char>('a' + all.size() % 23));
+      writer.write(piece);
+      all += piece;
+    }
+    writer.finish();
+  }
+  EXPECT_EQ(files.sizes, (std::vector<size_t>{kLargePage, kLargePage, kLargePage, 8}));
+  const MappedFile mapped(path);
+  EXPECT_EQ(as_text(mapped.bytes()), all);
+  std::vector<std::byte> copy(mapped.bytes().begin(), mapped.bytes().end());
+  gather_into_large_pages(copy);
+  EXPECT_EQ(as_text(copy), all) << "moved, not changed";
+  fs::remove(path);
 }
 
 // A disk that is full for a while: every write fails after half of its bytes.

@@ -27,4 +27,13 @@ void prefer_large_pages(void* memory, size_t bytes) {
 #endif
 }
 
+void gather_into_large_pages(std::span<const std::byte> memory) {
+  // Debian 12's headers are older than the call.
+  constexpr int kCollapse = 25;
+  const auto address = reinterpret_cast<uintptr_t>(memory.data());
+  const uintptr_t begin = (address + kLargePage - 1) / kLargePage * kLargePage;
+  const uintptr_t end = (address + memory.size()) / kLargePage * kLargePage;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, kCollapse);
+}
+
 }  // namespace dsmoe::base

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace dsmoe::base {
 
@@ -18,5 +19,7 @@ inline constexpr size_t kLargePage = size_t{2} << 20;
 /// Asks for large pages where this memory is at least one; best where it begins at a multiple of kLargePage. A wish:
 /// nothing depends on it.
 void prefer_large_pages(void* memory, size_t bytes);
+/// Moves what lies there onto large pages at once, where the system can (Linux 6.1, memory that is not a disk's file).
+void gather_into_large_pages(std::span<const std::byte> memory);
 
 }  // namespace dsmoe::base

@@ -106,7 +106,8 @@ class GgufFile {
   explicit GgufFile(const base::fs::path& path);
 
   const base::fs::path& path() const { return file_.path(); }
-  uint64_t size() const { return file_.bytes().size(); }
+  std::span<const std::byte> bytes() const { return file_.bytes(); }
+  uint64_t size() const { return bytes().size(); }
   const GgufHeader& header() const { return header_; }
   const std::vector<GgufTensor>& tensors() const { return header_.tensors; }
   const GgufTensor* find_tensor(std::string_view name) const;  ///< or null

@@ -20,6 +20,13 @@ class Ahead {
   DSMOE_INLINE void ask(int64_t bytes) {
     for (const char* stop = end_ - at_ < bytes ? end_ : at_ + bytes; at_ < stop; at_ += 64) __builtin_prefetch(at_);
   }
+  /// So many lines, and where that is more than there are, some behind the end: asking does not touch them.
+  template <int Lines>
+  DSMOE_INLINE void ask_lines() {
+    if (!at_) return;
+    unrolled<Lines>([&](int i) DSMOE_INLINE { __builtin_prefetch(at_ + 64 * i); });
+    at_ += 64 * Lines;
+  }
 
  private:
   const char *at_, *end_;

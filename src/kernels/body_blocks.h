@@ -178,12 +178,19 @@ void slab_matmul(const Product& p) {
 template <class Format, int Tokens>
 struct FewTokens {
   static constexpr int kParts = block_values(Format::kType) / kBlockValues;
+  static constexpr int kAskEvery = kParts == 1 ? 1 : 2;  // parts: neither 50 lines at once nor a question at each
+  static constexpr int kLines = (kLanes * block_bytes(Format::kType) * kAskEvery + 64 * kParts - 1) / (64 * kParts);
   const int8_t* values[Tokens];  ///< of the block's first column
+  Ahead ahead;
   BlockDots<Format> dots[Tokens][kParts];
   Vec scale[kParts], more[2][kParts];
 
+  explicit FewTokens(const Ahead& a) : ahead(a) {}  // zeros elsewhere would be stored, block for block
   template <int Four>
   DSMOE_INLINE void put(int part, Ints weights) {
+    if constexpr (Four == 0) {
+      if (part % kAskEvery == 0) ahead.template ask_lines<kLines>();
+    }
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
       dots[t][part].template add<Four>(weights, Ints::repeat(values[t] + part * kBlockValues + 4 * Four));
     });
@@ -214,8 +221,7 @@ void few_matmul(const Product& p) {
     Vec sums[Tokens];
     unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = Vec::zero(); });
     for (int64_t b = 0; b < stored; ++b) {
-      ahead.ask(kLanes * kBytes);
-      Block block;
+      Block block(ahead);
       unrolled<Tokens>([&](int t) DSMOE_INLINE { block.values[t] = values[t] + b * Block::kParts * kBlockValues; });
       Format::unpack(weights + b * kBytes, stride, 0, block);
       unrolled<Block::kParts>([&](int part) DSMOE_INLINE {
@@ -223,6 +229,7 @@ void few_matmul(const Product& p) {
           sums[t] = add_block<Format>(sums[t], block.dots[t][part], block, part, x[t][b * Block::kParts + part]);
         });
       });
+      ahead = block.ahead;
     }
     unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t].store(p.out + t * p.out_stride + n); });
   }

@@ -52,7 +52,9 @@ data::GgufModel quantised_in_memory(const data::ModelFolder& folder, const Expor
     options.progress(written, total);
   };
   export_gguf(folder, "weights.gguf", watched, memory);
-  return data::GgufModel::open(memory.path());
+  data::GgufModel model = data::GgufModel::open(memory.path());
+  base::gather_into_large_pages(model.file().bytes());
+  return model;
 }
 
 }  // namespace dsmoe::quantize

@@ -113,9 +113,6 @@ int64_t whole_bytes(double bytes) {
   return static_cast<int64_t>(std::llround(bytes));
 }
 
-/// Rows whose logits are alive together in training.
-constexpr int64_t kHeadRows = 1024;  // kernels/train_loss.cpp cuts them; this room may not ask it
-
 /// What one block holds for one token: kept for the backward pass, and besides while that pass is in its FFN.
 struct BlockBytes {
   double kept = 0, passing = 0;

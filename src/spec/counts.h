@@ -51,6 +51,10 @@ int64_t weight_bytes(const ModelConfig& config, Precision precision);
 /// Keys and values of one position in all layers.
 int64_t kv_bytes_per_token(const ModelConfig& config, Precision precision);
 
+/// Rows whose logits are alive together in training: kernels/train_loss.h cuts them, and a test of model/ holds the two
+/// to each other.
+inline constexpr int64_t kHeadRows = 1024;
+
 /// What one rank keeps in memory while it trains, in bytes.
 struct TrainingBytes {
   int64_t master_weights = 0;   ///< float32
