@@ -13,6 +13,9 @@ namespace dsmoe::kernels {
 namespace {
 
 constexpr int64_t kWorthAThread = int64_t{1} << 17;  // multiply-adds
+// More would balance no better on the cores of a machine, and a thread that takes several tiles in a row knows which one
+// comes next: where tiles take unequal times, guessing across chunks asks memory for what another thread will read.
+constexpr int64_t kMostChunks = 128;
 
 /// What the product multiplies by: x, or its int8 value times its scale.
 double activation_at(const Product& p, int64_t row, int64_t k) {
@@ -54,7 +57,7 @@ int64_t rows_per_chunk(int64_t cols, int64_t tokens) {
 }
 
 int64_t items_per_chunk(int64_t count, int64_t work) {
-  const int64_t chunks = std::max<int64_t>(1, work / kWorthAThread);
+  const int64_t chunks = std::clamp<int64_t>(work / kWorthAThread, 1, kMostChunks);
   return std::max<int64_t>(1, (count + chunks - 1) / chunks);
 }
 
