@@ -13,8 +13,8 @@ namespace dsmoe::kernels {
 namespace {
 
 constexpr int64_t kWorthAThread = int64_t{1} << 17;  // multiply-adds
-// More would balance no better on the cores of a machine, and a thread that takes several tiles in a row knows which one
-// comes next: where tiles take unequal times, guessing across chunks asks memory for what another thread will read.
+// More would balance no better on the cores of a machine, and a thread that takes several tiles in a row knows which
+// one comes next: where tiles take unequal times, guessing across chunks asks memory for what another thread will read.
 constexpr int64_t kMostChunks = 128;
 
 /// What the product multiplies by: x, or its int8 value times its scale.
