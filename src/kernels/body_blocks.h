@@ -241,8 +241,10 @@ void few_matmul(const Product& p) {
 
 template <class Format>
 void block_matmul(const Product& p) {
-  if (p.tokens == 1) return few_matmul<Format, 1>(p);
-  if (p.tokens == 2) return few_matmul<Format, 2>(p);
+  if constexpr (kFewTokens > 0) {
+    if (p.tokens == 1) return few_matmul<Format, 1>(p);
+    if (p.tokens == 2) return few_matmul<Format, 2>(p);
+  }
   slab_matmul<Format>(p);
 }
 

@@ -12,6 +12,7 @@
 namespace dsmoe::kernels {
 namespace {
 
+constexpr int kFewTokens = 0;                 ///< tokens up to which weights are multiplied as they are unpacked
 constexpr int kSlabGroups = 1;                ///< groups of 16 rows that one product tile holds
 constexpr int most_tokens(int) { return 2; }  ///< tokens of a tile for weights of so many bits
 
