@@ -1,18 +1,14 @@
 // `dsmoe tokenizer` as a user meets it: what it prints, and the exit codes of bad input.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "apps/commands.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "base/test_files.h"
 #include "data/tokenizer.h"
 
 namespace dsmoe::apps {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct Result {
   int code;
@@ -34,8 +30,6 @@ Result run(std::vector<std::string> arguments) {
 class TokenizerCommand : public testing::Test {
  protected:
   void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     std::string text, lines;
     base::Rng rng(1);
     const char* words[] = {"the ", "cat ", "sat ", "on ", "a ", "mat.\n", "中文", "été "};
@@ -44,7 +38,6 @@ class TokenizerCommand : public testing::Test {
     base::write_file(file("text.jsonl"),
                      base::dump_json({{"text", text}}) + "\n\n" + R"({"text": "cat", "id": 3})" + "\n");
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   std::string file(const std::string& name) const { return (folder_ / name).string(); }
   Result train(const std::vector<std::string>& files, const std::string& size = "280") {
@@ -58,7 +51,7 @@ class TokenizerCommand : public testing::Test {
     EXPECT_EQ(result.out, "");
   }
 
-  fs::path folder_ = fs::path(testing::TempDir()) / "tokenizer_command_test";
+  base::TestFolder folder_;
 };
 
 TEST_F(TokenizerCommand, TrainsEncodesDecodes) {
@@ -107,7 +100,7 @@ TEST_F(TokenizerCommand, BadInputHasItsExitCode) {
   expect_error(train({"text.txt"}, "100000"), 3, "at most");
   expect_error(train({"text.txt"}, "258"), 3, "at least 259");
   expect_error(train({"text.txt"}, "many"), 2, "vocab-size");
-  EXPECT_FALSE(fs::exists(folder_ / "made"));  // nothing half-written
+  EXPECT_FALSE(base::fs::exists(folder_ / "made"));  // nothing half-written
 
   ASSERT_EQ(train({"text.txt"}).code, 0);
   expect_error(run({"encode", "-t", file("absent"), "-p", "x"}), 4, "absent");

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -21,13 +23,25 @@ inline std::string message_of(const std::function<void()>& action) {
   return "(no error)";
 }
 
-/// An empty folder of this process, removed at the end of the scope. In memory where the machine offers that: a busy
-/// disk makes thousands of small files slow.
+/// Without fsync, for tests that write thousands of files and mean none of them to last.
+class UnsyncedFiles : public FileSystem {
+ public:
+  void sync(int, const fs::path&) override {}
+  void sync_directory(const fs::path&) override {}
+};
+inline UnsyncedFiles unsynced_files;
+
+/// An empty folder that no other object and no other process has, removed at the end of the scope; the name only tells
+/// a person whose it was. In memory where the machine offers that: a busy disk makes thousands of small files slow.
 class TestFolder {
  public:
-  explicit TestFolder(const std::string& name) : path_(place() / ("dsmoe_" + name + "_" + std::to_string(::getpid()))) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
+  enum class Place { kMemory, kDisk };  ///< on the disk: what is large, or is about the disk itself
+
+  explicit TestFolder(const std::string& name = program_invocation_short_name, Place place = Place::kMemory) {
+    const bool memory = place == Place::kMemory && ::access("/dev/shm", W_OK | X_OK) == 0;
+    std::string made = (memory ? fs::path("/dev/shm") : fs::temp_directory_path()) / ("dsmoe_" + name + "_XXXXXX");
+    if (::mkdtemp(made.data()) == nullptr) fail_io("test", "cannot make a folder", made, errno);
+    path_ = made;
   }
   ~TestFolder() {
     std::error_code ignored;
@@ -38,21 +52,15 @@ class TestFolder {
   const fs::path& path() const { return path_; }
   fs::path operator/(const std::string& name) const { return path_ / name; }
   size_t count() const { return static_cast<size_t>(std::distance(fs::directory_iterator(path_), {})); }
+  /// A file of this text, and its path.
+  fs::path write(const std::string& name, std::string_view text) const {
+    write_file(path_ / name, text, unsynced_files);
+    return path_ / name;
+  }
 
  private:
-  static fs::path place() {
-    return ::access("/dev/shm", W_OK | X_OK) == 0 ? fs::path("/dev/shm") : fs::temp_directory_path();
-  }
   fs::path path_;
 };
-
-/// Without fsync, for tests that write thousands of files and mean none of them to last.
-class UnsyncedFiles : public FileSystem {
- public:
-  void sync(int, const fs::path&) override {}
-  void sync_directory(const fs::path&) override {}
-};
-inline UnsyncedFiles unsynced_files;
 
 /// Fails the k-th call that changes the disk (writes after half of their bytes); `forever`: and every later one.
 /// Tests run k = 1, 2, ... until a whole pass meets no failure.

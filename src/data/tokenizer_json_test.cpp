@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "base/test_files.h"
 #include "data/bpe_alphabet.h"
 
 namespace dsmoe::data {
@@ -193,10 +193,8 @@ TEST(TokenizerJson, DamagedFilesAreErrorsNotCrashes) {
 }
 
 TEST(TokenizerJson, LoadsFilesAndFolders) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / "tokenizer_json_test";
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
-  const auto kind = [&](const std::filesystem::path& path) {
+  const base::TestFolder folder;
+  const auto kind = [&](const base::fs::path& path) {
     try {
       Tokenizer::load(path);
     } catch (const base::Error& error) {
@@ -204,14 +202,14 @@ TEST(TokenizerJson, LoadsFilesAndFolders) {
     }
     return base::ErrorKind::kFailure;
   };
-  EXPECT_EQ(kind(folder), base::ErrorKind::kIo);
+  EXPECT_EQ(kind(folder.path()), base::ErrorKind::kIo);
   EXPECT_EQ(kind(folder / "absent.json"), base::ErrorKind::kIo);
-  base::write_file(folder / "tokenizer.json", "{");
-  EXPECT_EQ(kind(folder), base::ErrorKind::kInvalid);
+  folder.write("tokenizer.json", "{");
+  EXPECT_EQ(kind(folder.path()), base::ErrorKind::kInvalid);
   TokenizerSpec spec = read(small_file());
   spec.eos = 260;
-  save_tokenizer(spec, folder);
-  EXPECT_EQ(Tokenizer::load(folder).eos_id(), 260);
+  save_tokenizer(spec, folder.path());
+  EXPECT_EQ(Tokenizer::load(folder.path()).eos_id(), 260);
   EXPECT_EQ(Tokenizer::load(folder / "tokenizer.json").hash(), Tokenizer(spec).hash());
 }
 

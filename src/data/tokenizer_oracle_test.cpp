@@ -7,8 +7,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "base/file.h"
 #include "base/json.h"
+#include "base/test_files.h"
 #include "data/tokenizer.h"
 #include "data/tokenizer_json.h"
 
@@ -61,17 +61,18 @@ class DeepSeekLlm : public testing::Test {
  protected:
   void SetUp() override {
     const char* shared = std::getenv("DSMOE_SHARED");
-    data_ = std::filesystem::path(shared != nullptr ? shared : DSMOE_SOURCE_DIR "/../shared") / "data";
-    if (!std::filesystem::exists(data_ / "deepseek-llm-vocab.gguf")) {
+    data_ = base::fs::path(shared != nullptr ? shared : DSMOE_SOURCE_DIR "/../shared") / "data";
+    if (!base::fs::exists(data_ / "deepseek-llm-vocab.gguf")) {
       GTEST_SKIP() << "no data/deepseek-llm-vocab.gguf in DSMOE_SHARED or beside the project";
     }
-    folder_ = std::filesystem::path(testing::TempDir()) / "deepseek_llm_tokenizer";
     const std::string command = "python3 " DSMOE_SOURCE_DIR "/tools/gguf_tokenizer '" +
-                                (data_ / "deepseek-llm-vocab.gguf").string() + "' '" + folder_.string() + "'";
+                                (data_ / "deepseek-llm-vocab.gguf").string() + "' '" + (folder_ / "made").string() +
+                                "'";
     if (std::system(command.c_str()) != 0) GTEST_SKIP() << "python3 could not convert the GGUF file";
-    tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::load(folder_));
+    tokenizer_ = std::make_unique<Tokenizer>(Tokenizer::load(folder_ / "made"));
   }
-  std::filesystem::path data_, folder_;
+  base::fs::path data_;
+  base::TestFolder folder_;
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "base/error.h"
+#include "base/test_files.h"
 #include "data/initial_values.h"
 #include "data/model_folder.h"
 #include "data/model_folder_writer.h"
@@ -165,10 +165,8 @@ TEST_P(EveryModel, LogitsLookAtThePastOnlyAndAgreeWithLosses) {
 }
 
 TEST_P(EveryModel, SavesUnderTheSpecificationsNamesAndLoadsBack) {
-  const std::filesystem::path root = std::filesystem::path(::testing::TempDir()) / ("dsmoe_model_" + GetParam().name);
-  std::filesystem::remove_all(root);
-  std::filesystem::create_directories(root / "init");
-  std::filesystem::create_directories(root / "saved");
+  const base::TestFolder root;
+  for (const char* name : {"init", "saved"}) base::fs::create_directory(root / name);
   data::ModelFolderOptions options{.dtype = data::Dtype::kF32};
   data::ModelFolderWriter init(root / "init", config_, options);
   data::write_initial_model(init, config_, 5, base::serial_for);
@@ -195,7 +193,6 @@ TEST_P(EveryModel, SavesUnderTheSpecificationsNamesAndLoadsBack) {
   config_.num_hidden_layers = 3;
   Transformer deeper(config_, {}, {});
   EXPECT_THROW(deeper.load(b), base::Error);
-  std::filesystem::remove_all(root);
 }
 
 TEST_P(EveryModel, LearnsAndComputesTheSameBitsEveryTime) {
