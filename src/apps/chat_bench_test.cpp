@@ -2,16 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <iostream>
-#include <sstream>
-
-#include "apps/commands.h"
+#include "apps/testing.h"
 #include "base/json.h"
-#include "data/bpe_alphabet.h"
-#include "data/model_folder_writer.h"
-#include "data/test_corpus.h"
-#include "data/tokenizer_json.h"
-#include "engine/testing.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -19,66 +11,29 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-struct Result {
-  int code;
-  std::string out, err;
-};
-
-Result run(std::vector<std::string> arguments, const std::string& input = "") {
-  arguments.insert(arguments.begin(), "dsmoe");
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  CLI::App program("", "dsmoe");
-  std::istringstream typed(input);
-  std::streambuf* real = std::cin.rdbuf(typed.rdbuf());
-  std::cin.clear();
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  const int code = run_program(program, {add_chat, add_bench}, static_cast<int>(argv.size()), argv.data());
-  std::cin.rdbuf(real);
-  const std::string out = testing::internal::GetCapturedStdout();
-  return {code, out, testing::internal::GetCapturedStderr()};
-}
-
 /// A model of bytes with a tokenizer, and room for 200 of them.
 class Commands : public ::testing::Test {
  protected:
-  void SetUp() override {
-    config_.vocab_size = 260;
-    config_.max_position_embeddings = 200;
-    config_.bos_token_id = 256, config_.eos_token_id = 257;
-    const auto tensors = engine::testing::random_tensors(config_, 1);
-    base::fs::create_directories(folder_ / "model");
-    data::ModelFolderWriter writer(folder_ / "model", config_, {.dtype = data::Dtype::kF32}, data::unsynced_files());
-    for (const auto& tensor : spec::tensors_of(config_)) writer.append_f32(tensors.at(tensor.name).values);
-    writer.finish();
-    data::TokenizerSpec tokenizer;
-    for (int byte = 0; byte < 256; ++byte) {
-      tokenizer.tokens.push_back(data::bytes_to_alphabet(std::string(1, static_cast<char>(byte))));
-    }
-    tokenizer.pre_tokenizer = {data::ByteLevelStep{}};
-    folder_.write("model/tokenizer.json", data::tokenizer_json_text(tokenizer));
-  }
-  Result chat(const std::string& input, std::vector<std::string> more = {}) {
+  void SetUp() override { write_byte_model(folder_ / "model", 200); }
+  Outcome chat(const std::string& input, std::vector<std::string> more = {}) {
     std::vector<std::string> arguments = {"chat", "-m", path("model"), "-n", "20", "--temp", "0", "-t", "1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run(arguments, input);
   }
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
 
-  data::TestFolder folder_;
-  spec::ModelConfig config_ = engine::testing::small_config();
+  base::TestFolder folder_;
 };
 
 TEST_F(Commands, ChatAnswersEveryLineOfAPipe) {
-  const Result one = chat("hello\n");
-  EXPECT_EQ(one.code, 0) << one.err;
+  const Outcome one = chat("hello\n");
+  EXPECT_EQ(one.exit_code, 0) << one.err;
   EXPECT_GE(one.out.size(), 2u);
   EXPECT_THAT(one.out, Not(HasSubstr(">"))) << "no prompt through a pipe";
-  const Result two = chat("hello\nand you?\n");
+  const Outcome two = chat("hello\nand you?\n");
   EXPECT_TRUE(two.out.starts_with(one.out)) << "the second question changes nothing about the first answer";
   EXPECT_GT(two.out.size(), one.out.size());
-  EXPECT_EQ(chat("").code, 0);
+  EXPECT_EQ(chat("").exit_code, 0);
   EXPECT_EQ(chat("\n\n").out, "");
 }
 
@@ -97,24 +52,24 @@ TEST_F(Commands, ChatCommandsChangeTheConversation) {
   EXPECT_THAT(chat("/again\n/undo\n").err, HasSubstr("nothing has been asked"));
   EXPECT_THAT(chat("/temp hot\n").err, HasSubstr("from 0 on"));
   EXPECT_THAT(chat("/tokens\n").err, HasSubstr("1 of 200 tokens"));
-  EXPECT_EQ(chat("hello\n/save " + path("talk.txt") + "\n").code, 0);
+  EXPECT_EQ(chat("hello\n/save " + path("talk.txt") + "\n").exit_code, 0);
   EXPECT_TRUE(base::read_file(folder_ / "talk.txt").starts_with("User: hello\n\nAssistant: "));
 }
 
 TEST_F(Commands, ChatForgetsTheOldestWhenTheContextIsFull) {
   std::string input;
   for (int i = 0; i < 12; ++i) input += "question " + std::to_string(i) + "\n";
-  const Result result = chat(input);
-  EXPECT_EQ(result.code, 0) << result.err;
+  const Outcome result = chat(input);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("oldest questions are forgotten"));
   EXPECT_THAT(chat(std::string(300, 'x') + "\n").err, HasSubstr("too long"));
   EXPECT_EQ(chat(std::string(300, 'x') + "\nhello\n").out, chat("hello\n").out) << "what did not fit is not kept";
 }
 
 TEST_F(Commands, BenchMeasuresWhatIsAsked) {
-  const Result result = run({"bench", "-m", path("model"), "-p", "8,16", "-n", "4", "-d", "0,32", "-r", "2", "-t", "2",
-                             "-o", "json", "--parallel", "1,3", "--pg", "5,2"});
-  ASSERT_EQ(result.code, 0) << result.err;
+  const Outcome result = run({"bench", "-m", path("model"), "-p", "8,16", "-n", "4", "-d", "0,32", "-r", "2", "-t", "2",
+                              "-o", "json", "--parallel", "1,3", "--pg", "5,2"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto rows = base::parse_json(result.out, "bench");
   ASSERT_EQ(rows.size(), 16u);
   for (const auto& row : rows) {
@@ -136,11 +91,11 @@ TEST_F(Commands, BenchMeasuresWhatIsAsked) {
 }
 
 TEST_F(Commands, BenchRefusesBadInput) {
-  const auto refused = [&](std::vector<std::string> more, int code, const char* words) {
+  const auto refused = [&](std::vector<std::string> more, int exit_code, const char* words) {
     std::vector<std::string> arguments = {"bench", "-m", path("model")};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    const Result result = run(arguments);
-    EXPECT_EQ(result.code, code) << result.err;
+    const Outcome result = run(arguments);
+    EXPECT_EQ(result.exit_code, exit_code) << result.err;
     EXPECT_THAT(result.err, HasSubstr(words));
     EXPECT_EQ(result.out, "");
   };

@@ -5,14 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <iostream>
-#include <sstream>
 
-#include "apps/commands.h"
+#include "apps/testing.h"
 #include "base/json.h"
-#include "data/bpe_alphabet.h"
-#include "data/test_corpus.h"
-#include "data/tokenizer_json.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -20,45 +15,15 @@ namespace {
 using base::Json;
 using testing::HasSubstr;
 
-struct Outcome {
-  int exit_code;
-  std::string out, err;
-};
-
-Outcome run(std::vector<std::string> words) {
-  words.insert(words.begin(), {"dsmoe", "data"});
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  std::ostringstream out, err;
-  std::streambuf* const old_out = std::cout.rdbuf(out.rdbuf());
-  std::streambuf* const old_err = std::cerr.rdbuf(err.rdbuf());
-  CLI::App program("", "dsmoe");
-  const int exit_code = run_program(program, kCommands, static_cast<int>(arguments.size()), arguments.data());
-  std::cout.rdbuf(old_out);
-  std::cerr.rdbuf(old_err);
-  return {exit_code, out.str(), err.str()};
-}
-
 // A tokenizer of single bytes: 256 begins a document, 257 ends it.
 class DataCommand : public ::testing::Test {
  protected:
-  DataCommand() {
-    data::TokenizerSpec spec;
-    for (int b = 0; b < 256; ++b) spec.tokens.push_back(data::bytes_to_alphabet(std::string(1, static_cast<char>(b))));
-    for (const char* name : {"<s>", "</s>"}) {
-      spec.added_tokens.push_back({.id = static_cast<int32_t>(spec.tokens.size()), .content = name, .special = true});
-      spec.tokens.push_back(name);
-    }
-    spec.pre_tokenizer = data::pretokenizer_steps("deepseek-v3").value();
-    spec.bos = 256;
-    spec.eos = 257;
-    data::save_tokenizer(spec, folder_.path());
-  }
+  DataCommand() { data::save_tokenizer(data::byte_tokenizer({"<s>", "</s>"}), folder_.path()); }
   Outcome build(std::vector<std::string> words) {
-    words.insert(words.begin(), {"build", "--tokenizer", folder_.path().string(), "--out", out_});
+    words.insert(words.begin(), {"data", "build", "--tokenizer", folder_.path().string(), "--out", out_});
     return run(words);
   }
-  data::TestFolder folder_;
+  base::TestFolder folder_;
   std::string out_ = (folder_ / "out").string();
 };
 
@@ -77,15 +42,15 @@ TEST_F(DataCommand, BuildsAndShows) {
   EXPECT_EQ(manifest["domains"][1]["sources"][0]["documents"], 2);
   EXPECT_THAT(built.err, HasSubstr("words"));
 
-  const Outcome shown = run({"show", out_, "--document", "1", "--bytes", "9", "--verify"});
+  const Outcome shown = run({"data", "show", out_, "--document", "1", "--bytes", "9", "--verify"});
   ASSERT_EQ(shown.exit_code, 0) << shown.err;
   EXPECT_THAT(shown.out, HasSubstr("document 1 (words, 15 tokens, 13 bytes), its beginning:\nsecond \n"))
       << "cut between characters, special tokens left out";
   EXPECT_THAT(shown.err, HasSubstr("checksums agree"));
-  EXPECT_THAT(run({"show", out_, "--domain", "lines"}).out, HasSubstr("(lines, 6 tokens, 4 bytes):\none\n"));
-  const Json json = base::parse_json(run({"show", out_, "--json"}).out, "standard output");
+  EXPECT_THAT(run({"data", "show", out_, "--domain", "lines"}).out, HasSubstr("(lines, 6 tokens, 4 bytes):\none\n"));
+  const Json json = base::parse_json(run({"data", "show", out_, "--json"}).out, "standard output");
   EXPECT_EQ(json["hash"], data::TokenDataset::open(out_, "train").hash());
-  EXPECT_EQ(run({"show", out_, "--split", "valid"}).exit_code, 0) << "an empty split has nothing to show";
+  EXPECT_EQ(run({"data", "show", out_, "--split", "valid"}).exit_code, 0) << "an empty split has nothing to show";
 }
 
 TEST_F(DataCommand, MistakesAreNamedWithTheirExitCode) {
@@ -101,25 +66,26 @@ TEST_F(DataCommand, MistakesAreNamedWithTheirExitCode) {
   expect(build({"a=" + (folder_ / "*.zst").string()}), 4, "no file matches");
   expect(build({good, good}), 3, "a domain is named twice");
   expect(build({latin}), 3, "b.txt line 1, byte 3 holds \"\\xe9\"");
-  expect(run({"build", "--tokenizer", (folder_ / "none").string(), "--out", out_, good}), 4, "none");
-  expect(run({"build", "--tokenizer", (folder_ / "a.jsonl").string(), "--out", out_, good}), 3, "not valid JSON");
-  EXPECT_EQ(run({"build", good}).exit_code, 2);
-  EXPECT_EQ(run({"show", (folder_ / "none").string()}).exit_code, 4);
+  expect(run({"data", "build", "--tokenizer", (folder_ / "none").string(), "--out", out_, good}), 4, "none");
+  expect(run({"data", "build", "--tokenizer", (folder_ / "a.jsonl").string(), "--out", out_, good}), 3,
+         "not valid JSON");
+  EXPECT_EQ(run({"data", "build", good}).exit_code, 2);
+  EXPECT_EQ(run({"data", "show", (folder_ / "none").string()}).exit_code, 4);
 
   const Outcome replaced = build({latin, "--invalid-utf8", "replace", "--valid-share", "0"});
   EXPECT_EQ(replaced.exit_code, 0) << replaced.err;
   EXPECT_THAT(replaced.err, HasSubstr("1 bytes that were not UTF-8"));
-  EXPECT_THAT(run({"show", out_}).out, HasSubstr("caf\ufffd"));
+  EXPECT_THAT(run({"data", "show", out_}).out, HasSubstr("caf\ufffd"));
   EXPECT_EQ(build({good}).exit_code, 4) << "the folder is there already";
-  EXPECT_EQ(run({"show", out_, "--document", "9"}).exit_code, 2);
-  EXPECT_EQ(run({"show", out_, "--domain", "bb"}).exit_code, 3);
+  EXPECT_EQ(run({"data", "show", out_, "--document", "9"}).exit_code, 2);
+  EXPECT_EQ(run({"data", "show", out_, "--domain", "bb"}).exit_code, 3);
 }
 
 TEST_F(DataCommand, ADocumentThatSpellsASpecialTokenStaysText) {
   const std::string source = "a=" + folder_.write("a.txt", "x</s>y").string();
   const auto tokens = [&](const char* name, std::vector<std::string> more) {
-    more.insert(more.begin(), {"build", "--tokenizer", folder_.path().string(), "--out", (folder_ / name).string(),
-                               "--valid-share", "0", source});
+    more.insert(more.begin(), {"data", "build", "--tokenizer", folder_.path().string(), "--out",
+                               (folder_ / name).string(), "--valid-share", "0", source});
     const Outcome built = run(more);
     EXPECT_EQ(built.exit_code, 0) << built.err;
     const data::TokenDataset dataset = data::TokenDataset::open(folder_ / name, "train");

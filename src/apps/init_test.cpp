@@ -2,12 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <iostream>
 #include <sstream>
 
-#include "apps/commands.h"
 #include "apps/progress.h"
-#include "base/test_files.h"
+#include "apps/testing.h"
 #include "data/config_json.h"
 #include "data/manifest.h"
 #include "data/model_folder.h"
@@ -22,27 +20,13 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-struct Outcome {
-  int exit_code;
-  std::string out, err;
-};
-
 Outcome init(std::vector<std::string> words) {
-  words.insert(words.begin(), {"dsmoe", "init"});
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  std::ostringstream out, err;
-  std::streambuf* const old_out = std::cout.rdbuf(out.rdbuf());
-  std::streambuf* const old_err = std::cerr.rdbuf(err.rdbuf());
-  CLI::App program("", "dsmoe");
-  const int exit_code = run_program(program, kCommands, static_cast<int>(arguments.size()), arguments.data());
-  std::cout.rdbuf(old_out);
-  std::cerr.rdbuf(old_err);
-  return {exit_code, out.str(), err.str()};
+  words.insert(words.begin(), "init");
+  return run(words);
 }
 
 TEST(Init, WritesAModelOfThePreset) {
-  const base::TestFolder folder("init");
+  const base::TestFolder folder;
   const std::string path = folder / "m";
   const Outcome result = init({"tiny", "-o", path, "--seed", "5", "--dtype", "f32", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -58,7 +42,7 @@ TEST(Init, WritesAModelOfThePreset) {
 }
 
 TEST(Init, SeedDecidesTheBytesAndThreadsDoNot) {
-  const base::TestFolder folder("init_seed");
+  const base::TestFolder folder;
   const auto bytes = [&](const std::string& name, const std::string& seed, const std::string& threads) {
     EXPECT_EQ(init({"tiny", "-o", folder / name, "--seed", seed, "--threads", threads}).exit_code, 0);
     return data::hash_file(folder / name / "model.safetensors");
@@ -69,7 +53,7 @@ TEST(Init, SeedDecidesTheBytesAndThreadsDoNot) {
 }
 
 TEST(Init, TakesOverridesAndShapesOfFolders) {
-  const base::TestFolder folder("init_shape");
+  const base::TestFolder folder;
   const std::string a = folder / "a", b = folder / "b";
   ASSERT_EQ(init({"tiny", "model.num_hidden_layers=2", "-o", a}).exit_code, 0);
   EXPECT_EQ(data::ModelFolder::open(a).config().num_hidden_layers, 2);
@@ -80,7 +64,7 @@ TEST(Init, TakesOverridesAndShapesOfFolders) {
 }
 
 TEST(Init, RefusalsHaveTheirExitCodesAndLeaveNothing) {
-  const base::TestFolder folder("init_bad");
+  const base::TestFolder folder;
   const std::string out = folder / "m";
   EXPECT_EQ(init({"tiny"}).exit_code, 2);
   EXPECT_EQ(init({"tiny", "-o", out, "--dtype", "int8"}).exit_code, 2);

@@ -4,72 +4,27 @@
 
 #include <algorithm>
 
-#include "apps/commands.h"
 #include "apps/model_arguments.h"
+#include "apps/testing.h"
 #include "base/error.h"
-#include "data/bpe_alphabet.h"
-#include "data/model_folder_writer.h"
 #include "data/npy.h"
-#include "data/test_corpus.h"
-#include "data/tokenizer_json.h"
 #include "engine/engine.h"
-#include "engine/testing.h"
 
 namespace dsmoe::apps {
 namespace {
 
 using ::testing::HasSubstr;
 
-struct Result {
-  int code;
-  std::string out, err;
-};
-
-Result run(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "dsmoe");
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  CLI::App program("", "dsmoe");
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  const int code =
-      run_program(program, {add_logits, add_generate, add_eval}, static_cast<int>(argv.size()), argv.data());
-  const std::string out = testing::internal::GetCapturedStdout();
-  return {code, out, testing::internal::GetCapturedStderr()};
-}
-
 /// A model of bytes with a tokenizer, and the same without one.
 class ModelCommands : public ::testing::Test {
  protected:
   void SetUp() override {
-    config_.vocab_size = 260;
-    config_.max_position_embeddings = 30;
-    config_.bos_token_id = 256, config_.eos_token_id = 257;
-    for (const char* name : {"model", "bare"}) {
-      const auto path = folder_ / name;
-      base::fs::create_directories(path);
-      data::ModelFolderWriter writer(path, config_, {.dtype = data::Dtype::kF32}, data::unsynced_files());
-      for (const auto& tensor : spec::tensors_of(config_)) writer.append_f32(tensors_.at(tensor.name).values);
-      writer.finish();
-    }
-    data::TokenizerSpec tokenizer;
-    for (int byte = 0; byte < 256; ++byte) {
-      tokenizer.tokens.push_back(data::bytes_to_alphabet(std::string(1, static_cast<char>(byte))));
-    }
-    tokenizer.pre_tokenizer = {data::ByteLevelStep{}};
-    folder_.write("model/tokenizer.json", data::tokenizer_json_text(tokenizer));
+    write_byte_model(folder_ / "model", 30);
+    write_byte_model(folder_ / "bare", 30, true);
   }
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
 
-  data::TestFolder folder_;
-  spec::ModelConfig config_ = engine::testing::small_config();
-  engine::FloatTensors tensors_ = engine::testing::random_tensors(
-      [] {
-        auto c = engine::testing::small_config();
-        c.vocab_size = 260;
-        return c;
-      }(),
-      1);
+  base::TestFolder folder_;
 };
 
 TEST(TokenIds, AreReadStrictly) {
@@ -80,8 +35,8 @@ TEST(TokenIds, AreReadStrictly) {
 }
 
 TEST_F(ModelCommands, LogitsWritesWhatTheEngineComputes) {
-  const Result result = run({"logits", "-m", path("bare"), "--tokens", "65,66,7", "-o", path("a.npy")});
-  EXPECT_EQ(result.code, 0) << result.err;
+  const Outcome result = run({"logits", "-m", path("bare"), "--tokens", "65,66,7", "-o", path("a.npy")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "");
   EXPECT_THAT(result.err, HasSubstr("float32 [3, 260]"));
   const data::NpyArray array = data::read_npy(path("a.npy"));
@@ -90,15 +45,15 @@ TEST_F(ModelCommands, LogitsWritesWhatTheEngineComputes) {
   engine::Session session(engine);
   const auto want = session.append_all(std::vector<int32_t>{65, 66, 7});
   EXPECT_TRUE(std::equal(want.begin(), want.end(), array.values.begin(), array.values.end()));
-  EXPECT_EQ(run({"logits", "-m", path("model"), "-p", "AB\a", "-t", "1", "-o", path("b.npy")}).code, 0);
+  EXPECT_EQ(run({"logits", "-m", path("model"), "-p", "AB\a", "-t", "1", "-o", path("b.npy")}).exit_code, 0);
   EXPECT_EQ(data::read_npy(path("b.npy")).values, array.values);
 }
 
 TEST_F(ModelCommands, LogitsRefusesBadInputAndWritesNothing) {
-  const auto refused = [&](std::vector<std::string> arguments, int code, const char* words) {
+  const auto refused = [&](std::vector<std::string> arguments, int exit_code, const char* words) {
     arguments.insert(arguments.begin(), {"logits", "-o", path("no.npy")});
-    const Result result = run(arguments);
-    EXPECT_EQ(result.code, code) << result.err;
+    const Outcome result = run(arguments);
+    EXPECT_EQ(result.exit_code, exit_code) << result.err;
     EXPECT_THAT(result.err, HasSubstr(words));
     EXPECT_EQ(result.out, "");
     EXPECT_FALSE(base::fs::exists(path("no.npy")));
@@ -119,31 +74,31 @@ TEST_F(ModelCommands, GenerateIsDecidedByItsSeedAlone) {
     return run({"generate", "-m", path("model"), "-p", "Once", "-n", "20", "--top-k", "0", "--top-p", "1", "--min-p",
                 "0", "--ignore-eos", "-s", seed, "-t", threads});
   };
-  const Result a = generate("1", "1");
-  EXPECT_EQ(a.code, 0) << a.err;
+  const Outcome a = generate("1", "1");
+  EXPECT_EQ(a.exit_code, 0) << a.err;
   EXPECT_EQ(a.out, generate("1", "2").out);
   EXPECT_NE(a.out, generate("2", "1").out);
   EXPECT_THAT(a.err, HasSubstr("20 generated"));
 }
 
 TEST_F(ModelCommands, GenerateGivesIdsWithoutATokenizerAndOneJsonObject) {
-  const Result ids = run({"generate", "-m", path("bare"), "--tokens", "1,2,3", "-n", "5", "--temp", "0"});
-  EXPECT_EQ(ids.code, 0) << ids.err;
+  const Outcome ids = run({"generate", "-m", path("bare"), "--tokens", "1,2,3", "-n", "5", "--temp", "0"});
+  EXPECT_EQ(ids.exit_code, 0) << ids.err;
   EXPECT_EQ(std::count(ids.out.begin(), ids.out.end(), ','), 4) << ids.out;
-  const Result json = run({"generate", "-m", path("bare"), "--tokens", "1,2,3", "-n", "5", "--temp", "0", "--json"});
+  const Outcome json = run({"generate", "-m", path("bare"), "--tokens", "1,2,3", "-n", "5", "--temp", "0", "--json"});
   const auto object = base::parse_json(json.out, "output");
   EXPECT_EQ(parse_token_ids(ids.out.substr(0, ids.out.size() - 1)), object["tokens"].get<std::vector<int32_t>>());
   EXPECT_EQ(object["finish_reason"], "length");
   EXPECT_EQ(object["prompt_tokens"], 3);
-  const Result full = run({"generate", "-m", path("bare"), "--tokens", "1", "-n", "-1", "--ignore-eos", "--json"});
+  const Outcome full = run({"generate", "-m", path("bare"), "--tokens", "1", "-n", "-1", "--ignore-eos", "--json"});
   EXPECT_EQ(base::parse_json(full.out, "output")["finish_reason"], "context");
 }
 
 TEST_F(ModelCommands, GenerateRefusesBadInput) {
-  const auto refused = [&](std::vector<std::string> arguments, int code, const char* words) {
+  const auto refused = [&](std::vector<std::string> arguments, int exit_code, const char* words) {
     arguments.insert(arguments.begin(), "generate");
-    const Result result = run(arguments);
-    EXPECT_EQ(result.code, code) << result.err;
+    const Outcome result = run(arguments);
+    EXPECT_EQ(result.exit_code, exit_code) << result.err;
     EXPECT_THAT(result.err, HasSubstr(words));
     EXPECT_EQ(result.out, "");
   };
@@ -159,8 +114,8 @@ TEST_F(ModelCommands, GenerateRefusesBadInput) {
 
 TEST_F(ModelCommands, PerplexityOfAFileAndOfACorpus) {
   folder_.write("text.txt", "once upon a time there was a model");
-  const Result file = run({"eval", "perplexity", "-m", path("model"), path("text.txt"), "--json"});
-  EXPECT_EQ(file.code, 0) << file.err;
+  const Outcome file = run({"eval", "perplexity", "-m", path("model"), path("text.txt"), "--json"});
+  EXPECT_EQ(file.exit_code, 0) << file.err;
   const auto json = base::parse_json(file.out, "output");
   EXPECT_EQ(json["tokens"], 34);
   EXPECT_EQ(json["bytes"], 34);
@@ -172,8 +127,8 @@ TEST_F(ModelCommands, PerplexityOfAFileAndOfACorpus) {
   data::build_test_corpus(folder_, {{"prose", {"some text"}}, {"code", {"x = 1"}}}, data::byte_encoder(), options);
   const std::vector<std::string> arguments = {"eval",  "perplexity", "--data", path("out"), "--split",
                                               "train", "--json",     "-m",     path("bare")};
-  const Result corpus = run(arguments);
-  EXPECT_EQ(corpus.code, 0) << corpus.err;
+  const Outcome corpus = run(arguments);
+  EXPECT_EQ(corpus.exit_code, 0) << corpus.err;
   const auto object = base::parse_json(corpus.out, "output");
   EXPECT_EQ(object["bytes"], 14);
   EXPECT_EQ(object["domains"]["code"]["bytes"], 5);
@@ -181,18 +136,18 @@ TEST_F(ModelCommands, PerplexityOfAFileAndOfACorpus) {
 
   auto other = arguments;
   other.back() = path("model");  // its tokenizer is not the corpus' one
-  const Result refused = run(other);
-  EXPECT_EQ(refused.code, 3);
+  const Outcome refused = run(other);
+  EXPECT_EQ(refused.exit_code, 3);
   EXPECT_THAT(refused.err, HasSubstr("another tokenizer"));
-  EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare"), path("text.txt")}).code, 3);
-  EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare"), "--data", path("nowhere")}).code, 4);
-  EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare")}).code, 2);
+  EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare"), path("text.txt")}).exit_code, 3);
+  EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare"), "--data", path("nowhere")}).exit_code, 4);
+  EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare")}).exit_code, 2);
 }
 
 TEST_F(ModelCommands, UsageErrorsAreOneLineThatSaysWhatToDo) {
   const auto line = [&](std::vector<std::string> words) {
-    const Result result = run(std::move(words));
-    EXPECT_EQ(result.code, 2) << result.err;
+    const Outcome result = run(std::move(words));
+    EXPECT_EQ(result.exit_code, 2) << result.err;
     EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
     return result.err;
   };
@@ -202,8 +157,8 @@ TEST_F(ModelCommands, UsageErrorsAreOneLineThatSaysWhatToDo) {
   EXPECT_THAT(line({"logits", "--tokens", "1"}), HasSubstr("[usage] --"));
   EXPECT_THAT(line({"logits", "--tokns", "1"}), HasSubstr("; dsmoe logits --help tells more"));
   EXPECT_THAT(run({}).err, HasSubstr("generate"));
-  const Result help = run({"help", "generate"});
-  EXPECT_EQ(help.code, 0);
+  const Outcome help = run({"help", "generate"});
+  EXPECT_EQ(help.exit_code, 0);
   EXPECT_EQ(help.out, run({"generate", "--help"}).out);
   EXPECT_THAT(help.out, HasSubstr("--threads INT=0 ")) << "ranges are not repeated";
 }

@@ -2,14 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
-#include <iostream>
-#include <sstream>
-
-#include "apps/commands.h"
-#include "base/file.h"
+#include "apps/testing.h"
 #include "base/json.h"
+#include "base/test_files.h"
 #include "data/config_json.h"
 #include "spec/settings.h"
 
@@ -18,27 +13,8 @@ namespace {
 
 using testing::HasSubstr;
 
-struct Outcome {
-  int exit_code;
-  std::string out, err;
-};
-
-Outcome run(std::vector<std::string> words) {
-  words.insert(words.begin(), {"dsmoe", "plan"});
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  std::ostringstream out, err;
-  std::streambuf* const old_out = std::cout.rdbuf(out.rdbuf());
-  std::streambuf* const old_err = std::cerr.rdbuf(err.rdbuf());
-  CLI::App program("", "dsmoe");
-  const int exit_code = run_program(program, kCommands, static_cast<int>(arguments.size()), arguments.data());
-  std::cout.rdbuf(old_out);
-  std::cerr.rdbuf(old_err);
-  return {exit_code, out.str(), err.str()};
-}
-
 base::Json plan(std::vector<std::string> words) {
-  words.push_back("--json");
+  words.insert(words.begin(), {"plan", "--json"});
   const Outcome result = run(words);
   EXPECT_EQ(result.exit_code, 0) << result.err;
   return base::parse_json(result.out, "standard output");
@@ -74,36 +50,35 @@ TEST(Plan, OverridesReachTheFigures) {
 }
 
 TEST(Plan, TableAndLists) {
-  EXPECT_THAT(run({"deepseekmoe-16b"}).out,
+  EXPECT_THAT(run({"plan", "deepseekmoe-16b"}).out,
               testing::AllOf(HasSubstr("16,375,728,128"), HasSubstr("75.82 T"), HasSubstr("74.42 T"),
                              HasSubstr("224 KiB"), HasSubstr("30.5 GiB")));
-  EXPECT_THAT(run({"--list"}).out, testing::AllOf(HasSubstr("tiny  "), HasSubstr("deepseekmoe-145b  ")));
-  EXPECT_THAT(run({"--settings"}).out, HasSubstr("`train.seed`"));
-  EXPECT_THAT(run({"tiny", "train.seed=3", "--print-config"}).out,
+  EXPECT_THAT(run({"plan", "--list"}).out, testing::AllOf(HasSubstr("tiny  "), HasSubstr("deepseekmoe-145b  ")));
+  EXPECT_THAT(run({"plan", "--settings"}).out, HasSubstr("`train.seed`"));
+  EXPECT_THAT(run({"plan", "tiny", "train.seed=3", "--print-config"}).out,
               testing::AllOf(HasSubstr("seed = 3"), HasSubstr("# command line"), HasSubstr("# preset tiny")));
 }
 
 TEST(Plan, AModelFolderIsAShapeToo) {
-  const base::fs::path folder = base::fs::temp_directory_path() / ("dsmoe_plan_" + std::to_string(::getpid()));
-  base::fs::create_directories(folder);
+  const base::TestFolder folder;
   const spec::ModelConfig model = spec::resolve("deepseekmoe-16b").config.model;
-  base::write_file(folder / "config.json", base::dump_json(data::config_to_json(model, data::Dtype::kBf16)));
-  const base::Json json = plan({folder.string()});
+  folder.write("config.json", base::dump_json(data::config_to_json(model, data::Dtype::kBf16)));
+  const base::Json json = plan({folder.path().string()});
   EXPECT_EQ(json["params_total"], 16375728128);
   EXPECT_EQ(json["sequence_length"], 4096);
-  EXPECT_EQ(plan({folder.string(), "model.n_shared_experts=1"})["params_total"], 16375728128 - 27 * 3 * 2048 * 1408);
-  base::fs::remove_all(folder);
+  EXPECT_EQ(plan({folder.path().string(), "model.n_shared_experts=1"})["params_total"],
+            16375728128 - 27 * 3 * 2048 * 1408);
 }
 
 TEST(Plan, MistakesHaveTheirExitCodes) {
-  const Outcome unknown = run({"tiny", "train.sed=3"});
+  const Outcome unknown = run({"plan", "tiny", "train.sed=3"});
   EXPECT_EQ(unknown.exit_code, 3);
   EXPECT_EQ(unknown.err, "error: [command line] unknown key: \"train.sed\"; did you mean train.seed?\n");
   EXPECT_EQ(unknown.out, "");
-  EXPECT_EQ(run({}).exit_code, 2);
-  EXPECT_EQ(run({"tiny", "--jsn"}).exit_code, 2);
-  EXPECT_EQ(run({"no/such.toml"}).exit_code, 4);
-  EXPECT_EQ(run({"tinny"}).exit_code, 3);
+  EXPECT_EQ(run({"plan"}).exit_code, 2);
+  EXPECT_EQ(run({"plan", "tiny", "--jsn"}).exit_code, 2);
+  EXPECT_EQ(run({"plan", "no/such.toml"}).exit_code, 4);
+  EXPECT_EQ(run({"plan", "tinny"}).exit_code, 3);
 }
 
 }  // namespace

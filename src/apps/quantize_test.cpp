@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "apps/commands.h"
+#include "apps/testing.h"
 #include "data/gguf_model.h"
 #include "data/npy.h"
 #include "data/test_models.h"
@@ -12,24 +12,6 @@ namespace dsmoe::apps {
 namespace {
 
 using ::testing::HasSubstr;
-
-struct Result {
-  int code;
-  std::string out, err;
-};
-
-Result run(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "dsmoe");
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  CLI::App program("", "dsmoe");
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  const int code = run_program(program, {add_logits, add_generate, add_quantize, add_export},
-                               static_cast<int>(argv.size()), argv.data());
-  const std::string out = ::testing::internal::GetCapturedStdout();
-  return {code, out, ::testing::internal::GetCapturedStderr()};
-}
 
 class QuantizeCommands : public ::testing::Test {
  protected:
@@ -46,20 +28,20 @@ class QuantizeCommands : public ::testing::Test {
   std::vector<float> logits(std::vector<std::string> model) {
     std::vector<std::string> arguments = {"logits", "--tokens", "1,2,3", "-o", path("out.npy"), "-m"};
     arguments.insert(arguments.end(), model.begin(), model.end());
-    const Result result = run(arguments);
-    EXPECT_EQ(result.code, 0) << result.err;
+    const Outcome result = run(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
     return data::read_npy(path("out.npy")).values;
   }
 
-  base::TestFolder folder_{"quantize_commands"};
+  base::TestFolder folder_;
 };
 
 TEST_F(QuantizeCommands, AFileOrAFolderQuantisedAsItIsOpenedRunsLikeTheOther) {
-  EXPECT_EQ(run({"export", "-m", path("m"), "-o", path("f.gguf")}).code, 0);
+  EXPECT_EQ(run({"export", "-m", path("m"), "-o", path("f.gguf")}).exit_code, 0);
   EXPECT_EQ(logits({path("m")}), logits({path("f.gguf")})) << "bf16 as the folder";
-  const Result result = run({"quantize", "-m", path("m"), "-t", "Q4_0", "-o", path("q.gguf"), "--json", "--report",
-                             path("report.json"), "--name", "tiny"});
-  EXPECT_EQ(result.code, 0) << result.err;
+  const Outcome result = run({"quantize", "-m", path("m"), "-t", "Q4_0", "-o", path("q.gguf"), "--json", "--report",
+                              path("report.json"), "--name", "tiny"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("arch deepseek"));
   EXPECT_THAT(result.err, HasSubstr("no tokenizer comes with it"));
   const base::Json json = base::parse_json(result.out, "output");
@@ -88,21 +70,21 @@ TEST_F(QuantizeCommands, ATokenizerGoesAlong) {
   tokenizer.added_tokens = {begin};
   tokenizer.pre_tokenizer = *data::pretokenizer_steps("deepseek-v3");
   data::save_tokenizer(tokenizer, path("m"));
-  EXPECT_EQ(run({"export", "-m", path("m"), "-o", path("f.gguf")}).code, 0);
+  EXPECT_EQ(run({"export", "-m", path("m"), "-o", path("f.gguf")}).exit_code, 0);
   const auto generate = [&](const std::string& model) {
     return run({"generate", "-m", path(model), "-p", "abab", "-n", "5", "--temp", "0", "--ignore-eos"}).out;
   };
   EXPECT_EQ(generate("f.gguf"), generate("m"));
-  EXPECT_EQ(run({"export", "-m", path("m"), "-o", path("bare.gguf"), "--no-tokenizer"}).code, 0);
-  const Result bare = run({"generate", "-m", path("bare.gguf"), "-p", "abab"});
-  EXPECT_EQ(bare.code, 3);
+  EXPECT_EQ(run({"export", "-m", path("m"), "-o", path("bare.gguf"), "--no-tokenizer"}).exit_code, 0);
+  const Outcome bare = run({"generate", "-m", path("bare.gguf"), "-p", "abab"});
+  EXPECT_EQ(bare.exit_code, 3);
   EXPECT_THAT(bare.err, HasSubstr("the model has no tokenizer"));
 }
 
 TEST_F(QuantizeCommands, BadInputLeavesNothingBehind) {
-  const auto refused = [&](std::vector<std::string> arguments, int code, const char* words) {
-    const Result result = run(arguments);
-    EXPECT_EQ(result.code, code) << result.err;
+  const auto refused = [&](std::vector<std::string> arguments, int exit_code, const char* words) {
+    const Outcome result = run(arguments);
+    EXPECT_EQ(result.exit_code, exit_code) << result.err;
     EXPECT_THAT(result.err, HasSubstr(words));
     EXPECT_EQ(folder_.count(), 2u);
   };
@@ -116,11 +98,11 @@ TEST_F(QuantizeCommands, BadInputLeavesNothingBehind) {
   refused({"export", "-m", path("m"), "-o", path("none/f.gguf")}, 4, "none");
   refused({"logits", "-m", path("m"), "-q", "q9", "--tokens", "1", "-o", path("l.npy")}, 2, "unknown type");
   base::write_file(folder_ / "broken.gguf", "GGUF, or is it?");
-  const Result broken = run({"logits", "-m", path("broken.gguf"), "--tokens", "1", "-o", path("l.npy")});
-  EXPECT_EQ(broken.code, 3);
+  const Outcome broken = run({"logits", "-m", path("broken.gguf"), "--tokens", "1", "-o", path("l.npy")});
+  EXPECT_EQ(broken.exit_code, 3);
   EXPECT_THAT(broken.err, HasSubstr("[gguf] "));
-  const Result file = run({"logits", "-m", path("broken.gguf"), "-q", "q4_0", "--tokens", "1", "-o", path("l.npy")});
-  EXPECT_EQ(file.code, 2);
+  const Outcome file = run({"logits", "-m", path("broken.gguf"), "-q", "q4_0", "--tokens", "1", "-o", path("l.npy")});
+  EXPECT_EQ(file.exit_code, 2);
   EXPECT_THAT(file.err, HasSubstr("-q quantises a model folder"));
 }
 

@@ -1,7 +1,7 @@
 // `dsmoe tokenizer` as a user meets it: what it prints, and the exit codes of bad input.
 #include <gtest/gtest.h>
 
-#include "apps/commands.h"
+#include "apps/testing.h"
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/test_files.h"
@@ -9,23 +9,6 @@
 
 namespace dsmoe::apps {
 namespace {
-
-struct Result {
-  int code;
-  std::string out, err;
-};
-
-Result run(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), {"dsmoe", "tokenizer"});
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  CLI::App program("", "dsmoe");
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  const int code = run_program(program, {add_tokenizer}, static_cast<int>(argv.size()), argv.data());
-  const std::string out = testing::internal::GetCapturedStdout();
-  return {code, out, testing::internal::GetCapturedStderr()};
-}
 
 class TokenizerCommand : public testing::Test {
  protected:
@@ -40,13 +23,13 @@ class TokenizerCommand : public testing::Test {
   }
 
   std::string file(const std::string& name) const { return (folder_ / name).string(); }
-  Result train(const std::vector<std::string>& files, const std::string& size = "280") {
-    std::vector<std::string> arguments = {"train", "--vocab-size", size, "--out", file("made")};
+  Outcome train(const std::vector<std::string>& files, const std::string& size = "280") {
+    std::vector<std::string> arguments = {"tokenizer", "train", "--vocab-size", size, "--out", file("made")};
     for (const std::string& name : files) arguments.push_back(file(name));
     return run(arguments);
   }
-  void expect_error(const Result& result, int code, const std::string& word) {
-    EXPECT_EQ(result.code, code) << result.err;
+  void expect_error(const Outcome& result, int exit_code, const std::string& word) {
+    EXPECT_EQ(result.exit_code, exit_code) << result.err;
     EXPECT_NE(result.err.find(word), std::string::npos) << result.err;
     EXPECT_EQ(result.out, "");
   }
@@ -55,37 +38,38 @@ class TokenizerCommand : public testing::Test {
 };
 
 TEST_F(TokenizerCommand, TrainsEncodesDecodes) {
-  ASSERT_EQ(train({"text.txt", "text.jsonl"}).code, 0);
+  ASSERT_EQ(train({"text.txt", "text.jsonl"}).exit_code, 0);
   const auto tokenizer = data::Tokenizer::load(folder_ / "made");
   EXPECT_EQ(tokenizer.vocab_size(), 280);
   EXPECT_EQ(tokenizer.bos_id(), 0);
   EXPECT_EQ(tokenizer.eos_id(), 1);
   const std::string text = "the cat, 中 \n ½";
-  const Result ids = run({"encode", "-t", file("made"), "-p", text});
-  EXPECT_EQ(ids.code, 0);
+  const Outcome ids = run({"tokenizer", "encode", "-t", file("made"), "-p", text});
+  EXPECT_EQ(ids.exit_code, 0);
   std::istringstream numbers(ids.out);
-  std::vector<std::string> arguments = {"decode", "-m", file("made/tokenizer.json")};
+  std::vector<std::string> arguments = {"tokenizer", "decode", "-m", file("made/tokenizer.json")};
   for (std::string number; numbers >> number;) arguments.push_back(number);
   EXPECT_EQ(run(arguments).out, text);
 
   base::write_file(file("input"), text);
-  EXPECT_EQ(run({"encode", "-t", file("made"), file("input")}).out, ids.out);
-  const auto json = base::parse_json(run({"encode", "-t", file("made"), "-p", text, "--json", "--special"}).out, "out");
+  EXPECT_EQ(run({"tokenizer", "encode", "-t", file("made"), file("input")}).out, ids.out);
+  const auto json =
+      base::parse_json(run({"tokenizer", "encode", "-t", file("made"), "-p", text, "--json", "--special"}).out, "out");
   EXPECT_EQ(json["ids"][0], 0);
   EXPECT_EQ(json["count"], json["ids"].size());
   EXPECT_EQ(json["bytes"], text.size());
-  EXPECT_EQ(run({"decode", "-t", file("made"), "--skip-special", "0", "1"}).out, "");
+  EXPECT_EQ(run({"tokenizer", "decode", "-t", file("made"), "--skip-special", "0", "1"}).out, "");
 
   base::write_file(file("lines"), "\"the\"\n{\"text\": \"cat\\n\"}\n");
-  const Result lines = run({"encode", "-t", file("made"), "--lines", file("lines")});
-  EXPECT_EQ(lines.out, run({"encode", "-t", file("made"), "-p", "the"}).out +
-                           run({"encode", "-t", file("made"), "-p", "cat\n"}).out);
+  const Outcome lines = run({"tokenizer", "encode", "-t", file("made"), "--lines", file("lines")});
+  EXPECT_EQ(lines.out, run({"tokenizer", "encode", "-t", file("made"), "-p", "the"}).out +
+                           run({"tokenizer", "encode", "-t", file("made"), "-p", "cat\n"}).out);
 }
 
 TEST_F(TokenizerCommand, TrainingAgainGivesTheSameFiles) {
-  ASSERT_EQ(train({"text.txt", "text.jsonl"}).code, 0);
+  ASSERT_EQ(train({"text.txt", "text.jsonl"}).exit_code, 0);
   const std::string first = base::read_file(file("made/tokenizer.json"));
-  ASSERT_EQ(train({"text.jsonl", "text.txt"}).code, 0);
+  ASSERT_EQ(train({"text.jsonl", "text.txt"}).exit_code, 0);
   EXPECT_EQ(base::read_file(file("made/tokenizer.json")), first);
 }
 
@@ -102,23 +86,23 @@ TEST_F(TokenizerCommand, BadInputHasItsExitCode) {
   expect_error(train({"text.txt"}, "many"), 2, "vocab-size");
   EXPECT_FALSE(base::fs::exists(folder_ / "made"));  // nothing half-written
 
-  ASSERT_EQ(train({"text.txt"}).code, 0);
-  expect_error(run({"encode", "-t", file("absent"), "-p", "x"}), 4, "absent");
-  expect_error(run({"encode", "-t", file("text.txt"), "-p", "x"}), 3, "JSON");
-  expect_error(run({"encode", "-t", file("made"), file("absent")}), 4, "absent");
-  expect_error(run({"encode", "-t", file("made"), "--lines", file("text.txt")}), 3, "line 1");
-  expect_error(run({"decode", "-t", file("made"), "280"}), 3, "0 to 279");
-  expect_error(run({"decode", "-t", file("made"), "-1"}), 3, "-1");
-  expect_error(run({}), 2, "subcommand");
+  ASSERT_EQ(train({"text.txt"}).exit_code, 0);
+  expect_error(run({"tokenizer", "encode", "-t", file("absent"), "-p", "x"}), 4, "absent");
+  expect_error(run({"tokenizer", "encode", "-t", file("text.txt"), "-p", "x"}), 3, "JSON");
+  expect_error(run({"tokenizer", "encode", "-t", file("made"), file("absent")}), 4, "absent");
+  expect_error(run({"tokenizer", "encode", "-t", file("made"), "--lines", file("text.txt")}), 3, "line 1");
+  expect_error(run({"tokenizer", "decode", "-t", file("made"), "280"}), 3, "0 to 279");
+  expect_error(run({"tokenizer", "decode", "-t", file("made"), "-1"}), 3, "-1");
+  expect_error(run({"tokenizer"}), 2, "subcommand");
 }
 
 TEST_F(TokenizerCommand, ReplacesWhatIsNotUtf8OnlyIfAsked) {
   std::string text;
   for (int i = 0; i < 50; ++i) text += "caf\xe9 ";
   base::write_file(file("latin1.txt"), text);
-  const Result result =
-      run({"train", "--invalid-utf8", "replace", "--vocab-size", "262", "--out", file("made"), file("latin1.txt")});
-  EXPECT_EQ(result.code, 0) << result.err;
+  const Outcome result = run({"tokenizer", "train", "--invalid-utf8", "replace", "--vocab-size", "262", "--out",
+                              file("made"), file("latin1.txt")});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.err.find("50 bytes were not UTF-8"), std::string::npos) << result.err;
 }
 

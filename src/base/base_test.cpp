@@ -223,8 +223,7 @@ TEST(Parallel, ManyShortLoopsAreEachWhole) {
 }
 
 TEST(File, WritesAreWholeOrAbsent) {
-  const fs::path folder = fs::temp_directory_path() / ("dsmoe_base_test_" + std::to_string(::getpid()));
-  fs::create_directories(folder);
+  const TestFolder folder("base_test", TestFolder::Place::kDisk);  // where fsync means something
   write_file(folder / "a", "hello");
   EXPECT_EQ(read_file(folder / "a"), "hello");
   EXPECT_EQ(as_text(MappedFile(folder / "a").bytes()), "hello");
@@ -241,13 +240,11 @@ TEST(File, WritesAreWholeOrAbsent) {
   EXPECT_EQ(read_file(folder / "out" / "x"), "1");
   EXPECT_THROW(FolderWriter(folder / "out"), Error);
   EXPECT_NE(message_of([&] { read_file(folder / "none"); }).find("No such file"), std::string::npos);
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2) << "temporary names are cleaned up";
-  fs::remove_all(folder);
+  EXPECT_EQ(folder.count(), 2u) << "temporary names are cleaned up";
 }
 
 TEST(File, EveryFailingCallLeavesOldOrNew) {
-  const fs::path folder = fs::temp_directory_path() / ("dsmoe_fail_test_" + std::to_string(::getpid()));
-  fs::create_directories(folder);
+  const TestFolder folder;
   int failures = 0;
   for (int k = 1;; ++k) {
     write_file(folder / "a", "old");
@@ -259,12 +256,11 @@ TEST(File, EveryFailingCallLeavesOldOrNew) {
     }
     const std::string text = read_file(folder / "a");
     EXPECT_TRUE(text == "old" || text == "new content") << text;
-    EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 1);
+    EXPECT_EQ(folder.count(), 1u);
     if (!files.failed()) break;
     ++failures;
   }
   EXPECT_EQ(failures, 5);
-  fs::remove_all(folder);
 }
 
 class SizesOfWrites : public FileSystem {
@@ -277,7 +273,8 @@ class SizesOfWrites : public FileSystem {
 };
 
 TEST(File, IsWrittenInPiecesThatLargePagesCanHold) {
-  const fs::path path = fs::temp_directory_path() / ("dsmoe_large_test_" + std::to_string(::getpid()));
+  const TestFolder folder;
+  const fs::path path = folder / "large";
   std::string all;
   SizesOfWrites files;
   {
@@ -295,7 +292,6 @@ TEST(File, IsWrittenInPiecesThatLargePagesCanHold) {
   std::vector<std::byte> copy(mapped.bytes().begin(), mapped.bytes().end());
   gather_into_large_pages(copy);
   EXPECT_EQ(as_text(copy), all) << "moved, not changed";
-  fs::remove(path);
 }
 
 // A disk that is full for a while: every write fails after half of its bytes.
@@ -310,7 +306,8 @@ class FullDisk : public FileSystem {
 };
 
 TEST(File, AppendLogHoldsWholeEntriesAndLosesNone) {
-  const fs::path path = fs::temp_directory_path() / ("dsmoe_log_test_" + std::to_string(::getpid()));
+  const TestFolder folder;
+  const fs::path path = folder / "log";
   write_file(path, "one\n");
   FullDisk disk;
   AppendLog log(path, disk);
@@ -325,20 +322,17 @@ TEST(File, AppendLogHoldsWholeEntriesAndLosesNone) {
   EXPECT_TRUE(log.append("five\n"));
   log.sync();
   EXPECT_EQ(read_file(path), "one\ntwo\nthree\nfour\nfive\n");
-  fs::remove(path);
 }
 
 TEST(File, SymlinkIsReplaced) {
-  const fs::path folder = fs::temp_directory_path() / ("dsmoe_link_test_" + std::to_string(::getpid()));
-  fs::create_directories(folder);
+  const TestFolder folder;
   for (const char* target : {"a", "b"}) {
     replace_symlink(target, folder / "latest");
     EXPECT_EQ(fs::read_symlink(folder / "latest"), target);
   }
   fs::create_directory(folder / "taken");
   EXPECT_THROW(replace_symlink("a", folder / "taken"), Error);
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2) << "temporary names are cleaned up";
-  fs::remove_all(folder);
+  EXPECT_EQ(folder.count(), 2u) << "temporary names are cleaned up";
 }
 
 TEST(Hash, PiecesEqualWhole) {

@@ -38,7 +38,8 @@ class TestFolder {
   enum class Place { kMemory, kDisk };  ///< on the disk: what is large, or is about the disk itself
 
   explicit TestFolder(const std::string& name = program_invocation_short_name, Place place = Place::kMemory) {
-    const bool memory = place == Place::kMemory && ::access("/dev/shm", W_OK | X_OK) == 0;
+    const bool memory = place == Place::kMemory && ::access("/dev/shm", W_OK | X_OK) == 0 &&
+                        fs::space("/dev/shm").available >= uint64_t{1} << 30;  // a container's may be 64 MB
     std::string made = (memory ? fs::path("/dev/shm") : fs::temp_directory_path()) / ("dsmoe_" + name + "_XXXXXX");
     if (::mkdtemp(made.data()) == nullptr) fail_io("test", "cannot make a folder", made, errno);
     path_ = made;

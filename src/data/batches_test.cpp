@@ -102,7 +102,7 @@ class Batches : public ::testing::Test {
     }
     BuildOptions options;
     options.valid_share = 0;
-    folders_.push_back(std::make_unique<TestFolder>());
+    folders_.push_back(std::make_unique<base::TestFolder>());
     build_test_corpus(*folders_.back(), texts, encoder, options);
     return TokenDataset::open(*folders_.back() / "out", "train");
   }
@@ -119,7 +119,7 @@ class Batches : public ::testing::Test {
     EXPECT_EQ(domain, order.pick(step * batch + row).domain);
     return out;
   }
-  std::vector<std::unique_ptr<TestFolder>> folders_;
+  std::vector<std::unique_ptr<base::TestFolder>> folders_;
 };
 
 TEST_F(Batches, AnEpochShowsEveryWindowOnceAndEveryTokenButTheTails) {
@@ -256,7 +256,7 @@ TEST_F(Batches, WithoutWeightsDomainsComeInProportionToTokens) {
 TEST_F(Batches, BadRequestsAreNamed) {
   const TokenDataset dataset = corpus({{300}, {5}});
   const auto error = [&](int64_t length, const std::map<std::string, double>& weights) {
-    return error_of([&] { BatchOrder(dataset, 1, length, weights); });
+    return base::message_of([&] { BatchOrder(dataset, 1, length, weights); });
   };
   const auto has = [](const std::string& text, const std::string& part) {
     EXPECT_NE(text.find(part), std::string::npos) << text;

@@ -71,7 +71,7 @@ RC_GTEST_PROP(Corpus, HoldsEachTextOnceInOrderWithItsLengthAndDomain, ()) {
     }
   }
   if (wanted["train"].empty()) return;  // an error, tested elsewhere
-  const TestFolder folder;
+  const base::TestFolder folder;
   const base::Json manifest = build_test_corpus(folder, {{"one", first}, {"two", second}}, byte_encoder(), options);
   int64_t dropped = 0, kept = 0;
   for (const auto& domain : manifest["domains"]) {
@@ -93,7 +93,7 @@ TEST(Corpus, BytesDoNotDependOnThreadsOrBatches) {
   std::map<std::string, std::string> first;
   for (const int threads : {1, 2, 5}) {
     for (const uint64_t batch : {uint64_t{1}, uint64_t{1000}, uint64_t{1} << 20}) {
-      const TestFolder folder;
+      const base::TestFolder folder;
       base::ThreadPool pool(threads);
       BuildOptions options;
       options.batch_bytes = batch;
@@ -112,7 +112,7 @@ TEST(Corpus, BytesDoNotDependOnThreadsOrBatches) {
 
 TEST(Corpus, SplitDependsOnTextAndSeedOnly) {
   const auto valid_texts = [](const NamedTexts& texts, uint64_t seed) {
-    const TestFolder folder;
+    const base::TestFolder folder;
     BuildOptions options;
     options.valid_share = 0.2;
     options.seed = seed;
@@ -138,7 +138,7 @@ TEST(Corpus, SplitDependsOnTextAndSeedOnly) {
 
 TEST(Corpus, SmallestTypeAndFramesOfTheTokenizer) {
   const auto build = [](int64_t vocab_size, int32_t bos, int32_t eos) {
-    const TestFolder folder;
+    const base::TestFolder folder;
     CorpusEncoder encoder = byte_encoder();
     encoder.vocab_size = vocab_size;
     encoder.bos_id = bos;
@@ -161,7 +161,7 @@ TEST(Corpus, SmallestTypeAndFramesOfTheTokenizer) {
 
 TEST(Corpus, AnIndependentReaderSeesTheSame) {
   for (const int64_t vocab_size : {258, 70000}) {
-    const TestFolder folder;
+    const base::TestFolder folder;
     CorpusEncoder encoder = byte_encoder();
     encoder.vocab_size = vocab_size;
     BuildOptions options;
@@ -189,7 +189,7 @@ TEST(Corpus, AnIndependentReaderSeesTheSame) {
 }
 
 TEST(Corpus, BadRequestsAreNamed) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   const auto file = folder.write("a.jsonl", json_lines({"x", "y"}));
   const auto blank = folder.write("b.jsonl", json_lines({" ", "x"}));
   const auto bad = folder.write("bad.jsonl", json_lines(numbered("t", 50)) + "{\n" + "}\n");
@@ -197,7 +197,8 @@ TEST(Corpus, BadRequestsAreNamed) {
     BuildOptions options;
     options.valid_share = share;
     base::ThreadPool pool(3);
-    return error_of([&] { build_corpus(folder / "out", domains, byte_encoder(), options, pool.parallel_for()); });
+    return base::message_of(
+        [&] { build_corpus(folder / "out", domains, byte_encoder(), options, pool.parallel_for()); });
   };
   const auto has = [](const std::string& text, const std::string& part) {
     EXPECT_NE(text.find(part), std::string::npos) << text;
@@ -243,7 +244,7 @@ class FailingFiles : public base::FileSystem {
 TEST(Corpus, EveryFailingDiskCallLeavesAllOrNothing) {
   int failures = 0;
   for (int k = 1;; ++k) {
-    const TestFolder folder;
+    const base::TestFolder folder;
     const auto file = folder.write("a.jsonl", json_lines(numbered("text", 20)));
     FailingFiles files(k);
     try {
@@ -279,12 +280,12 @@ class Damaged : public ::testing::Test {
     const std::string good = base::read_file(path);
     std::string bad = good;
     edit(bad);
-    base::write_file(path, bad, unsynced_files());
-    const std::string error = error_of([&] { TokenDataset::open(folder_ / "out", "train").verify(); });
-    base::write_file(path, good, unsynced_files());
+    base::write_file(path, bad, base::unsynced_files);
+    const std::string error = base::message_of([&] { TokenDataset::open(folder_ / "out", "train").verify(); });
+    base::write_file(path, good, base::unsynced_files);
     return error;
   }
-  TestFolder folder_;
+  base::TestFolder folder_;
 };
 
 TEST_F(Damaged, EveryFileIsHeldAgainstTheOthers) {
@@ -347,22 +348,24 @@ TEST_F(Damaged, AnIdOutsideTheVocabularyIsNeverHandedOut) {
   bin[3] = 2;  // the second token becomes 512 and more
   base::write_file(path, bin);
   const TokenDataset dataset = TokenDataset::open(folder_ / "out", "train");
-  EXPECT_NE(error_of([&] { dataset.tokens(0); }).find("not below the vocabulary's 258"), std::string::npos);
+  EXPECT_NE(base::message_of([&] { dataset.tokens(0); }).find("not below the vocabulary's 258"), std::string::npos);
   EXPECT_EQ(dataset.tokens(1).front(), 256);
 }
 
 TEST_F(Damaged, MissingFilesAndNamesAreNamed) {
-  EXPECT_NE(error_of([&] { TokenDataset::open(folder_ / "none", "train"); }).find("not a corpus"), std::string::npos);
+  EXPECT_NE(base::message_of([&] { TokenDataset::open(folder_ / "none", "train"); }).find("not a corpus"),
+            std::string::npos);
   const TokenDataset dataset = TokenDataset::open(folder_ / "out", "train");
   EXPECT_EQ(dataset.domain_of("b"), 1);
-  EXPECT_NE(error_of([&] { dataset.domain_of("bb"); }).find("did you mean"), std::string::npos);
+  EXPECT_NE(base::message_of([&] { dataset.domain_of("bb"); }).find("did you mean"), std::string::npos);
   base::fs::remove(folder_ / "out" / "tokenizer.json");
-  EXPECT_NE(error_of([&] { TokenDataset::open(folder_ / "out", "train"); }).find("lacks a file"), std::string::npos);
+  EXPECT_NE(base::message_of([&] { TokenDataset::open(folder_ / "out", "train"); }).find("lacks a file"),
+            std::string::npos);
 }
 
 TEST(Corpus, HashNamesTheContentAndNotThePlace) {
   const auto hash_of = [](const std::string& text) {
-    const TestFolder folder;
+    const base::TestFolder folder;
     build_test_corpus(folder, {{"a", {text, "b", "c", "d"}}}, byte_encoder());
     return TokenDataset::open(folder / "out", "train").hash();
   };

@@ -79,7 +79,7 @@ TEST(MegatronIndex, EveryFieldIsChecked) {
       {with<int64_t>(good, boundaries + 24, -1), "document boundaries"}};
   for (const auto& [bytes, rule] : cases) {
     const std::string error =
-        error_of([&, bytes = bytes] { decode_token_index(bytes_of(bytes), bin_bytes(index), "x.idx"); });
+        base::message_of([&, bytes = bytes] { decode_token_index(bytes_of(bytes), bin_bytes(index), "x.idx"); });
     EXPECT_NE(error.find("[data] x.idx: "), std::string::npos) << error;
     EXPECT_NE(error.find(rule), std::string::npos) << "wanted " << rule << ", got " << error;
   }

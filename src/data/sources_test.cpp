@@ -76,7 +76,7 @@ TEST(Sources, FormatIsInTheName) {
 RC_GTEST_PROP(Sources, JsonLinesRoundTripInEveryContainerAndChunk, ()) {
   const auto texts = *rc::gen::container<Texts>(any_text());
   const size_t chunk = *rc::gen::element<size_t>(1, 2, 3, 7, 64, 1 << 20);
-  const TestFolder folder;
+  const base::TestFolder folder;
   const std::string lines = json_lines(texts);
   for (const auto& path : {folder.write("a.jsonl", lines), folder.write("a.jsonl.gz", gzip(lines)),
                            folder.write("a.jsonl.zst", zstd(lines))}) {
@@ -97,7 +97,7 @@ RC_GTEST_PROP(Sources, FormFeedLinesSeparateAndNothingElseIsLost, ()) {
     at = next;
   }
   std::erase(wanted, "");
-  const TestFolder folder;
+  const base::TestFolder folder;
   const base::fs::path path = folder.write("a.txt", file);
   RC_ASSERT(read_all(path, InvalidUtf8::kRefuse, {.chunk = chunk}) == wanted);
   RC_ASSERT(read_all(folder.write("a.md", file)) == (file.empty() ? Texts{} : Texts{file}));
@@ -113,7 +113,7 @@ RC_GTEST_PROP(Sources, FormFeedLinesSeparateAndNothingElseIsLost, ()) {
 }
 
 TEST(Sources, MembersFramesAndPaddingFollowEachOther) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   EXPECT_EQ(read_all(folder.write("a.md.gz", gzip("one ") + gzip("") + gzip("two") + std::string(700, '\0'))),
             Texts{"one two"});
   EXPECT_EQ(read_all(folder.write("a.md.zst", zstd("one ") + zstd("") + zstd("two"))), Texts{"one two"});
@@ -126,7 +126,7 @@ TEST(Sources, MembersFramesAndPaddingFollowEachOther) {
 }
 
 TEST(Sources, ByteOrderMarkIsDroppedOnlyInFront) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   EXPECT_EQ(read_all(folder.write("a.txt", "\xef\xbb\xbfx\xef\xbb\xbf"), InvalidUtf8::kRefuse, {.chunk = 1}),
             Texts{"x\xef\xbb\xbf"});
   EXPECT_EQ(read_all(folder.write("a.jsonl", "\xef\xbb\xbf{\"text\":\"x\"}")), Texts{"x"});
@@ -134,36 +134,38 @@ TEST(Sources, ByteOrderMarkIsDroppedOnlyInFront) {
 }
 
 TEST(Sources, EveryTruncationOfCompressedFilesIsNoticed) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   const std::string text = json_lines({"some text", "more text, and more"});
   for (const auto& [name, whole] : {std::pair{"a.jsonl.gz", gzip(text)}, std::pair{"a.jsonl.zst", zstd(text)}}) {
     for (size_t length = 0; length < whole.size(); ++length) {
       const auto path = folder.write(name, whole.substr(0, length));
-      EXPECT_NE(error_of([&] { read_all(path); }).find("cut short"), std::string::npos) << name << " " << length;
+      EXPECT_NE(base::message_of([&] { read_all(path); }).find("cut short"), std::string::npos)
+          << name << " " << length;
     }
   }
 }
 
 TEST(Sources, DamageAndTrailingBytesAreNoticed) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   std::string damaged = gzip("the same text, the same text");
   damaged[damaged.size() - 6] ^= 1;  // the checksum at the end
-  EXPECT_NE(error_of([&] { read_all(folder.write("a.txt.gz", damaged)); }).find("damaged"), std::string::npos);
-  EXPECT_NE(error_of([&] { read_all(folder.write("a.txt.gz", gzip("x") + "junk")); }).find("damaged"),
+  EXPECT_NE(base::message_of([&] { read_all(folder.write("a.txt.gz", damaged)); }).find("damaged"), std::string::npos);
+  EXPECT_NE(base::message_of([&] { read_all(folder.write("a.txt.gz", gzip("x") + "junk")); }).find("damaged"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { read_all(folder.write("a.txt.zst", zstd("x") + "junk!")); }).find("damaged"),
+  EXPECT_NE(base::message_of([&] { read_all(folder.write("a.txt.zst", zstd("x") + "junk!")); }).find("damaged"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { read_all(folder.write("a.txt.gz", "plain text")); }).find("damaged"), std::string::npos);
+  EXPECT_NE(base::message_of([&] { read_all(folder.write("a.txt.gz", "plain text")); }).find("damaged"),
+            std::string::npos);
 }
 
 TEST(Sources, InvalidUtf8IsNamedWithLineAndByte) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   const auto text = folder.write("a.txt", "one\n\f\ntwo\nthr\xffree\n");
-  const std::string error = error_of([&] { read_all(text); });
+  const std::string error = base::message_of([&] { read_all(text); });
   EXPECT_NE(error.find("a.txt line 4, byte 13 holds \"\\xff\""), std::string::npos) << error;
   EXPECT_NE(error.find("--invalid-utf8 replace"), std::string::npos) << error;
   const auto lines = folder.write("a.jsonl", "{\"text\":\"ok\"}\n{\"text\":\"\xc0\xaf\xe4\xb8\"}\n");
-  EXPECT_NE(error_of([&] { read_all(lines); }).find("line 2, byte 23 holds \"\\xc0\""), std::string::npos);
+  EXPECT_NE(base::message_of([&] { read_all(lines); }).find("line 2, byte 23 holds \"\\xc0\""), std::string::npos);
 
   EXPECT_EQ(read_all(text, InvalidUtf8::kReplace), (Texts{"one\n", "two\nthr\ufffdree\n"}));
   TextRepairs repairs;
@@ -182,7 +184,7 @@ RC_GTEST_PROP(Sources, ReplacedTextIsValidAndValidTextUntouched, (const std::str
 }
 
 TEST(Sources, BadJsonLinesAreNamed) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   const std::string good = "{\"text\":\"x\"}\n";
   for (const auto& [line, rule] :
        std::vector<std::pair<std::string, std::string>>{{"{\"text\":\"x\"", "not valid JSON"},
@@ -193,27 +195,28 @@ TEST(Sources, BadJsonLinesAreNamed) {
                                                         {"{\"txt\":\"x\"}", "lacks the key \"text\""},
                                                         {"{\"text\":7}", "text must be a string"},
                                                         {"\xff\xfe{", "not valid UTF-8"}}) {
-    const std::string error = error_of([&, line = line] { read_all(folder.write("a.jsonl", good + good + line)); });
+    const std::string error =
+        base::message_of([&, line = line] { read_all(folder.write("a.jsonl", good + good + line)); });
     EXPECT_NE(error.find("a.jsonl line 3"), std::string::npos) << error;
     EXPECT_NE(error.find(rule), std::string::npos) << error;
   }
 }
 
 TEST(Sources, LongDocumentsAreRefusedBeforeTheyFillTheMemory) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   const ReadLimits limits{.longest_document = 1000, .chunk = 100};
   EXPECT_EQ(read_all(folder.write("a.txt", std::string(1000, 'x')), InvalidUtf8::kRefuse, limits).size(), 1U);
   for (const auto& path :
        {folder.write("b.txt", "\f\n" + std::string(1001, 'x')), folder.write("c.md", std::string(100'000, '\n')),
         folder.write("d.jsonl", "\n" + std::string(100'000, 'x')),
         folder.write("bomb.txt.gz", gzip(std::string(10'000'000, 'x')))}) {
-    const std::string error = error_of([&] { read_all(path, InvalidUtf8::kRefuse, limits); });
+    const std::string error = base::message_of([&] { read_all(path, InvalidUtf8::kRefuse, limits); });
     EXPECT_NE(error.find("longer than 1000 bytes: " + path.string() + " line "), std::string::npos) << error;
   }
 }
 
 TEST(Sources, PatternsNameFilesInByteOrder) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   for (const char* name : {"b.txt", "B.txt", "a.txt", "c.md"}) folder.write(name, "x");
   base::fs::create_directories(folder / "d.txt");
   using Paths = std::vector<base::fs::path>;
@@ -227,10 +230,12 @@ TEST(Sources, PatternsNameFilesInByteOrder) {
             (Paths{folder / "a.txt", folder / "deep" / "a.txt", folder / "deep" / "er [x]" / "a.txt"}));
   EXPECT_EQ(match_files((folder / "**" / "er*" / "**" / "*.txt").string()),
             (Paths{folder / "deep" / "er [x]" / "a.txt"}));
-  EXPECT_NE(error_of([&] { match_files((folder / "**" / "*.gz").string()); }).find("no file"), std::string::npos);
-  EXPECT_NE(error_of([&] { match_files((folder / "*.gz").string()); }).find("*.gz\""), std::string::npos);
-  EXPECT_NE(error_of([&] { match_files((folder / "d.txt").string()); }).find("names a folder"), std::string::npos);
-  EXPECT_NE(error_of([&] { read_all(folder / "none.txt"); }).find("No such file"), std::string::npos);
+  EXPECT_NE(base::message_of([&] { match_files((folder / "**" / "*.gz").string()); }).find("no file"),
+            std::string::npos);
+  EXPECT_NE(base::message_of([&] { match_files((folder / "*.gz").string()); }).find("*.gz\""), std::string::npos);
+  EXPECT_NE(base::message_of([&] { match_files((folder / "d.txt").string()); }).find("names a folder"),
+            std::string::npos);
+  EXPECT_NE(base::message_of([&] { read_all(folder / "none.txt"); }).find("No such file"), std::string::npos);
 }
 
 }  // namespace

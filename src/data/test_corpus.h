@@ -1,64 +1,17 @@
-// For tests, of other rooms too: a folder that goes away, and small corpora made of given texts.
+// For tests, of other rooms too: small corpora made of given texts, and tokens that are bytes.
 #pragma once
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <atomic>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "base/error.h"
-#include "base/file.h"
+#include "base/test_files.h"
+#include "data/bpe_alphabet.h"
 #include "data/dataset_builder.h"
+#include "data/tokenizer.h"
 
 namespace dsmoe::data {
-
-/// The real thing without waiting for the disk: tests that build hundreds of corpora would do little else.
-class UnsyncedFiles : public base::FileSystem {
- public:
-  void sync(int, const base::fs::path&) override {}
-  void sync_directory(const base::fs::path&) override {}
-};
-inline UnsyncedFiles& unsynced_files() {
-  static UnsyncedFiles files;
-  return files;
-}
-
-class TestFolder {
- public:
-  TestFolder() {
-    static std::atomic<int> made = 0;
-    path_ = base::fs::temp_directory_path() /
-            ("dsmoe_data_test_" + std::to_string(::getpid()) + "_" + std::to_string(made++));
-    base::fs::create_directories(path_);
-  }
-  ~TestFolder() { base::fs::remove_all(path_); }
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-  base::fs::path operator/(const std::string& name) const { return path_ / name; }
-  const base::fs::path& path() const { return path_; }
-  base::fs::path write(const std::string& name, std::string_view text) const {
-    base::write_file(path_ / name, text, unsynced_files());
-    return path_ / name;
-  }
-
- private:
-  base::fs::path path_;
-};
-
-/// The text of the base::Error that `action` throws.
-inline std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "(no error)";
-}
 
 /// A byte is a token; 256 begins a document and 257 ends it.
 inline CorpusEncoder byte_encoder() {
@@ -74,6 +27,25 @@ inline CorpusEncoder byte_encoder() {
           {{"tokenizer.json", "{}"}}};
 }
 
+/// A tokenizer of the same; the names are those of 256, which goes before a text, and 257. Without them neither is
+/// there.
+inline TokenizerSpec byte_tokenizer(const std::vector<std::string>& bos_and_eos = {}) {
+  TokenizerSpec spec;
+  for (int byte = 0; byte < 256; ++byte) {
+    spec.tokens.push_back(bytes_to_alphabet(std::string(1, static_cast<char>(byte))));
+  }
+  for (const std::string& name : bos_and_eos) {
+    spec.added_tokens.push_back({.id = static_cast<int32_t>(spec.tokens.size()), .content = name, .special = true});
+    spec.tokens.push_back(name);
+  }
+  spec.pre_tokenizer = {ByteLevelStep{}};
+  if (bos_and_eos.empty()) return spec;
+  spec.prefix = {256};
+  spec.bos = 256;
+  spec.eos = 257;
+  return spec;
+}
+
 /// A .jsonl line for each text.
 inline std::string json_lines(const std::vector<std::string>& texts) {
   std::string out;
@@ -84,14 +56,14 @@ inline std::string json_lines(const std::vector<std::string>& texts) {
 using NamedTexts = std::vector<std::pair<std::string, std::vector<std::string>>>;
 
 /// Writes a .jsonl file for each domain into `folder` and builds `folder`/out from them.
-inline base::Json build_test_corpus(const TestFolder& folder, const NamedTexts& domains, const CorpusEncoder& encoder,
-                                    const BuildOptions& options = {},
+inline base::Json build_test_corpus(const base::TestFolder& folder, const NamedTexts& domains,
+                                    const CorpusEncoder& encoder, const BuildOptions& options = {},
                                     const base::ParallelFor& parallel = base::serial_for) {
   std::vector<CorpusDomain> sources;
   for (const auto& [name, texts] : domains) {
     sources.push_back({name, {folder.write(name + ".jsonl", json_lines(texts))}});
   }
-  return build_corpus(folder / "out", sources, encoder, options, parallel, unsynced_files());
+  return build_corpus(folder / "out", sources, encoder, options, parallel, base::unsynced_files);
 }
 
 }  // namespace dsmoe::data

@@ -13,7 +13,7 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-TokenDataset corpus(const TestFolder& folder, const NamedTexts& texts) {
+TokenDataset corpus(const base::TestFolder& folder, const NamedTexts& texts) {
   BuildOptions options;
   options.valid_share = 0;
   build_test_corpus(folder, texts, byte_encoder(), options);
@@ -21,7 +21,7 @@ TokenDataset corpus(const TestFolder& folder, const NamedTexts& texts) {
 }
 
 RC_GTEST_PROP(Validation, EveryTokenButTheFirstIsATargetOnceAfterItsPast, ()) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   NamedTexts texts = {{"a", {"first text"}}, {"b", {"another one"}}};
   for (auto& [name, list] : texts) {
     const int count = *rc::gen::inRange(0, 8);
@@ -64,7 +64,7 @@ RC_GTEST_PROP(Validation, EveryTokenButTheFirstIsATargetOnceAfterItsPast, ()) {
 }
 
 TEST(Validation, LimitKeepsWholeDocumentsOfEveryDomainInProportion) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   NamedTexts texts = {{"large", {}}, {"small", {}}};
   for (int i = 0; i < 90; ++i) texts[0].second.push_back("large " + std::to_string(100 + i));
   for (int i = 0; i < 10; ++i) texts[1].second.push_back("small " + std::to_string(100 + i));
@@ -82,7 +82,7 @@ TEST(Validation, LimitKeepsWholeDocumentsOfEveryDomainInProportion) {
 }
 
 TEST(Validation, LimitIsNotOverrunByALongDocument) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   const auto text = [](size_t tokens) { return std::string(tokens - 2, static_cast<char>('a' + tokens % 26)); };
   const TokenDataset dataset =
       corpus(folder, {{"a", {text(900), text(40), text(500), text(30), text(27)}}, {"b", {text(803)}}});
@@ -93,7 +93,7 @@ TEST(Validation, LimitIsNotOverrunByALongDocument) {
 }
 
 TEST(Validation, AnEmptySplitHasNoWindows) {
-  const TestFolder folder;
+  const base::TestFolder folder;
   corpus(folder, {{"a", {"x"}}});
   const TokenDataset valid = TokenDataset::open(folder / "out", "valid");
   EXPECT_EQ(ValidationWindows(valid, 8, 100).size(), 0);

@@ -3,31 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include "data/bpe_alphabet.h"
+#include "data/test_corpus.h"
 
 namespace dsmoe::engine {
 namespace {
 
-/// Bytes as tokens, and two special ones with long names.
-data::Tokenizer byte_tokenizer() {
-  data::TokenizerSpec spec;
-  for (int byte = 0; byte < 256; ++byte) spec.tokens.push_back(data::bytes_to_alphabet(std::string(1, char(byte))));
-  for (const char* name : {"<begin>", "<end>"}) {
-    data::AddedToken token;
-    token.id = static_cast<int32_t>(spec.tokens.size());
-    token.content = name;
-    token.special = true;
-    spec.added_tokens.push_back(token);
-    spec.tokens.emplace_back(name);
-  }
-  spec.prefix = {256};
-  spec.bos = 256;
-  spec.eos = 257;
-  return data::Tokenizer(std::move(spec));
-}
-
 struct Rig {
-  data::Tokenizer tokenizer = byte_tokenizer();
+  data::Tokenizer tokenizer{data::byte_tokenizer({"<begin>", "<end>"})};
   spec::ModelConfig config;
   ChatFormat format{tokenizer, config};
   Conversation talk{format, ""};

@@ -54,7 +54,7 @@ void expect_golden(const base::fs::path& folder) {
 }
 
 TEST(Golden, EveryTraceOfTheIndependentScript) {
-  const data::TestFolder folder;
+  const base::TestFolder folder;
   const std::string command =
       "python3 '" DSMOE_SOURCE_DIR "/tests/golden/forward.py' '" + folder.path().string() + "' >/dev/null";
   if (std::system("python3 -c '' 2>/dev/null") != 0) GTEST_SKIP() << "no python3 here to make golden traces with";
@@ -70,9 +70,9 @@ TEST(Golden, EveryTraceOfTheIndependentScript) {
 // bf16 weights are computed with as they lie in the file, and are exactly the float32 model of the same values.
 TEST(Golden, Bf16WeightsAreTheirFloat32Values) {
   const auto config = testing::odd_configs()[2].config;
-  const auto write = [&](const data::TestFolder& folder, data::Dtype dtype) {
-    base::FolderWriter files(folder / "model", data::unsynced_files());
-    data::ModelFolderWriter model(files.path(), config, {.dtype = dtype}, data::unsynced_files());
+  const auto write = [&](const base::TestFolder& folder, data::Dtype dtype) {
+    base::FolderWriter files(folder / "model", base::unsynced_files);
+    data::ModelFolderWriter model(files.path(), config, {.dtype = dtype}, base::unsynced_files);
     auto tensors = testing::random_tensors(config, 8);
     spec::for_each_tensor(config, [&](const spec::TensorSpec& tensor) {
       auto& values = tensors.at(tensor.name).values;
@@ -84,7 +84,7 @@ TEST(Golden, Bf16WeightsAreTheirFloat32Values) {
     model.finish();
     files.commit();
   };
-  const data::TestFolder small, large;
+  const base::TestFolder small, large;
   write(small, data::Dtype::kBf16);
   write(large, data::Dtype::kF32);
   Engine bf16 = Engine::load(small / "model"), f32 = Engine::load(large / "model");

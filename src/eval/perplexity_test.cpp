@@ -8,7 +8,6 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "data/bpe_alphabet.h"
 #include "data/test_corpus.h"
 #include "engine/definition.h"
 #include "engine/testing.h"
@@ -28,13 +27,7 @@ engine::Engine byte_model(int64_t vocab, bool knows_nothing, int64_t positions =
   return engine::Engine(engine::Weights::from_tensors(config, std::move(tensors)), {.threads = 2});
 }
 
-data::Tokenizer byte_tokenizer() {
-  data::TokenizerSpec spec;
-  for (int byte = 0; byte < 256; ++byte) {
-    spec.tokens.push_back(data::bytes_to_alphabet(std::string(1, static_cast<char>(byte))));
-  }
-  return data::Tokenizer(spec);
-}
+data::Tokenizer byte_tokenizer() { return data::Tokenizer(data::byte_tokenizer()); }
 
 TEST(TokenNats, IsTheNegativeLogOfTheSoftmax) {
   const std::vector<float> logits = {1, 2, 3, -50, 3};
@@ -113,7 +106,7 @@ class CorpusPerplexity : public ::testing::Test {
                             data::byte_encoder(), options);
   }
   data::TokenDataset corpus() const { return data::TokenDataset::open(folder_ / "out", "train"); }
-  data::TestFolder folder_;
+  base::TestFolder folder_;
 };
 
 TEST_F(CorpusPerplexity, ScoresEveryDomainAndTheirSum) {

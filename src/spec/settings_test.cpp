@@ -4,21 +4,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <limits>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/test_files.h"
 #include "spec/presets.h"
 
 namespace dsmoe::spec {
 namespace {
 
-namespace fs = std::filesystem;
 using testing::HasSubstr;
 
 std::string error_of(const std::function<void()>& action, base::ErrorKind kind = base::ErrorKind::kInvalid) {
@@ -40,23 +37,8 @@ std::string error_of_toml(const std::string& text) {
   return error_of([&] { resolve_toml(text, "x.toml"); });
 }
 
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("dsmoe_settings_" + std::to_string(::getpid()))) {
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ / name) << text;
-    return (path_ / name).string();
-  }
-
- private:
-  fs::path path_;
-};
-
 TEST(Settings, LaterLayersWinAndAreRemembered) {
-  const Folder folder;
+  const base::TestFolder folder;
   folder.write("base.toml", "extends = \"tiny\"\n[train]\nseed = 5\nsteps = 50\n");
   const std::string path = folder.write("run.toml", "extends = \"base.toml\"\n[train]\nsteps = 60\nwarmup_steps = 6\n");
   const ResolvedConfig resolved =
@@ -150,7 +132,7 @@ TEST(Settings, WrongTypesAreRefused) {
 }
 
 TEST(Settings, FilesThatCannotBeUsed) {
-  const Folder folder;
+  const base::TestFolder folder;
   EXPECT_THAT(error_of([] { resolve("none/run.toml"); }, base::ErrorKind::kIo), HasSubstr("No such file"));
   const std::string circle = folder.write("circle.toml", "extends = \"circle.toml\"\n");
   EXPECT_THAT(error_of([&] { resolve(circle); }), HasSubstr("extends goes in a circle"));
@@ -170,7 +152,7 @@ TEST(Settings, TextReadsBackAsTheSame) {
     EXPECT_EQ(resolve_toml(to_toml(resolved.config, &resolved.origins), "x").config, resolved.config) << preset.name;
     EXPECT_EQ(resolve_toml(to_toml(resolved.config), "x").config, resolved.config) << preset.name;
   }
-  const Folder folder;
+  const base::TestFolder folder;
   const ResolvedConfig resolved = resolve("nano-gshard", {"output.dir=runs/\"a\"\t\x01 中"});
   const std::string json = folder.write("run.json", base::dump_json(to_json(resolved.config, &resolved.origins)));
   EXPECT_EQ(resolve(json).config, resolved.config);

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/test_files.h"
 #include "study/report.h"
 #include "study/svg.h"
 
@@ -77,20 +77,19 @@ TEST(Svg, EmptyAndNonFiniteDataStillDraw) {
 }
 
 TEST(Report, ReadsARunAndRendersOnePage) {
-  const auto folder = std::filesystem::temp_directory_path() / ("dsmoe_report_" + std::to_string(::getpid()));
-  std::filesystem::create_directories(folder / "samples");
-  EXPECT_THROW(read_run(folder), base::Error);
-  base::write_file(folder / "metrics.jsonl",
-                   "{\"step\":1,\"tokens\":100,\"loss\":9.0,\"max_vio\":0.5,\"tokens_per_s\":10}\n"
-                   "{\"step\":2,\"tokens\":200,\"loss\":8.5,\"max_vio\":0.25,\"tokens_per_s\":11}\n{\"type\":"
-                   "\"validation\",\"step\":2,\"loss\":1.0}\n");
-  base::write_file(folder / "eval.json",
-                   R"({"nats_per_token":2,"bits_per_byte":1.25,"tokens":10,"bytes":30,)"
-                   R"("domains":{"zh":{"nats_per_token":3,"bits_per_byte":1.75,"tokens":4,"bytes":9}}})");
-  base::write_file(folder / "routing.json", base::dump_json(to_json(two_domains())));
-  base::write_file(folder / "run.toml", "seed = 3 # <default>\n");
-  base::write_file(folder / "samples" / "prose.txt", "Once </script><script>x</script>");
-  const RunReport run = read_run(folder);
+  const base::TestFolder folder;
+  base::fs::create_directory(folder / "samples");
+  EXPECT_THROW(read_run(folder.path()), base::Error);
+  folder.write("metrics.jsonl",
+               "{\"step\":1,\"tokens\":100,\"loss\":9.0,\"max_vio\":0.5,\"tokens_per_s\":10}\n"
+               "{\"step\":2,\"tokens\":200,\"loss\":8.5,\"max_vio\":0.25,\"tokens_per_s\":11}\n{\"type\":"
+               "\"validation\",\"step\":2,\"loss\":1.0}\n");
+  folder.write("eval.json", R"({"nats_per_token":2,"bits_per_byte":1.25,"tokens":10,"bytes":30,)"
+                            R"("domains":{"zh":{"nats_per_token":3,"bits_per_byte":1.75,"tokens":4,"bytes":9}}})");
+  folder.write("routing.json", base::dump_json(to_json(two_domains())));
+  folder.write("run.toml", "seed = 3 # <default>\n");
+  folder.write("samples/prose.txt", "Once </script><script>x</script>");
+  const RunReport run = read_run(folder.path());
   EXPECT_EQ(run.loss.size(), 2u);
   EXPECT_EQ(run.evaluation.at(1).name, "zh");
   const std::string page = render_report({run}, "A report");
@@ -104,7 +103,6 @@ TEST(Report, ReadsARunAndRendersOnePage) {
   for (size_t at = 0; (at = page.find("<script", at)) != std::string::npos; ++at) ++scripts;
   EXPECT_EQ(scripts, 1u) << "only the data block";
   EXPECT_NE(evaluation_table({run}).find("1.750"), std::string::npos);
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -31,13 +31,13 @@ class CheckpointTest : public ::testing::Test {
     state_.seed = config_.config.train.seed;
     state_.data_hash = data_.hash();
   }
-  void write(const fs::path& path, base::FileSystem& files = quick_files()) {
+  void write(const fs::path& path, base::FileSystem& files = base::unsynced_files) {
     write_checkpoint(path, {trainer_.model(), trainer_.optimizer(), state_, config_, corpus()}, files,
                      base::serial_for);
   }
   fs::path corpus() const { return temp_.path() / "corpus"; }
 
-  TempFolder temp_;
+  base::TestFolder temp_;
   spec::ResolvedConfig config_;
   data::TokenDataset data_;
   Trainer trainer_;
@@ -64,7 +64,7 @@ TEST_F(CheckpointTest, WhatIsWrittenComesBackBitForBit) {
 }
 
 // Fails the k-th call; with `forever`, all later ones too. A failing write leaves half of its bytes behind.
-class FailingFiles : public QuickFiles {
+class FailingFiles : public base::UnsyncedFiles {
  public:
   FailingFiles(int fail_at, bool forever) : fail_at_(fail_at), forever_(forever) {}
   bool failed() const { return count_ >= fail_at_; }
@@ -79,7 +79,7 @@ class FailingFiles : public QuickFiles {
   }
   void sync(int fd, const fs::path& path) override {
     tick(path);
-    QuickFiles::sync(fd, path);
+    base::UnsyncedFiles::sync(fd, path);
   }
   void close(int fd, const fs::path& path) override {
     base::FileSystem::close(fd, path);
@@ -99,7 +99,7 @@ class FailingFiles : public QuickFiles {
   }
   void sync_directory(const fs::path& path) override {
     tick(path);
-    QuickFiles::sync_directory(path);
+    base::UnsyncedFiles::sync_directory(path);
   }
 
  private:
@@ -114,7 +114,7 @@ class FailingFiles : public QuickFiles {
 // Promise 7: the k-th call fails, for all k, then the k-th and all later ones.
 TEST_F(CheckpointTest, EveryFailingCallLeavesTheOldCheckpointUsable) {
   const fs::path run = temp_.path() / "run";
-  { RunFolder folder(run, quick_files()); }
+  { RunFolder folder(run, base::unsynced_files); }
   write(run / "step-00000001");
   for (const bool forever : {false, true}) {
     int failures = 0;
@@ -126,7 +126,7 @@ TEST_F(CheckpointTest, EveryFailingCallLeavesTheOldCheckpointUsable) {
       } catch (const base::Error& caught) {
         error = caught;
       }
-      RunFolder folder(run, quick_files());  // cleans up, as the next process would
+      RunFolder folder(run, base::unsynced_files);  // cleans up, as the next process would
       const CheckpointSearch search = folder.find_newest();
       ASSERT_TRUE(search.newest);
       EXPECT_TRUE(search.damaged.empty()) << "call " << k << ": " << search.damaged[0];

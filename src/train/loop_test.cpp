@@ -32,7 +32,7 @@ class Recorder : public RunListener {
 
   RunEnd run(const spec::ResolvedConfig& config, RunOptions options = {}) {
     options.stop = [this] { return stop; };
-    options.files = &quick_files();
+    options.files = &base::unsynced_files;
     return run_training(config, options, *this);
   }
 
@@ -75,7 +75,7 @@ void expect_same_checkpoint(const fs::path& a, const fs::path& b) {
 class LoopTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    shared_ = new TempFolder("loop");
+    shared_ = new base::TestFolder("loop");
     make_corpus(shared_->path() / "corpus");
   }
   static void TearDownTestSuite() {
@@ -86,12 +86,12 @@ class LoopTest : public ::testing::Test {
   static spec::ResolvedConfig config(const fs::path& output, std::vector<std::string> settings = {}) {
     return tiny_run(corpus(), output, std::move(settings));
   }
-  static TempFolder* shared_;
+  static base::TestFolder* shared_;
 };
-TempFolder* LoopTest::shared_ = nullptr;
+base::TestFolder* LoopTest::shared_ = nullptr;
 
 TEST_F(LoopTest, ARunLeavesWhatItPromises) {
-  const TempFolder temp("leaves");
+  const base::TestFolder temp("leaves");
   const fs::path out = temp.path() / "run";
   Recorder recorder;
   EXPECT_EQ(recorder.run(config(out)), RunEnd::kDone);
@@ -120,7 +120,7 @@ TEST_F(LoopTest, ARunLeavesWhatItPromises) {
 }
 
 TEST_F(LoopTest, TheSameConfigurationGivesTheSameBits) {
-  const TempFolder temp("same");
+  const base::TestFolder temp("same");
   Recorder a, b;
   a.run(config(temp.path() / "a"));
   b.run(config(temp.path() / "b"));
@@ -132,7 +132,7 @@ TEST_F(LoopTest, TheSameConfigurationGivesTheSameBits) {
 }
 
 TEST_F(LoopTest, CutAfterEveryStepItEndsLikeTheUncutRun) {
-  const TempFolder temp("cuts");
+  const base::TestFolder temp("cuts");
   Recorder whole;
   whole.run(config(temp.path() / "whole"));
   for (int64_t cut = 1; cut <= 12; ++cut) {
@@ -146,7 +146,7 @@ TEST_F(LoopTest, CutAfterEveryStepItEndsLikeTheUncutRun) {
 }
 
 TEST_F(LoopTest, AValidationThatWasCutIsMadeUp) {
-  const TempFolder temp("validation");
+  const base::TestFolder temp("validation");
   Recorder whole;
   whole.run(config(temp.path() / "whole"));
   Recorder piece;
@@ -160,7 +160,7 @@ TEST_F(LoopTest, AValidationThatWasCutIsMadeUp) {
 }
 
 TEST_F(LoopTest, AStopInTheLastValidationLeavesNothingBehindWhenMadeUp) {
-  const TempFolder temp("last");
+  const base::TestFolder temp("last");
   make_corpus(temp.path() / "corpus");
   write_byte_tokenizer(temp.path() / "corpus");
   const auto run = [&](const char* name) {
@@ -180,7 +180,7 @@ TEST_F(LoopTest, AStopInTheLastValidationLeavesNothingBehindWhenMadeUp) {
 }
 
 TEST_F(LoopTest, ADamagedCheckpointIsNamedAndTheOneBeforeIsUsed) {
-  const TempFolder temp("damaged");
+  const base::TestFolder temp("damaged");
   Recorder whole;
   whole.run(config(temp.path() / "run", {"train.steps=8"}));
   std::string weights = base::read_file(temp.path() / "run" / "step-00000008" / "model.safetensors");
@@ -196,7 +196,7 @@ TEST_F(LoopTest, ADamagedCheckpointIsNamedAndTheOneBeforeIsUsed) {
 }
 
 TEST_F(LoopTest, AnotherConfigurationIsRefusedNamingTheKey) {
-  const TempFolder temp("other");
+  const base::TestFolder temp("other");
   const fs::path out = temp.path() / "run";
   Recorder recorder;
   recorder.run(config(out, {"train.steps=4"}));
@@ -220,7 +220,7 @@ TEST_F(LoopTest, AnotherConfigurationIsRefusedNamingTheKey) {
 }
 
 TEST_F(LoopTest, OtherDataIsRefused) {
-  const TempFolder temp("data");
+  const base::TestFolder temp("data");
   make_corpus(temp.path() / "corpus", 80);
   Recorder recorder, other;
   recorder.run(config(temp.path() / "run", {"train.steps=4"}));
@@ -230,7 +230,7 @@ TEST_F(LoopTest, OtherDataIsRefused) {
 }
 
 TEST_F(LoopTest, WithoutResumeARunIsNotOverwritten) {
-  const TempFolder temp("never");
+  const base::TestFolder temp("never");
   Recorder recorder, again;
   recorder.run(config(temp.path() / "run", {"train.steps=2"}));
   const base::Error error = error_of([&] { again.run(config(temp.path() / "run", {"train.steps=2"})); });
@@ -239,7 +239,7 @@ TEST_F(LoopTest, WithoutResumeARunIsNotOverwritten) {
 }
 
 TEST_F(LoopTest, GoingBackToANamedCheckpoint) {
-  const TempFolder temp("path");
+  const base::TestFolder temp("path");
   const fs::path out = temp.path() / "run";
   Recorder first, second;
   first.run(config(out));
@@ -252,7 +252,7 @@ TEST_F(LoopTest, GoingBackToANamedCheckpoint) {
 }
 
 TEST_F(LoopTest, CutBeforeTheFirstCheckpointTheStepsStayFixed) {
-  const TempFolder temp("minutes_early");
+  const base::TestFolder temp("minutes_early");
   Recorder first, second;
   RunOptions options = resume_auto();
   options.step_seconds = 0.1;
@@ -266,7 +266,7 @@ TEST_F(LoopTest, CutBeforeTheFirstCheckpointTheStepsStayFixed) {
 }
 
 TEST_F(LoopTest, SpeedIsMeasuredWithoutATrace) {
-  const TempFolder temp("measure");
+  const base::TestFolder temp("measure");
   Recorder measured;
   measured.run(config(temp.path() / "run", {"train.minutes=0.0001"}));
   EXPECT_EQ(measured.start.steps, 1) << "no time at all is still one step";
@@ -276,7 +276,7 @@ TEST_F(LoopTest, SpeedIsMeasuredWithoutATrace) {
 }
 
 TEST_F(LoopTest, MinutesFixTheStepsOnceAndForAll) {
-  const TempFolder temp("minutes");
+  const base::TestFolder temp("minutes");
   const fs::path out = temp.path() / "run";
   const std::vector<std::string> settings = {"train.minutes=0.02"};  // 1.2 s
   RunOptions options = resume_auto();
@@ -301,8 +301,8 @@ TEST_F(LoopTest, MinutesFixTheStepsOnceAndForAll) {
 
 /// A model folder whose weights hold a NaN, for --init.
 void write_poisoned(const spec::ModelConfig& model, const fs::path& path) {
-  base::FolderWriter folder(path, quick_files());
-  data::ModelFolderWriter writer(folder.path(), model, {.dtype = data::Dtype::kF32}, quick_files());
+  base::FolderWriter folder(path, base::unsynced_files);
+  data::ModelFolderWriter writer(folder.path(), model, {.dtype = data::Dtype::kF32}, base::unsynced_files);
   spec::for_each_tensor(model, [&](const spec::TensorSpec& tensor) {
     std::vector<float> values(static_cast<size_t>(tensor.numel()), 0.01F);
     if (tensor.role == spec::TensorRole::kHead) values[5] = std::numeric_limits<float>::quiet_NaN();
@@ -313,7 +313,7 @@ void write_poisoned(const spec::ModelConfig& model, const fs::path& path) {
 }
 
 TEST_F(LoopTest, ANonFiniteLossStopsBeforeTheUpdate) {
-  const TempFolder temp("nan");
+  const base::TestFolder temp("nan");
   const spec::ResolvedConfig run = config(temp.path() / "run");
   write_poisoned(run.config.model, temp.path() / "poisoned");
   RunOptions options;
@@ -328,7 +328,7 @@ TEST_F(LoopTest, ANonFiniteLossStopsBeforeTheUpdate) {
 }
 
 TEST_F(LoopTest, BordersOfDocumentsComeFromTheData) {
-  const TempFolder temp("borders");
+  const base::TestFolder temp("borders");
   Recorder recorder;
   const base::Error error = error_of([&] { recorder.run(config(temp.path() / "a", {"model.bos_token_id=3"})); });
   EXPECT_NE(std::string(error.what()).find("model.bos_token_id"), std::string::npos) << error.what();

@@ -2,11 +2,11 @@
 #include "train/records.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <sstream>
 
 #include "base/error.h"
+#include "base/test_files.h"
 
 namespace dsmoe::train {
 namespace {
@@ -15,20 +15,13 @@ namespace fs = base::fs;
 
 class RecordsTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("dsmoe_records_test_" + std::to_string(::getpid()));
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   std::vector<base::Json> lines() const {
     std::vector<base::Json> all;
     std::istringstream text(base::read_file(folder_ / "metrics.jsonl"));
     for (std::string line; std::getline(text, line);) all.push_back(base::parse_json(line, "line"));
     return all;
   }
-  fs::path folder_;
+  base::TestFolder folder_;
 };
 
 StepRecord step_record(int64_t step) {
@@ -41,7 +34,7 @@ StepRecord step_record(int64_t step) {
 }
 
 TEST_F(RecordsTest, StepHasThePromisedKeys) {
-  RunRecords records(folder_, 0, 0);
+  RunRecords records(folder_.path(), 0, 0);
   records.add(step_record(1));
   const base::Json line = lines().at(0);
   for (const char* key : {"step", "tokens", "loss", "balance_loss", "lr", "grad_norm", "tokens_per_s", "max_vio"}) {
@@ -62,7 +55,7 @@ TEST_F(RecordsTest, LoadOfNothingIsZero) {
 
 TEST_F(RecordsTest, ResumingDropsLaterStepsAndATornLine) {
   {
-    RunRecords records(folder_, 0, 1);
+    RunRecords records(folder_.path(), 0, 1);
     for (int64_t step = 1; step <= 5; ++step) records.add(step_record(step));
     ValidationRecord validation;
     validation.step = 3;
@@ -71,7 +64,7 @@ TEST_F(RecordsTest, ResumingDropsLaterStepsAndATornLine) {
   }
   const std::string whole = base::read_file(folder_ / "metrics.jsonl");
   base::write_file(folder_ / "metrics.jsonl", whole + R"({"type":"step","st)");
-  RunRecords records(folder_, 3, 1);
+  RunRecords records(folder_.path(), 3, 1);
   records.add(step_record(4));
   std::vector<int64_t> steps;
   for (const base::Json& line : lines()) steps.push_back(line["step"].get<int64_t>());
@@ -84,24 +77,24 @@ TEST_F(RecordsTest, KnowsWhatTheStepItGoesOnAfterHolds) {
   ValidationRecord validation;
   validation.step = 3;
   {
-    RunRecords records(folder_, 0, 0);
+    RunRecords records(folder_.path(), 0, 0);
     for (int64_t step = 1; step <= 3; ++step) records.add(step_record(step));
     EXPECT_FALSE(records.held("step")) << "nothing was there when it began";
   }
   {
-    RunRecords records(folder_, 3, 0);
+    RunRecords records(folder_.path(), 3, 0);
     EXPECT_TRUE(records.held("step"));
     EXPECT_FALSE(records.held("validation"));
     records.add(validation);
   }
-  EXPECT_TRUE(RunRecords(folder_, 3, 0).held("validation"));
-  EXPECT_FALSE(RunRecords(folder_, 2, 0).held("validation")) << "of a later step";
+  EXPECT_TRUE(RunRecords(folder_.path(), 3, 0).held("validation"));
+  EXPECT_FALSE(RunRecords(folder_.path(), 2, 0).held("validation")) << "of a later step";
   EXPECT_EQ(lines().size(), 2U);
 }
 
 TEST_F(RecordsTest, StartingAnewForgetsAll) {
-  { RunRecords(folder_, 0, 0).add(step_record(1)); }
-  RunRecords records(folder_, 0, 0);
+  { RunRecords(folder_.path(), 0, 0).add(step_record(1)); }
+  RunRecords records(folder_.path(), 0, 0);
   EXPECT_TRUE(lines().empty());
 }
 
@@ -116,7 +109,7 @@ class FullDisk : public base::FileSystem {
 
 TEST_F(RecordsTest, AFullDiskDelaysRecordsAndIsToldOnce) {
   FullDisk disk;
-  RunRecords records(folder_, 0, 1, disk);
+  RunRecords records(folder_.path(), 0, 1, disk);
   records.add(step_record(1));
   EXPECT_FALSE(records.take_alarm());
   disk.full = true;

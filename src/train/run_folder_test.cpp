@@ -12,13 +12,11 @@ namespace {
 namespace fs = base::fs;
 using testing::error_of;
 using testing::overwrite;
-using testing::quick_files;
-using testing::TempFolder;
 
 void make_checkpoint(const RunFolder& folder, int64_t step) {
-  base::FolderWriter writer(folder.checkpoint_path(step), quick_files());
+  base::FolderWriter writer(folder.checkpoint_path(step), base::unsynced_files);
   writer.write_file("weights", "of step " + std::to_string(step));
-  data::write_manifest(writer.path(), {}, quick_files());
+  data::write_manifest(writer.path(), {}, base::unsynced_files);
   writer.commit();
 }
 
@@ -29,7 +27,7 @@ std::vector<int64_t> steps_of(const RunFolder& folder) {
 }
 
 TEST(RunFolder, OnlyOneTrainsInIt) {
-  const TempFolder temp("lock");
+  const base::TestFolder temp("lock");
   const RunFolder first(temp.path() / "run");
   const base::Error error = error_of([&] { RunFolder second(temp.path() / "run"); });
   EXPECT_EQ(error.kind(), base::ErrorKind::kIo);
@@ -37,12 +35,12 @@ TEST(RunFolder, OnlyOneTrainsInIt) {
 }
 
 TEST(RunFolder, LeftoversOfAKilledProcessGo) {
-  const TempFolder temp("leftovers");
+  const base::TestFolder temp("leftovers");
   fs::create_directories(temp.path() / ".step-00000004.tmp-123" / "deep");
   fs::create_directories(temp.path() / ".step-00000002.tmp-removed");
   overwrite(temp.path() / ".run.toml.tmp-123", "x");
   overwrite(temp.path() / ".keep", "somebody's own");
-  const RunFolder folder(temp.path(), quick_files());
+  const RunFolder folder(temp.path(), base::unsynced_files);
   EXPECT_FALSE(fs::exists(temp.path() / ".step-00000004.tmp-123"));
   EXPECT_FALSE(fs::exists(temp.path() / ".step-00000002.tmp-removed"));
   EXPECT_FALSE(fs::exists(temp.path() / ".run.toml.tmp-123"));
@@ -51,20 +49,20 @@ TEST(RunFolder, LeftoversOfAKilledProcessGo) {
 }
 
 TEST(RunFolder, NamesThatAreNoCheckpointsAreLeftAlone) {
-  const TempFolder temp("names");
+  const base::TestFolder temp("names");
   for (const char* name : {"step-1", "step-0000000x", "step-00000001-copy", "aside-step-00000001", "steps"}) {
     fs::create_directories(temp.path() / name);
   }
   overwrite(temp.path() / "step-00000002", "a file");
-  RunFolder folder(temp.path(), quick_files());
+  RunFolder folder(temp.path(), base::unsynced_files);
   EXPECT_TRUE(steps_of(folder).empty());
   make_checkpoint(folder, 123456789);
   EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{123456789})) << "more digits than eight are fine";
 }
 
 TEST(RunFolder, DamagedCheckpointsArePassedOverAndNamed) {
-  const TempFolder temp("damaged");
-  const RunFolder folder(temp.path(), quick_files());
+  const base::TestFolder temp("damaged");
+  const RunFolder folder(temp.path(), base::unsynced_files);
   EXPECT_FALSE(folder.find_newest().newest);
   for (const int64_t step : {2, 4, 6}) make_checkpoint(folder, step);
   EXPECT_EQ(folder.find_newest().newest->step, 6);
@@ -80,8 +78,8 @@ TEST(RunFolder, DamagedCheckpointsArePassedOverAndNamed) {
 }
 
 TEST(RunFolder, RetentionKeepsTheNewestAndNeverTheDeadOnly) {
-  const TempFolder temp("retention");
-  RunFolder folder(temp.path(), quick_files());
+  const base::TestFolder temp("retention");
+  RunFolder folder(temp.path(), base::unsynced_files);
   for (const int64_t step : {2, 4, 6, 8}) {
     make_checkpoint(folder, step);
     folder.publish(step, 2);
@@ -98,8 +96,8 @@ TEST(RunFolder, RetentionKeepsTheNewestAndNeverTheDeadOnly) {
 }
 
 TEST(RunFolder, WhatIsNewerIsSetAsideNotRemoved) {
-  const TempFolder temp("aside");
-  RunFolder folder(temp.path(), quick_files());
+  const base::TestFolder temp("aside");
+  RunFolder folder(temp.path(), base::unsynced_files);
   for (const int64_t step : {2, 4, 6}) make_checkpoint(folder, step);
   EXPECT_EQ(folder.set_aside_after(2).size(), 2U);
   EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{2}));
@@ -139,10 +137,10 @@ class FailingFiles : public base::FileSystem {
 TEST(RunFolder, RetentionSurvivesEveryFailingCall) {
   int failures = 0;
   for (int k = 1;; ++k) {
-    const TempFolder temp("retention_faults");
+    const base::TestFolder temp("retention_faults");
     FailingFiles files(k);
     {
-      RunFolder whole(temp.path(), quick_files());
+      RunFolder whole(temp.path(), base::unsynced_files);
       for (const int64_t step : {2, 4, 6, 8}) make_checkpoint(whole, step);
     }
     RunFolder folder(temp.path(), files);

@@ -1,14 +1,12 @@
-// For this room's tests: a folder that goes away, a corpus of bytes, a run small enough to repeat a hundred times.
+// For this room's tests: a corpus of bytes, a run small enough to repeat a hundred times.
 #pragma once
-
-#include <unistd.h>
 
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/rng.h"
+#include "base/test_files.h"
 #include "data/bpe_trainer.h"
 #include "data/dataset_builder.h"
 #include "data/tokenizer_json.h"
@@ -18,38 +16,10 @@ namespace dsmoe::train::testing {
 
 namespace fs = base::fs;
 
-class TempFolder {
- public:
-  explicit TempFolder(const std::string& name)
-      : path_(fs::temp_directory_path() / ("dsmoe_train_" + name + "_" + std::to_string(::getpid()))) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-/// The disk without its slowness: nothing here is about power loss, and an fsync costs up to 30 ms.
-class QuickFiles : public base::FileSystem {
- public:
-  void sync(int, const fs::path&) override {}
-  void sync_directory(const fs::path&) override {}
-};
-inline base::FileSystem& quick_files() {
-  static QuickFiles files;
-  return files;
-}
-
 /// Tampering: no care taken.
-inline void overwrite(const fs::path& path, const std::string& text) { base::write_file(path, text, quick_files()); }
+inline void overwrite(const fs::path& path, const std::string& text) {
+  base::write_file(path, text, base::unsynced_files);
+}
 
 /// Two domains of made-up words; a token is a byte plus 2. bos 0, eos 1, as the presets have them.
 inline void make_corpus(const fs::path& folder, int documents = 120) {
@@ -83,7 +53,7 @@ inline void make_corpus(const fs::path& folder, int documents = 120) {
   encoder.hash = "bytes";
   data::BuildOptions options;
   options.valid_share = 0.1;
-  data::build_corpus(folder, domains, encoder, options, base::serial_for, quick_files());
+  data::build_corpus(folder, domains, encoder, options, base::serial_for, base::unsynced_files);
 }
 
 /// For runs that write samples: three special tokens and the bytes, no merge.

@@ -1,11 +1,8 @@
 // Any bytes as a source of documents, in every format and compression: refused by a one-line Error of kind kInvalid, or
 // valid UTF-8 within the limits; with replacement only compression, JSON and length can still be refused.
 // The input is a byte that picks the file's ending, then the file.
-#include <unistd.h>
-
-#include <filesystem>
-
 #include "base/error.h"
+#include "base/test_files.h"
 #include "base/utf8.h"
 #include "data/sources.h"
 #include "fuzz.h"
@@ -17,28 +14,12 @@ namespace {
 constexpr const char* kEndings[] = {".jsonl",  ".txt",       ".md",      ".jsonl.gz",
                                     ".txt.gz", ".jsonl.zst", ".txt.zst", ".md.zst"};
 
-// Removed at exit; an in-memory folder where there is one.
-struct Place {
-  Place() {
-    const std::filesystem::path memory = "/dev/shm";
-    std::error_code ignored;
-    folder = (std::filesystem::is_directory(memory, ignored) ? memory : std::filesystem::temp_directory_path()) /
-             ("dsmoe_documents_fuzz_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder);
-  }
-  ~Place() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder, ignored);
-  }
-  std::filesystem::path folder;
-};
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  static const Place place;
+  static const base::TestFolder folder;
   if (size == 0) return 0;
-  const std::filesystem::path path = place.folder / ("x" + std::string(kEndings[bytes[0] % std::size(kEndings)]));
+  const base::fs::path path = folder / ("x" + std::string(kEndings[bytes[0] % std::size(kEndings)]));
   FILE* file = std::fopen(path.c_str(), "wb");
   fuzz_check(file != nullptr && std::fwrite(bytes + 1, 1, size - 1, file) == size - 1 && std::fclose(file) == 0,
              "the input can be written");
