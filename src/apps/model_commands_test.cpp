@@ -144,6 +144,22 @@ TEST_F(ModelCommands, PerplexityOfAFileAndOfACorpus) {
   EXPECT_EQ(run({"eval", "perplexity", "-m", path("bare")}).exit_code, 2);
 }
 
+TEST_F(ModelCommands, PerplexityOfSecondHalvesPutsBosInThePlaceOfAWindowsFirstToken) {
+  const auto measure = [&](const std::string& text) {
+    const std::string file = folder_.write("text.txt", text).string();
+    const Outcome outcome =
+        run({"eval", "perplexity", "-m", path("model"), file, "--second-half", "--sequence-length", "8", "--json"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    const auto json = base::parse_json(outcome.out, "output");
+    EXPECT_EQ(json["tokens"], 6) << "5, 6 and 7 of two windows of 8";
+    return json["nats_per_token"].get<double>();
+  };
+  EXPECT_NE(measure("abcdefghXjklmnop"), measure("abcdefghYjklmnop")) << "this tokenizer has no bos";
+  data::save_tokenizer(data::byte_tokenizer({"<s>", "</s>"}), path("model"));
+  EXPECT_EQ(measure("abcdefgXijklmno"), measure("abcdefgYijklmno"));
+  EXPECT_NE(measure("abcdefgXijklmno"), measure("abcdefgXZjklmno"));
+}
+
 TEST_F(ModelCommands, UsageErrorsAreOneLineThatSaysWhatToDo) {
   const auto line = [&](std::vector<std::string> words) {
     const Outcome result = run(std::move(words));

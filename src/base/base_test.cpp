@@ -222,6 +222,17 @@ TEST(Parallel, ManyShortLoopsAreEachWhole) {
   }
 }
 
+TEST(TestFolder, IsOfOneObjectAndGoesWithIt) {
+  fs::path gone;
+  {
+    const TestFolder a("same"), b("same");
+    EXPECT_EQ(read_file(a.write("x", "1")), "1");
+    EXPECT_EQ(b.count(), 0u);
+    gone = a.path();
+  }
+  EXPECT_FALSE(fs::exists(gone));
+}
+
 TEST(File, WritesAreWholeOrAbsent) {
   const TestFolder folder("base_test", TestFolder::Place::kDisk);  // where fsync means something
   write_file(folder / "a", "hello");
@@ -279,7 +290,8 @@ TEST(File, IsWrittenInPiecesThatLargePagesCanHold) {
   SizesOfWrites files;
   {
     FileWriter writer(path, files);
-    for (const size_t size : {size_t{3}, kLargePage - 3, size_t{7}, 2 * kLargePage, size_t{1}}) {
+    // Ends: within a piece, a byte before the end of one, at it, within, after two more, within.
+    for (const size_t size : {size_t{3}, kLargePage - 4, size_t{1}, size_t{7}, 2 * kLargePage, size_t{1}}) {
       const std::string piece(size, static_cast<char>('a' + all.size() % 23));
       writer.write(piece);
       all += piece;

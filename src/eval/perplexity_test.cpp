@@ -91,6 +91,22 @@ TEST(TextPerplexity, TheSecondHalfOfWholeWindowsIsWhatLlamaPerplexityScores) {
   EXPECT_THROW(perplexity(engine, byte_tokenizer(), "abc", {.sequence_length = 8, .second_half = true}), base::Error);
 }
 
+TEST(TextPerplexity, EverySecondHalfsWindowBeginsWithBosWhereTheTextDoes) {
+  auto engine = byte_model(300, false);
+  const data::Tokenizer tokenizer(data::byte_tokenizer({"<s>", "</s>"}));
+  const std::string text = "abcdefgHijklmno";  // with bos two windows of eight, the second in the place of H
+  const Perplexity result = perplexity(engine, tokenizer, text, {.sequence_length = 8, .second_half = true});
+  EXPECT_EQ(result.total.tokens, 2 * 3);
+  double nats = 0;
+  for (const char* bytes : {"abcdefg", "ijklmno"}) {
+    const std::vector<int32_t> ids = tokenizer.encode(bytes, true);
+    engine::Session session(engine);
+    const auto logits = session.append_all(std::span(ids).first(7));
+    for (size_t t = 4; t < 7; ++t) nats += token_nats(logits.subspan(t * 300, 300), ids[t + 1]);
+  }
+  EXPECT_NEAR(result.total.nats, nats, 1e-9);
+}
+
 TEST(TextPerplexity, RefusesWhatCannotBeScored) {
   auto engine = byte_model(300, true);
   EXPECT_THROW(perplexity(engine, byte_tokenizer(), "", {}), base::Error);
