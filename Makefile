@@ -21,7 +21,8 @@ setup-fuzz: setup
 	@$(SETUP) fuzz || echo "[setup] no clang installed; tests go on without libFuzzer" >&2
 
 configure: setup
-	@cmake --preset release -DDSMOE_TRAIN=$(TRAIN) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }; mkdir -p $(BUILD); mv $(BUILD).log $(BUILD)/configure.log
+	@mkdir -p $(BUILD)
+	@cmake --preset release -DDSMOE_TRAIN=$(TRAIN) >$(BUILD)/configure.log 2>&1 || { cat $(BUILD)/configure.log; exit 1; }
 
 test: everything setup-fuzz ## set up, build and pass all tests, the running half under sanitizers, without LibTorch and fuzzed too
 	tools/run_tests

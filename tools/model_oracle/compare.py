@@ -12,11 +12,11 @@ Small models of both archs with random weights, a tokenizer trained here. For ea
 import argparse
 import json
 import math
-import os
 import pathlib
 import random
 import shlex
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -60,7 +60,10 @@ def distance(a, b):
 class Server:
     """llama-server on one file, asked with token ids."""
 
-    def __init__(self, command, model, port):
+    def __init__(self, command, model):
+        with socket.socket() as free:  # a port that nobody else has now
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
             [*command, "-m", model, "--host", "127.0.0.1", "--port", str(port), "-t", "2", "-c", "512", "-np", "1",
@@ -111,7 +114,6 @@ class Oracle:
         self.quantize = shlex.split(arguments.quantize) if arguments.quantize else None
         self.python = shlex.split(arguments.python) if arguments.python else None
         self.random = random.Random(1)
-        self.port = 20000 + os.getpid() % 20000
 
     def run(self, *command):
         return subprocess.run([self.dsmoe, *map(str, command)], check=True, stdout=subprocess.PIPE,
@@ -145,7 +147,7 @@ class Oracle:
         float_file = self.folder / f"{arch}-f32.gguf"
         self.run("export", "-m", model, "-t", "f32", "-o", float_file)
         prompts = self.prompts(vocabulary)
-        server = Server(self.server, self.there(float_file.name), self.port)
+        server = Server(self.server, self.there(float_file.name))
         reference = []
         for ids in prompts:
             theirs, ours = server.log_probabilities(ids, vocabulary), self.logits(float_file, ids)
@@ -169,7 +171,7 @@ class Oracle:
     def compare_quantised(self, arch, model, kind, prompts, reference, vocabulary):
         name = f"{arch}-{kind}.gguf"
         self.run("quantize", "-m", model, "-t", kind, "-o", self.folder / name)
-        server = Server(self.server, self.there(name), self.port)
+        server = Server(self.server, self.there(name))
         ours, theirs = 0.0, 0.0
         weights = 0.0  # what the weights alone cost, with float32 activations
         dequantised = self.folder / f"{arch}-{kind}-as-f32.gguf"
