@@ -25,6 +25,7 @@ using kernels::WeightType;
 
 constexpr int kThreads = 2, kRepeats = 5;
 constexpr int64_t kRows = 1408, kCols = 2048, kExperts = 64, kTokens = 48;
+constexpr int64_t kFew[] = {1, 2, 3, 4, 6, 8};  // tokens of one sequence and of several
 constexpr int64_t kMemory = int64_t{1} << 30;
 constexpr const char* kNames[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
 
@@ -176,12 +177,16 @@ struct Bench {
     };
     const auto operations = [&](double rows, double tokens) { return 2e-9 * rows * tokens * kCols; };
     const double rows = static_cast<double>(std::ssize(matrices) * kRows);
-    const double read = gigabytes(rows) / seconds(matrices, 1, pool.parallel_for());
-    const double eight = gigabytes(rows) / seconds(matrices, 8, pool.parallel_for());
+    double read[std::size(kFew)];
+    for (size_t few = 0; few < std::size(kFew); ++few) {
+      read[few] = gigabytes(rows) / seconds(matrices, kFew[few], pool.parallel_for());
+    }
     const double many = operations(static_cast<double>(std::ssize(some) * kRows), kTokens) /
                         seconds(some, kTokens, pool.parallel_for());
-    std::printf("%-6s %8.1f %6.0f %% %8.1f %8.0f %6.0f %% %10.1f %8.0f\n", kNames[i], read, 100 * read / bandwidth,
-                eight, many, 100 * many / ceiling, gigabytes(256) / cached_seconds(matrices[0], 1),
+    std::printf("%-6s", kNames[i]);
+    for (const double rate : read) std::printf(" %6.1f", rate);
+    std::printf(" %4.0f %% %6.0f %4.0f %% %10.1f %6.0f\n", 100 * read[0] / bandwidth, many, 100 * many / ceiling,
+                gigabytes(256) / cached_seconds(matrices[0], 1),
                 operations(256, kTokens) / cached_seconds(matrices[0], kTokens));
     std::fflush(stdout);
   }
@@ -196,9 +201,12 @@ int main(int argc, char** argv) {
   std::printf("%s, %d threads: reads %.1f GB/s, integer products %.0f GOP/s\n",
               std::string(dsmoe::kernels::isa_name(dsmoe::kernels::active_isa())).c_str(), dsmoe::kThreads,
               bench.bandwidth, bench.ceiling);
-  std::printf("        two threads, from memory                     one, from its cache\n");
-  std::printf("%-6s %8s %8s %8s %8s %8s %10s %8s\n", "tokens", "1: GB/s", "of reads", "8: GB/s", "48:GOP/s", "of peak",
-              "1: GB/s", "48:GOP/s");
+  std::printf(
+      "       two threads, from memory: GB/s, and share of the reads of one token; GOP/s       one, from its cache\n");
+  std::printf("tokens");
+  for (const int64_t few : dsmoe::kFew) std::printf(" %6d", static_cast<int>(few));
+  std::printf("  of 1  %5d  of peak     1: GB/s %2d:GOP/s\n", static_cast<int>(dsmoe::kTokens),
+              static_cast<int>(dsmoe::kTokens));
   for (int i = 0; i < dsmoe::kernels::kWeightTypes; ++i) {
     const bool wanted =
         std::any_of(argv + 1, argv + argc, [&](const char* name) { return !strcmp(name, dsmoe::kNames[i]); });

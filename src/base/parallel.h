@@ -13,6 +13,7 @@
 #include <mutex>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace dsmoe::base {
@@ -31,7 +32,19 @@ class Body {
   void (*call_)(const void*, int64_t, int64_t);
 };
 /// (count, grain, body): chunks of `grain` items (the last one shorter), each handed to body once.
-using ParallelFor = std::function<void(int64_t count, int64_t grain, const Body& body)>;
+class ParallelFor {
+ public:
+  using Run = std::function<void(int64_t count, int64_t grain, const Body& body)>;
+  template <class F, class = std::enable_if_t<std::is_constructible_v<Run, F>>>
+  ParallelFor(F run, int threads = 1) : run_(std::move(run)), threads_(threads) {}  // NOLINT: so a function is one
+  void operator()(int64_t count, int64_t grain, const Body& body) const { run_(count, grain, body); }
+  /// For choosing how finely to cut work whose results do not depend on the cut.
+  int threads() const { return threads_; }
+
+ private:
+  Run run_;
+  int threads_;
+};
 
 /// On the calling thread, in order.
 void serial_for(int64_t count, int64_t grain, const Body& body);
@@ -55,7 +68,7 @@ class ThreadPool {
   void run(int64_t count, int64_t grain, const Body& body);
   /// This pool as a value; the pool must outlive it.
   ParallelFor parallel_for() {
-    return [this](int64_t count, int64_t grain, const Body& body) { run(count, grain, body); };
+    return {[this](int64_t count, int64_t grain, const Body& body) { run(count, grain, body); }, size()};
   }
 
  private:

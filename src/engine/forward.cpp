@@ -70,7 +70,7 @@ void Forward::list_rows(std::span<Piece> pieces) {
 void Forward::embed() {
   const int64_t D = config_.hidden_size;
   grown(x_TD_, tokens() * D);
-  per_row(D, [&](int64_t t) {
+  per_row(tokens(), D, [&](int64_t t) {
     const auto x = row(x_TD_, t, D);
     kernels::weight_row(weights_.embedding(), rows_[at(t)].token(), x);
   });
@@ -79,7 +79,7 @@ void Forward::embed() {
 void Forward::norm(const std::vector<float>& weight) {
   const int64_t D = config_.hidden_size;
   grown(h_TD_, tokens() * D);
-  per_row(4 * D,
+  per_row(tokens(), 4 * D,
           [&](int64_t t) { kernels::rms_norm(row(x_TD_, t, D), weight, config_.rms_norm_eps, row(h_TD_, t, D)); });
 }
 
@@ -87,12 +87,13 @@ void Forward::norm(const std::vector<float>& weight) {
 void Forward::quantise_h() {
   const int64_t D = config_.hidden_size;
   h_rows_.resize(tokens(), D);
-  per_row(4 * D, [&](int64_t t) { h_rows_.quantise(t, 0, row(h_TD_, t, D)); });
+  per_row(tokens(), 4 * D, [&](int64_t t) { h_rows_.quantise(t, 0, row(h_TD_, t, D)); });
 }
 
 void Forward::add_to_residual(std::span<const float> y_TD) {
   const int64_t D = config_.hidden_size;
-  per_row(2 * D, [&](int64_t t) { kernels::add_scaled(1, y_TD.subspan(at(t * D), at(D)), row(x_TD_, t, D)); });
+  per_row(tokens(), 2 * D,
+          [&](int64_t t) { kernels::add_scaled(1, y_TD.subspan(at(t * D), at(D)), row(x_TD_, t, D)); });
 }
 
 void Forward::attention(int64_t layer, std::span<const Piece> pieces) {
@@ -120,7 +121,7 @@ void Forward::project_and_store(int64_t layer) {
   };
   const kernels::Product products[] = {product(weights.q, q_TD_), product(weights.k, k_), product(weights.v, v_)};
   kernels::matmul(parallel_for_, products);
-  per_row(4 * (D + kv_width), [&](int64_t t) {
+  per_row(tokens(), 4 * (D + kv_width), [&](int64_t t) {
     const Row& where = rows_[at(t)];
     const auto q = row(q_TD_, t, D), k = row(k_, t, kv_width), v = row(v_, t, kv_width);
     if (weights_.pairs_neighbours()) {
@@ -292,29 +293,32 @@ void Forward::probe(int64_t layer, int64_t slots, std::span<const Piece> pieces)
   }
 }
 
-// Final norm and head, for the rows whose logits are asked for.
+// Final norm and head, for the rows whose logits are asked for. One product for all pieces: each would read the whole
+// head again.
 void Forward::head(std::span<const Piece> pieces) {
   const kernels::Matrix& head = weights_.head();
   const int64_t D = config_.hidden_size;
-  head_products_.clear();
-  if (is_quantised(head.type)) h_rows_.resize(tokens(), D);
+  head_rows_.clear();
+  logits_.clear();
   for (const Piece& piece : pieces) {
     const auto wanted = static_cast<int64_t>(piece.logits.size()) / head.rows;
-    if (wanted == 0) continue;
     const int64_t first = piece.first_row + static_cast<int64_t>(piece.tokens.size()) - wanted;
-    for (int64_t t = first; t < first + wanted; ++t) {
-      kernels::rms_norm(row(x_TD_, t, D), weights_.final_norm(), config_.rms_norm_eps, row(h_TD_, t, D));
+    for (int64_t i = 0; i < wanted; ++i) {
+      head_rows_.push_back(first + i);
+      logits_.push_back(piece.logits.data() + i * head.rows);
     }
-    kernels::Product product{head,     0, head.rows, h_TD_.data() + first * D, D, nullptr, wanted, piece.logits.data(),
-                             head.rows};
-    if (is_quantised(head.type)) {
-      for (int64_t t = first; t < first + wanted; ++t) h_rows_.quantise(t, 0, row(h_TD_, t, D));
-      product.activations = {h_rows_.view().values + first * D,
-                             h_rows_.view().blocks + first * D / kernels::kActivationBlock};
-    }
-    head_products_.push_back(product);
   }
-  kernels::matmul(parallel_for_, head_products_);
+  const auto count = static_cast<int64_t>(head_rows_.size());
+  if (count == 0) return;
+  if (is_quantised(head.type)) h_rows_.resize(count, D);
+  per_row(count, 4 * D, [&](int64_t i) {
+    const auto h = row(h_TD_, i, D);
+    kernels::rms_norm(row(x_TD_, head_rows_[at(i)], D), weights_.final_norm(), config_.rms_norm_eps, h);
+    if (is_quantised(head.type)) h_rows_.quantise(i, 0, h);
+  });
+  kernels::Product product{head, 0, head.rows, h_TD_.data(), D, nullptr, count, nullptr, 0, h_rows_.view()};
+  product.out_rows = logits_.data();
+  kernels::matmul(parallel_for_, {&product, 1});
 }
 
 }  // namespace dsmoe::engine

@@ -67,11 +67,11 @@ class Forward {
   void head(std::span<const Piece> pieces);
   void add_to_residual(std::span<const float> y_TD);
   void quantise_h();
-  /// body(row) for every row of the chunk.
+  /// body(row) for `rows` rows.
   template <class RowBody>
-  void per_row(int64_t work_per_row, const RowBody& body) const {
-    const int64_t grain = kernels::items_per_chunk(tokens(), tokens() * work_per_row);
-    parallel_for_(tokens(), grain, [&](int64_t begin, int64_t end) {
+  void per_row(int64_t rows, int64_t work_per_row, const RowBody& body) const {
+    const int64_t grain = kernels::items_per_chunk(rows, rows * work_per_row);
+    parallel_for_(rows, grain, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) body(t);
     });
   }
@@ -94,7 +94,8 @@ class Forward {
   kernels::ExpertRows expert_rows_;
   kernels::BankScratch bank_;
   std::vector<kernels::FfnJob> jobs_;
-  std::vector<kernels::Product> head_products_;
+  std::vector<int64_t> head_rows_;  // of x, whose logits are wanted
+  std::vector<float*> logits_;      // and where to
   std::vector<AttendTask> attend_tasks_;
   std::vector<float> attend_parts_;
   std::vector<kernels::AttentionState> attend_states_;

@@ -64,14 +64,16 @@ class Bank {
     auto& tiles = scratch_.tiles;
     tiles.clear();
     int64_t work = 0;
+    for (const FfnJob& job : jobs_) work += (job.ffn->*matrix).rows * (job.ffn->*matrix).cols * std::ssize(job.rows);
+    int64_t left = work;
     for (size_t j = 0; j < jobs_.size(); ++j) {
       const auto tokens = std::ssize(jobs_[j].rows);
-      if (tokens == 0) continue;
       const Matrix& m = jobs_[j].ffn->*matrix;
-      const int64_t step = rows_per_chunk(m.cols, tokens);
-      work += m.rows * m.cols * tokens;
-      for (int64_t begin = 0; begin < m.rows; begin += step) {
-        tiles.push_back({static_cast<int32_t>(j), begin, std::min(m.rows, begin + step)});
+      for (int64_t begin = 0; tokens > 0 && begin < m.rows;) {
+        const int64_t end = std::min(m.rows, begin + rows_per_tile(m.cols, tokens, left, parallel_for.threads()));
+        tiles.push_back({static_cast<int32_t>(j), begin, end});
+        left -= (end - begin) * m.cols * tokens;
+        begin = end;
       }
     }
     for_each_tile(parallel_for, std::ssize(tiles), work,

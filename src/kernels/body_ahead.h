@@ -20,6 +20,9 @@ class Ahead {
   DSMOE_INLINE void ask(int64_t bytes) {
     for (const char* stop = end_ - at_ < bytes ? end_ : at_ + bytes; at_ < stop; at_ += 64) __builtin_prefetch(at_);
   }
+  /// From now on a step asks for the next bytes / steps.
+  void pace(int64_t bytes, int64_t steps) { step_ = bytes / steps + 1; }
+  DSMOE_INLINE void step() { ask(step_); }
   /// So many lines, and where that is more than there are, some behind the end: asking does not touch them.
   template <int Lines>
   DSMOE_INLINE void ask_lines() {
@@ -30,6 +33,7 @@ class Ahead {
 
  private:
   const char *at_, *end_;
+  int64_t step_ = 0;
 };
 
 /// Where memory is not what is waited for.

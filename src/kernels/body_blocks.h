@@ -64,7 +64,7 @@ inline DSMOE_INLINE Vec add_block(Vec sum, const BlockDots<Format>& dots, const 
 }
 
 template <class Format, int Tokens>
-void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile) {
+void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile, Ahead& ahead) {
   constexpr int kPairs = kSlabGroups * Tokens;  // pair i: group i % kSlabGroups, token i / kSlabGroups
   Vec sums[kPairs];
   unrolled<kPairs>([&](int i) DSMOE_INLINE {
@@ -73,6 +73,7 @@ void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTil
     sums[i] = begin ? Vec::zero() : tile.rows[g] == kLanes ? Vec::load(out) : Vec::load(out, tile.rows[g]);
   });
   for (int64_t b = 0; b < blocks; ++b) {
+    ahead.step();
     BlockDots<Format> dots[kPairs];
     counted<8>([&](auto index) DSMOE_INLINE {
       constexpr int step = decltype(index)::value;
@@ -97,16 +98,16 @@ void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTil
 
 /// As few tiles as possible, of as even sizes as possible.
 template <class Format, int Most>
-void multiply_some(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile, int64_t tokens) {
+void multiply_some(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile, int64_t tokens, Ahead& ahead) {
   if constexpr (Most > 0) {
-    if (tokens == Most) return multiply_tile<Format, Most>(slabs, blocks, begin, tile);
-    multiply_some<Format, Most - 1>(slabs, blocks, begin, tile, tokens);
+    if (tokens == Most) return multiply_tile<Format, Most>(slabs, blocks, begin, tile, ahead);
+    multiply_some<Format, Most - 1>(slabs, blocks, begin, tile, tokens, ahead);
   }
 }
 
 /// All tokens of the product against a slab whose columns begin at block `first` and whose rows begin at n.
 template <class Format>
-void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first, int64_t blocks) {
+void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first, int64_t blocks, Ahead& ahead) {
   constexpr int kMost = most_tokens(Format::kBits);
   const int64_t all = p.weights.cols / kBlockValues;
   TokenTile tile;
@@ -115,15 +116,19 @@ void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first
     tile.rows[g] = rest < 0 ? 0 : rest < kLanes ? rest : kLanes;
   }
   int64_t tiles = (p.tokens + kMost - 1) / kMost;
+  // What is asked for meanwhile is as large as this slab was.
+  const int64_t bytes =
+      kSlabGroups * kLanes * blocks * block_bytes(Format::kType) / (block_values(Format::kType) / kBlockValues);
+  ahead.pace(bytes, tiles * blocks);
   for (int64_t token = 0; token < p.tokens; --tiles) {
     const int64_t count = (p.tokens - token + tiles - 1) / tiles;
     for (int64_t t = 0; t < count; ++t) {
       const int64_t row = p.x_rows ? p.x_rows[token + t] : token + t;
       tile.values[t] = p.activations.values + (row * all + first) * kBlockValues;
       tile.blocks[t] = p.activations.blocks + row * all + first;
-      tile.out[t] = p.out + (token + t) * p.out_stride + n;
+      tile.out[t] = p.out_of(token + t) + n;
     }
-    multiply_some<Format, kMost>(slabs, blocks, first == 0, tile, count);
+    multiply_some<Format, kMost>(slabs, blocks, first == 0, tile, count, ahead);
     token += count;
   }
 }
@@ -135,7 +140,7 @@ inline Ahead rows_ahead(const Product& p, int64_t row, int64_t bytes, int64_t st
 
 /// Unpacks `rows` (1 to 16) rows of `count` stored blocks; rows that are missing count as zeros.
 template <class Format>
-void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, Ahead& ahead, Slab& slab) {
+void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, Slab& slab) {
   constexpr int64_t kBytes = block_bytes(Format::kType);
   alignas(64) uint8_t copy[kLanes * kBytes * (kSuperValues / block_values(Format::kType))];
   if (rows < kLanes) {
@@ -145,7 +150,6 @@ void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, 
     stride = count * kBytes;
   }
   for (int64_t b = 0; b < count; ++b) {
-    ahead.ask(kLanes * kBytes);
     Format::unpack(p + b * kBytes, stride, static_cast<int>(b), slab);
   }
 }
@@ -165,23 +169,25 @@ void slab_matmul(const Product& p) {
       const uint8_t* corner = weights + n * stride + at * kBytes;
       for (int64_t g = 0; g < kSlabGroups && n + g * kLanes < p.row_end; ++g) {
         const int64_t rest = p.row_end - n - g * kLanes;
-        unpack_rows<Format>(corner + g * kLanes * stride, stride, rest < kLanes ? rest : kLanes, count, ahead,
-                            slabs[g]);
+        unpack_rows<Format>(corner + g * kLanes * stride, stride, rest < kLanes ? rest : kLanes, count, slabs[g]);
       }
       constexpr int64_t kScale = block_values(Format::kType) / kBlockValues;
-      multiply_slab<Format>(p, slabs, n, at * kScale, count * kScale);
+      multiply_slab<Format>(p, slabs, n, at * kScale, count * kScale, ahead);
     }
   }
 }
 
-/// Where a stored block of sixteen rows meets one or two tokens: multiplied as it is unpacked, and never stored.
+/// Where a stored block of sixteen rows meets a few tokens: multiplied as it is unpacked, and never stored. Formats put
+/// the scales of a part before its values, and finish parts in ascending order.
 template <class Format, int Tokens>
 struct FewTokens {
   static constexpr int kParts = block_values(Format::kType) / kBlockValues;
   static constexpr int kAskEvery = kParts == 1 ? 1 : 2;  // parts: neither 50 lines at once nor a question at each
   static constexpr int kLines = (kLanes * block_bytes(Format::kType) * kAskEvery + 64 * kParts - 1) / (64 * kParts);
-  const int8_t* values[Tokens];  ///< of the block's first column
+  const int8_t* values[Tokens];           ///< of the block's first column
+  const ActivationBlock* blocks[Tokens];  ///< and its first part
   Ahead ahead;
+  Vec sums[Tokens];
   BlockDots<Format> dots[Tokens][kParts];
   Vec scale[kParts], more[2][kParts];
 
@@ -193,6 +199,7 @@ struct FewTokens {
     }
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
       dots[t][part].template add<Four>(weights, Ints::repeat(values[t] + part * kBlockValues + 4 * Four));
+      if constexpr (Four == 7) sums[t] = add_block<Format>(sums[t], dots[t][part], *this, part, blocks[t][part]);
     });
   }
   DSMOE_INLINE void put_scale(int part, Vec x) { scale[part] = x; }
@@ -222,16 +229,16 @@ void few_matmul(const Product& p) {
     unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = Vec::zero(); });
     for (int64_t b = 0; b < stored; ++b) {
       Block block(ahead);
-      unrolled<Tokens>([&](int t) DSMOE_INLINE { block.values[t] = values[t] + b * Block::kParts * kBlockValues; });
-      Format::unpack(weights + b * kBytes, stride, 0, block);
-      unrolled<Block::kParts>([&](int part) DSMOE_INLINE {
-        unrolled<Tokens>([&](int t) DSMOE_INLINE {
-          sums[t] = add_block<Format>(sums[t], block.dots[t][part], block, part, x[t][b * Block::kParts + part]);
-        });
+      unrolled<Tokens>([&](int t) DSMOE_INLINE {
+        block.values[t] = values[t] + b * Block::kParts * kBlockValues;
+        block.blocks[t] = x[t] + b * Block::kParts;
+        block.sums[t] = sums[t];
       });
+      Format::unpack(weights + b * kBytes, stride, 0, block);
+      unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = block.sums[t]; });
       ahead = block.ahead;
     }
-    unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t].store(p.out + t * p.out_stride + n); });
+    unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t].store(p.out_of(t) + n); });
   }
   if (n == p.row_end) return;
   Product rest = p;
@@ -239,13 +246,20 @@ void few_matmul(const Product& p) {
   slab_matmul<Format>(rest);
 }
 
+template <class Format, int Most>
+bool multiply_few(const Product& p) {
+  if constexpr (Most > 0) {
+    if (p.tokens < Most) return multiply_few<Format, Most - 1>(p);
+    if (p.tokens > Most) return false;
+    few_matmul<Format, Most>(p);
+    return true;
+  }
+  return false;
+}
+
 template <class Format>
 void block_matmul(const Product& p) {
-  if constexpr (kFewTokens > 0) {
-    if (p.tokens == 1) return few_matmul<Format, 1>(p);
-    if (p.tokens == 2) return few_matmul<Format, 2>(p);
-  }
-  slab_matmul<Format>(p);
+  if (!multiply_few<Format, few_tokens(block_values(Format::kType) / kBlockValues)>(p)) slab_matmul<Format>(p);
 }
 
 void quantise_activations(const float* x, int64_t blocks, int8_t* values, ActivationBlock* out) {

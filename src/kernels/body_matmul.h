@@ -54,7 +54,7 @@ inline void dot_rows(const Product& p, int64_t token) {
     constexpr int kRows = decltype(rows_at_once)::value;
     for (; n + kRows <= p.row_end; n += kRows) {
       float* out[Tokens];
-      for (int t = 0; t < Tokens; ++t) out[t] = p.out + (token + t) * p.out_stride + n;
+      for (int t = 0; t < Tokens; ++t) out[t] = p.out_of(token + t) + n;
       dot_tile<kRows, Tokens>(static_cast<const W*>(p.weights.data) + n * p.weights.cols, p.weights.cols, x, out);
     }
   };

@@ -6,7 +6,7 @@
 namespace dsmoe::kernels {
 namespace {
 
-constexpr int kFewTokens = 2;
+constexpr int few_tokens(int parts) { return parts == 1 ? 6 : 2; }
 constexpr int kSlabGroups = 2;
 constexpr int most_tokens(int bits) { return kDotProducts || bits < 8 ? 6 : 3; }
 

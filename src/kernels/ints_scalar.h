@@ -12,7 +12,9 @@
 namespace dsmoe::kernels {
 namespace {
 
-constexpr int kFewTokens = 0;                 ///< tokens up to which weights are multiplied as they are unpacked
+/// Tokens up to which the weights of a format whose stored blocks have so many parts are multiplied as they are
+/// unpacked.
+constexpr int few_tokens(int) { return 0; }
 constexpr int kSlabGroups = 1;                ///< groups of 16 rows that one product tile holds
 constexpr int most_tokens(int) { return 2; }  ///< tokens of a tile for weights of so many bits
 

@@ -47,7 +47,7 @@ struct Activations {
 };
 
 /// Rows row_begin .. row_end of a weight matrix times some of the rows of x:
-///   out[t * out_stride + n] = dot(weights[n], x[(x_rows ? x_rows[t] : t) * x_stride]),  t < tokens.
+///   out_of(t)[n] = dot(weights[n], x[(x_rows ? x_rows[t] : t) * x_stride]),  t < tokens.
 /// One token makes it a matrix-vector product, one row a dot product. Quantised weights: see activations, product.h.
 struct Product {
   Matrix weights;
@@ -62,6 +62,13 @@ struct Product {
   Activations activations = {};
   /// Where this thread reads weights after the last row, if that is known: asked of memory in time.
   const void* next = nullptr;
+  /// Rows of outputs that lie anywhere, instead of `out` and `out_stride`.
+  float* const* out_rows = nullptr;
+
+  /// Where a token's outputs lie. Always inline: units of several instruction sets include this.
+  __attribute__((always_inline)) float* out_of(int64_t t) const {
+    return out_rows ? out_rows[t] : out + t * out_stride;
+  }
 };
 
 }  // namespace dsmoe::kernels

@@ -12,7 +12,8 @@
 namespace dsmoe::kernels {
 namespace {
 
-constexpr int64_t kWorthAThread = int64_t{1} << 17;  // multiply-adds
+constexpr int64_t kWorthAThread = int64_t{1} << 17, kMostTileWork = int64_t{1} << 19;  // multiply-adds
+constexpr int64_t kTilesPerThread = 16;
 // More would balance no better on the cores of a machine, and a thread that takes several tiles in a row knows which
 // one comes next: where tiles take unequal times, guessing across chunks asks memory for what another thread will read.
 constexpr int64_t kMostChunks = 128;
@@ -34,7 +35,7 @@ struct Tile {
 void matmul(const Product& p) {
   DSMOE_CHECK(p.row_begin >= 0 && p.row_end <= p.weights.rows, "rows of the matrix");
   DSMOE_CHECK(!is_quantised(p.weights.type) || p.activations.values || p.tokens == 0, "activations beside blocks");
-  kernels().matmul[static_cast<size_t>(p.weights.type)](p);
+  if (p.tokens > 0) kernels().matmul[static_cast<size_t>(p.weights.type)](p);
 }
 
 void matmul_ref(const Product& p) {
@@ -46,13 +47,14 @@ void matmul_ref(const Product& p) {
       const int64_t row = p.x_rows ? p.x_rows[t] : t;
       double sum = 0;
       for (int64_t k = 0; k < K; ++k) sum += weights[static_cast<size_t>(k)] * activation_at(p, row, k);
-      p.out[t * p.out_stride + n] = static_cast<float>(sum);
+      p.out_of(t)[n] = static_cast<float>(sum);
     }
   }
 }
 
-int64_t rows_per_chunk(int64_t cols, int64_t tokens) {
-  const int64_t rows = kWorthAThread / std::max<int64_t>(1, cols * tokens);
+int64_t rows_per_tile(int64_t cols, int64_t tokens, int64_t left, int threads) {
+  const int64_t work = std::clamp(left / (kTilesPerThread * threads), kWorthAThread, kMostTileWork);
+  const int64_t rows = work / std::max<int64_t>(1, cols * tokens);
   return std::max<int64_t>(32, rows / 32 * 32);
 }
 
@@ -67,11 +69,18 @@ void matmul(const base::ParallelFor& parallel_for, std::span<const Product> prod
   tiles.clear();
   int64_t work = 0;
   for (const Product& product : products) {
-    const int64_t step = rows_per_chunk(product.weights.cols, product.tokens);
-    for (int64_t begin = product.row_begin; begin < product.row_end; begin += step) {
-      tiles.push_back({&product, begin, std::min(product.row_end, begin + step)});
-    }
     work += (product.row_end - product.row_begin) * product.weights.cols * product.tokens;
+  }
+  int64_t left = work;
+  for (const Product& product : products) {
+    const int64_t cols = product.weights.cols;
+    for (int64_t begin = product.row_begin; begin < product.row_end;) {
+      const int64_t rows = rows_per_tile(cols, product.tokens, left, parallel_for.threads());
+      const int64_t end = std::min(product.row_end, begin + rows);
+      tiles.push_back({&product, begin, end});
+      left -= (end - begin) * cols * product.tokens;
+      begin = end;
+    }
   }
   for_each_tile(parallel_for, std::ssize(tiles), work, [&](int64_t i, int64_t next) {
     const Tile& tile = tiles[static_cast<size_t>(i)];

@@ -96,6 +96,14 @@ TEST_P(Products, RowsArePickedByIndexAndThreadsDoNotShow) {
   for (size_t i = 0; i < index.size(); ++i) {
     EXPECT_EQ(std::memcmp(picked.data() + i * rows, whole.data() + index[i] * rows, sizeof(float) * rows), 0);
   }
+  std::vector<float> scattered(picked.size());
+  Product product{w.matrix, 0, rows, x.data(), cols, index.data(), 5};
+  const auto to = testing::backwards(scattered, 5);
+  product.out_rows = to.data();
+  matmul(product);
+  for (size_t i = 0; i < index.size(); ++i) {
+    EXPECT_EQ(std::memcmp(to[i], whole.data() + index[i] * rows, sizeof(float) * rows), 0) << "written anywhere";
+  }
   for (const int threads : {2, 3, 5}) {
     base::ThreadPool pool(threads);
     std::vector<float> again(whole.size());

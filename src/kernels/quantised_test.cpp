@@ -150,6 +150,13 @@ TEST_P(QuantisedProducts, ATokensBitsDoNotDependOnItsCompanyOrOnBlocks) {
       const auto n = static_cast<std::ptrdiff_t>(count * rows);
       EXPECT_TRUE(std::equal(some.begin(), some.begin() + n, all.begin())) << count;
       EXPECT_EQ(std::count(some.begin() + n, some.end(), -7.0f), std::ssize(some) - n) << "nothing else is written";
+      const auto to = testing::backwards(some, tokens);
+      part.out_rows = to.data();
+      matmul(part);
+      for (int64_t t = 0; t < count; ++t) {
+        const float* want = all.data() + t * rows;
+        EXPECT_TRUE(std::equal(want, want + rows, to[static_cast<size_t>(t)])) << count << " tokens, row " << t;
+      }
     }
   }
 }

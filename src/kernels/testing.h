@@ -27,6 +27,14 @@ inline std::vector<float> normal_values(base::Rng& rng, int64_t n, double deviat
   return values;
 }
 
+/// Where `count` rows lie that fill `memory` from its end on.
+inline std::vector<float*> backwards(std::span<float> memory, int64_t count) {
+  std::vector<float*> rows;
+  const auto size = static_cast<int64_t>(memory.size()) / count;
+  for (int64_t i = 1; i <= count; ++i) rows.push_back(memory.data() + (count - i) * size);
+  return rows;
+}
+
 /// |got[i] - want[i]| <= bound(i) everywhere; says the worst index. NaN fails.
 inline void expect_within(std::span<const float> got, std::span<const float> want,
                           const std::function<double(size_t)>& bound, const std::string& what) {

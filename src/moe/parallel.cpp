@@ -28,7 +28,7 @@ void run(int64_t count, int64_t grain, const base::Body& body) {
 }  // namespace
 
 const base::ParallelFor& torch_parallel_for() {
-  static const base::ParallelFor pool = run;
+  static const base::ParallelFor pool(run, at::get_num_threads());
   return pool;
 }
 

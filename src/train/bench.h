@@ -17,7 +17,7 @@ struct BenchOptions {
   int steps = 5;    ///< measured
   int warm_up = 2;  ///< before them
   int threads = 1;  ///< for the record
-  base::ParallelFor parallel_for;
+  base::ParallelFor parallel_for = base::serial_for;
 };
 
 struct BenchResult {
