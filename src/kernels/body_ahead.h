@@ -23,13 +23,20 @@ class Ahead {
   /// From now on a step asks for the next bytes / steps.
   void pace(int64_t bytes, int64_t steps) { step_ = bytes / steps + 1; }
   DSMOE_INLINE void step() { ask(step_); }
-  /// So many lines, and where that is more than there are, some behind the end: asking does not touch them.
+  /// So many lines; the last ones may lie behind the end, as asking does not touch them.
   template <int Lines>
   DSMOE_INLINE void ask_lines() {
-    if (!at_) return;
+    if (at_ >= end_) return;
     unrolled<Lines>([&](int i) DSMOE_INLINE { __builtin_prefetch(at_ + 64 * i); });
     at_ += 64 * Lines;
   }
+  /// The lines between these bytes from here, without going on and whether there are any.
+  template <int Begin, int End>
+  DSMOE_INLINE void ask_between() const {
+    constexpr int kFirst = (Begin + 63) / 64, kLines = (End + 63) / 64 - kFirst;
+    unrolled<kLines>([&](int i) DSMOE_INLINE { __builtin_prefetch(at_ + 64 * (kFirst + i)); });
+  }
+  DSMOE_INLINE void skip(int64_t bytes) { at_ += bytes; }
 
  private:
   const char *at_, *end_;

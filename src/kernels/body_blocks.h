@@ -133,9 +133,12 @@ void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first
   }
 }
 
-/// The rows of the product from `row` on, or where it has none those that the thread reads next.
-inline Ahead rows_ahead(const Product& p, int64_t row, int64_t bytes, int64_t stride) {
-  return {row < p.row_end ? static_cast<const uint8_t*>(p.weights.data) + row * stride : p.next, bytes};
+/// What is read after `rows` rows from n on: the rows behind them, or what this thread takes next; where that is not
+/// known, the same rows again, which costs nothing.
+inline Ahead rows_ahead(const Product& p, int64_t n, int64_t rows, int64_t stride) {
+  const auto* here = static_cast<const uint8_t*>(p.weights.data) + n * stride;
+  const void* next = p.next ? p.next : here;
+  return {n + rows < p.row_end ? here + rows * stride : next, rows * stride};
 }
 
 /// Unpacks `rows` (1 to 16) rows of `count` stored blocks; rows that are missing count as zeros.
@@ -163,7 +166,7 @@ void slab_matmul(const Product& p) {
   Slab slabs[kSlabGroups];
   if (p.row_end - p.row_begin < kRows) __builtin_memset(slabs, 0, sizeof(slabs));
   for (int64_t n = p.row_begin; n < p.row_end; n += kRows) {
-    Ahead ahead = rows_ahead(p, n + kRows, kRows * stride, stride);
+    Ahead ahead = rows_ahead(p, n, kRows, stride);
     for (int64_t at = 0; at < stored; at += kPart) {
       const int64_t count = stored - at < kPart ? stored - at : kPart;
       const uint8_t* corner = weights + n * stride + at * kBytes;
@@ -182,8 +185,7 @@ void slab_matmul(const Product& p) {
 template <class Format, int Tokens>
 struct FewTokens {
   static constexpr int kParts = block_values(Format::kType) / kBlockValues;
-  static constexpr int kAskEvery = kParts == 1 ? 1 : 2;  // parts: neither 50 lines at once nor a question at each
-  static constexpr int kLines = (kLanes * block_bytes(Format::kType) * kAskEvery + 64 * kParts - 1) / (64 * kParts);
+  static constexpr int kBytes = kLanes * block_bytes(Format::kType);
   const int8_t* values[Tokens];           ///< of the block's first column
   const ActivationBlock* blocks[Tokens];  ///< and its first part
   Ahead ahead;
@@ -194,8 +196,12 @@ struct FewTokens {
   explicit FewTokens(const Ahead& a) : ahead(a) {}  // zeros elsewhere would be stored, block for block
   template <int Four>
   DSMOE_INLINE void put(int part, Ints weights) {
-    if constexpr (Four == 0) {
-      if (part % kAskEvery == 0) ahead.template ask_lines<kLines>();
+    // As much is asked for as is read: an eighth of a block at a time, or of eight parts two at once.
+    if constexpr (kParts == 1) {
+      ahead.template ask_between<kBytes * Four / 8, kBytes*(Four + 1) / 8>();
+      if constexpr (Four == 7) ahead.skip(kBytes);
+    } else if constexpr (Four == 0) {
+      if (part % 2 == 0) ahead.template ask_lines<(2 * kBytes / kParts + 63) / 64>();
     }
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
       dots[t][part].template add<Four>(weights, Ints::repeat(values[t] + part * kBlockValues + 4 * Four));
@@ -223,7 +229,7 @@ void few_matmul(const Product& p) {
   }
   int64_t n = p.row_begin;
   for (; n + kLanes <= p.row_end; n += kLanes) {
-    Ahead ahead = rows_ahead(p, n + kLanes, kLanes * stride, stride);
+    Ahead ahead = rows_ahead(p, n, kLanes, stride);
     const uint8_t* weights = static_cast<const uint8_t*>(p.weights.data) + n * stride;
     Vec sums[Tokens];
     unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = Vec::zero(); });
