@@ -43,23 +43,38 @@ struct BlockDots<Format, true> {
   }
 };
 
-/// sum + what one block contributes.
-template <class Format, class Weights>
+/// What lanes see of activations: of one block, or the first eight lanes of one and the others of the next.
+template <bool Two>
+struct LaneActivations {
+  const ActivationBlock* x;
+
+  DSMOE_INLINE Vec scale() const { return Two ? two_floats(&x[0].scale, &x[Two].scale) : Vec::all(x->scale); }
+  DSMOE_INLINE Vec sum() const { return Two ? two_floats(&x[0].sum, &x[Two].sum) : Vec::all(x->sum); }
+  DSMOE_INLINE Ints total() const { return Two ? Ints::two(&x[0].total, &x[Two].total) : Ints::repeat(&x->total); }
+  DSMOE_INLINE Ints half() const { return Two ? Ints::two(&x[0].half, &x[Two].half) : Ints::repeat(&x->half); }
+  static DSMOE_INLINE Ints values(const int8_t* p) { return Two ? Ints::two(p, p + kBlockValues) : Ints::repeat(p); }
+};
+
+/// sum + what one block contributes, or in eight lanes two blocks.
+template <class Format, bool Two, class Weights>
 inline DSMOE_INLINE Vec add_block(Vec sum, const BlockDots<Format>& dots, const Weights& weights, int block,
-                                  const ActivationBlock& x) {
-  const Vec scale = weights.scale_of(block) * Vec::all(x.scale);
+                                  const LaneActivations<Two>& x) {
+  const Vec scale = weights.scale_of(block) * x.scale();
   if constexpr (Format::kForm == Form::kMinimum) {
-    sum = sum + to_floats(dots.first.sum()) * scale;
-    return sum + weights.more_of(0, block) * Vec::all(x.sum);
+    const Vec term = to_floats(dots.first.sum()) * scale, minimum = weights.more_of(0, block) * x.sum();
+    sum = sum + term + minimum;
+    return Two ? sum + upper_lanes(term) + upper_lanes(minimum) : sum;
   } else if constexpr (Format::kForm == Form::kOffset) {
-    return sum + to_floats(dots.first.sum() - left<Format::kOffset>(Ints::repeat(&x.total))) * scale;
+    const Vec term = to_floats(dots.first.sum() - left<Format::kOffset>(x.total())) * scale;
+    sum = sum + term;
+    return Two ? sum + upper_lanes(term) : sum;
   } else {
     // Exact: whole numbers below 2^24, for 128 * 16 * 32 * 127 and twice that are.
-    const Ints first = left<Format::kOffset>(Ints::repeat(&x.half));
-    const Ints second = left<Format::kOffset>(Ints::repeat(&x.total)) - first;
+    const Ints first = left<Format::kOffset>(x.half()), second = left<Format::kOffset>(x.total()) - first;
     const Vec whole = to_floats(dots.first.sum() - first) * weights.more_of(0, block) +
                       to_floats(dots.second.sum() - second) * weights.more_of(1, block);
-    return sum + whole * scale;
+    sum = sum + whole * scale;
+    return Two ? sum + upper_lanes(whole * scale) : sum;
   }
 }
 
@@ -86,7 +101,7 @@ void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTil
     });
     unrolled<kPairs>([&](int i) DSMOE_INLINE {
       sums[i] = add_block<Format>(sums[i], dots[i], slabs[i % kSlabGroups], static_cast<int>(b),
-                                  tile.blocks[i / kSlabGroups][b]);
+                                  LaneActivations<false>{tile.blocks[i / kSlabGroups] + b});
     });
   }
   unrolled<kPairs>([&](int i) DSMOE_INLINE {
@@ -153,7 +168,7 @@ void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, 
     stride = count * kBytes;
   }
   for (int64_t b = 0; b < count; ++b) {
-    Format::unpack(p + b * kBytes, stride, static_cast<int>(b), slab);
+    Format::unpack(sixteen_rows(p + b * kBytes, stride), static_cast<int>(b), slab);
   }
 }
 
@@ -180,13 +195,16 @@ void slab_matmul(const Product& p) {
   }
 }
 
-/// Where a stored block of sixteen rows meets a few tokens: multiplied as it is unpacked, and never stored. Formats put
-/// the scales of a part before its values, and finish parts in ascending order.
+/// Sixteen stored blocks that meet a few tokens: multiplied as they are unpacked, and never stored. They are those of
+/// sixteen rows; or where memory alone is waited for, two of eight rows each, so that less is on its way into the
+/// nearest cache. Formats put the scales of a part before its values, and finish parts in ascending order.
 template <class Format, int Tokens>
 struct FewTokens {
   static constexpr int kParts = block_values(Format::kType) / kBlockValues;
+  static constexpr bool kTwo = kParts == 1 && Tokens <= 2;
+  static constexpr int kRows = kTwo ? kLanes / 2 : kLanes, kBlocks = kTwo ? 2 : 1;
   static constexpr int kBytes = kLanes * block_bytes(Format::kType);
-  const int8_t* values[Tokens];           ///< of the block's first column
+  const int8_t* values[Tokens];           ///< of the first column
   const ActivationBlock* blocks[Tokens];  ///< and its first part
   Ahead ahead;
   Vec sums[Tokens];
@@ -196,16 +214,19 @@ struct FewTokens {
   explicit FewTokens(const Ahead& a) : ahead(a) {}  // zeros elsewhere would be stored, block for block
   template <int Four>
   DSMOE_INLINE void put(int part, Ints weights) {
-    // As much is asked for as is read: an eighth of a block at a time, or of eight parts two at once.
+    // As much is asked for as is read: an eighth at a time, or of eight parts two at once.
     if constexpr (kParts == 1) {
       ahead.template ask_between<kBytes * Four / 8, kBytes*(Four + 1) / 8>();
       if constexpr (Four == 7) ahead.skip(kBytes);
     } else if constexpr (Four == 0) {
       if (part % 2 == 0) ahead.template ask_lines<(2 * kBytes / kParts + 63) / 64>();
     }
+    using Activations = LaneActivations<kTwo>;
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
-      dots[t][part].template add<Four>(weights, Ints::repeat(values[t] + part * kBlockValues + 4 * Four));
-      if constexpr (Four == 7) sums[t] = add_block<Format>(sums[t], dots[t][part], *this, part, blocks[t][part]);
+      dots[t][part].template add<Four>(weights, Activations::values(values[t] + part * kBlockValues + 4 * Four));
+      if constexpr (Four == 7) {
+        sums[t] = add_block<Format>(sums[t], dots[t][part], *this, part, Activations{blocks[t] + part});
+      }
     });
   }
   DSMOE_INLINE void put_scale(int part, Vec x) { scale[part] = x; }
@@ -214,12 +235,13 @@ struct FewTokens {
   DSMOE_INLINE Vec more_of(int half, int part) const { return more[half][part]; }
 };
 
-/// Sixteen whole rows at a time; rows that are left are a slab's.
+/// As many whole rows at a time as a vector holds; what is left is a slab's.
 template <class Format, int Tokens>
 void few_matmul(const Product& p) {
   using Block = FewTokens<Format, Tokens>;
-  constexpr int64_t kBytes = block_bytes(Format::kType);
+  constexpr int64_t kBytes = block_bytes(Format::kType), kRows = Block::kRows;
   const int64_t stored = p.weights.cols / block_values(Format::kType), stride = stored * kBytes;
+  if (stored % Block::kBlocks != 0) return slab_matmul<Format>(p);
   const ActivationBlock* x[Tokens];
   const int8_t* values[Tokens];
   for (int t = 0; t < Tokens; ++t) {
@@ -228,23 +250,26 @@ void few_matmul(const Product& p) {
     values[t] = p.activations.values + first * kBlockValues;
   }
   int64_t n = p.row_begin;
-  for (; n + kLanes <= p.row_end; n += kLanes) {
-    Ahead ahead = rows_ahead(p, n, kLanes, stride);
+  for (; n + kRows <= p.row_end; n += kRows) {
+    Ahead ahead = rows_ahead(p, n, kRows, stride);
     const uint8_t* weights = static_cast<const uint8_t*>(p.weights.data) + n * stride;
     Vec sums[Tokens];
     unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = Vec::zero(); });
-    for (int64_t b = 0; b < stored; ++b) {
+    for (int64_t b = 0; b < stored; b += Block::kBlocks) {
       Block block(ahead);
       unrolled<Tokens>([&](int t) DSMOE_INLINE {
         block.values[t] = values[t] + b * Block::kParts * kBlockValues;
         block.blocks[t] = x[t] + b * Block::kParts;
         block.sums[t] = sums[t];
       });
-      Format::unpack(weights + b * kBytes, stride, 0, block);
+      const uint8_t* at = weights + b * kBytes;
+      Format::unpack(Block::kTwo ? eight_rows_twice(at, stride, kBytes) : sixteen_rows(at, stride), 0, block);
       unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = block.sums[t]; });
       ahead = block.ahead;
     }
-    unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t].store(p.out_of(t) + n); });
+    unrolled<Tokens>([&](int t) DSMOE_INLINE {
+      Block::kTwo ? sums[t].store(p.out_of(t) + n, kRows) : sums[t].store(p.out_of(t) + n);
+    });
   }
   if (n == p.row_end) return;
   Product rest = p;

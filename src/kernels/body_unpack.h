@@ -54,8 +54,8 @@ inline Ints high_half(Ints bytes) { return right<4>(bytes) & Ints::all(0x0f0f0f0
 
 /// Values 0-15 in the low halves of sixteen bytes a row, 16-31 in the high ones.
 template <class To>
-inline DSMOE_INLINE void put_halves(const uint8_t* p, int64_t stride, int block, To& to) {
-  const Columns q = load_columns(p, stride);
+inline DSMOE_INLINE void put_halves(const LaneRows& rows, int block, To& to) {
+  const Columns q = load_columns(rows);
   counted<4>([&](auto index) DSMOE_INLINE {
     constexpr int j = decltype(index)::value;
     to.template put<j>(block, low_half(q.column[j]));
@@ -67,8 +67,8 @@ inline DSMOE_INLINE void put_halves(const uint8_t* p, int64_t stride, int block,
 }
 /// The same with bit i of `high` as the fifth of value i.
 template <class To>
-inline DSMOE_INLINE void put_halves(const uint8_t* p, int64_t stride, Ints high, int block, To& to) {
-  const Columns q = load_columns(p, stride);
+inline DSMOE_INLINE void put_halves(const LaneRows& rows, Ints high, int block, To& to) {
+  const Columns q = load_columns(rows);
   counted<4>([&](auto index) DSMOE_INLINE {
     constexpr int j = decltype(index)::value;
     to.template put<j>(block, low_half(q.column[j]) | spread_bits(right<4 * j>(high)));
@@ -85,9 +85,9 @@ struct Q8_0 {
   static constexpr int kBits = 8, kOffset = 7;
   static constexpr Form kForm = Form::kOffset;
   template <class To>
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
-    to.put_scale(block, halves_to_floats(load_columns(p, stride).column[0]));
-    const Columns first = load_columns(p + 2, stride), second = load_columns(p + 18, stride);
+  static DSMOE_INLINE void unpack(const LaneRows& rows, int block, To& to) {
+    to.put_scale(block, halves_to_floats(load_columns(rows).column[0]));
+    const Columns first = load_columns(rows + 2), second = load_columns(rows + 18);
     counted<4>([&](auto index) DSMOE_INLINE {
       constexpr int j = decltype(index)::value;
       to.template put<j>(block, first.column[j] ^ Ints::all(static_cast<int32_t>(0x80808080)));
@@ -104,9 +104,9 @@ struct Q4_0 {
   static constexpr int kBits = 4, kOffset = 3;
   static constexpr Form kForm = Form::kOffset;
   template <class To>
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
-    to.put_scale(block, halves_to_floats(load_columns(p, stride).column[0]));
-    put_halves(p + 2, stride, block, to);
+  static DSMOE_INLINE void unpack(const LaneRows& rows, int block, To& to) {
+    to.put_scale(block, halves_to_floats(load_columns(rows).column[0]));
+    put_halves(rows + 2, block, to);
   }
 };
 
@@ -115,11 +115,11 @@ struct Q4_1 {
   static constexpr int kBits = 4, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
-    const Ints head = load_columns(p, stride).column[0];
+  static DSMOE_INLINE void unpack(const LaneRows& rows, int block, To& to) {
+    const Ints head = load_columns(rows).column[0];
     to.put_scale(block, halves_to_floats(head));
     to.put_more(0, block, high_halves_to_floats(head));
-    put_halves(p + 4, stride, block, to);
+    put_halves(rows + 4, block, to);
   }
 };
 
@@ -128,10 +128,10 @@ struct Q5_0 {
   static constexpr int kBits = 5, kOffset = 4;
   static constexpr Form kForm = Form::kOffset;
   template <class To>
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
-    const Columns head = load_columns(p, stride);
+  static DSMOE_INLINE void unpack(const LaneRows& rows, int block, To& to) {
+    const Columns head = load_columns(rows);
     to.put_scale(block, halves_to_floats(head.column[0]));
-    put_halves(p + 6, stride, right<16>(head.column[0]) | left<16>(head.column[1]), block, to);
+    put_halves(rows + 6, right<16>(head.column[0]) | left<16>(head.column[1]), block, to);
   }
 };
 
@@ -140,19 +140,19 @@ struct Q5_1 {
   static constexpr int kBits = 5, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int block, To& to) {
-    const Columns head = load_columns(p, stride);
+  static DSMOE_INLINE void unpack(const LaneRows& rows, int block, To& to) {
+    const Columns head = load_columns(rows);
     to.put_scale(block, halves_to_floats(head.column[0]));
     to.put_more(0, block, high_halves_to_floats(head.column[0]));
-    put_halves(p + 8, stride, head.column[1], block, to);
+    put_halves(rows + 8, head.column[1], block, to);
   }
 };
 
 /// Scales and minima of the eight parts of Q4_K and Q5_K: a row's first sixteen bytes are d, dmin and the twelve bytes
 /// of six-bit numbers. All products are exact: 11 bits times 6.
 template <class To>
-inline DSMOE_INLINE void put_six_bit_scales(const uint8_t* p, int64_t stride, To& to) {
-  const Columns head = load_columns(p, stride);
+inline DSMOE_INLINE void put_six_bit_scales(const LaneRows& rows, To& to) {
+  const Columns head = load_columns(rows);
   const Vec d = halves_to_floats(head.column[0]);
   const Vec minus_dmin = Vec::zero() - high_halves_to_floats(head.column[0]);
   const Ints &scales = head.column[1], &minima = head.column[2], &upper = head.column[3];
@@ -174,11 +174,11 @@ struct Q4K {
   static constexpr int kBits = 4, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, To& to) {
-    put_six_bit_scales(p, stride, to);
+  static DSMOE_INLINE void unpack(const LaneRows& rows, int, To& to) {
+    put_six_bit_scales(rows, to);
     counted<8>([&](auto which) DSMOE_INLINE {  // bytes 16 * sixteen ... hold values of two parts
       constexpr int sixteen = decltype(which)::value, part = sixteen / 2 * 2;
-      const Columns q = load_columns(p + 16 + 16 * sixteen, stride);
+      const Columns q = load_columns(rows + (16 + 16 * sixteen));
       counted<4>([&](auto index) DSMOE_INLINE {
         constexpr int j = decltype(index)::value, four = sixteen % 2 * 4 + j;
         to.template put<four>(part, low_half(q.column[j]));
@@ -193,14 +193,14 @@ struct Q5K {
   static constexpr int kBits = 5, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, To& to) {
-    put_six_bit_scales(p, stride, to);
+  static DSMOE_INLINE void unpack(const LaneRows& rows, int, To& to) {
+    put_six_bit_scales(rows, to);
     counted<2>([&](auto which) DSMOE_INLINE {  // values 0-15 and 16-31 of all parts: the same fifth bits' bytes
       constexpr int side = decltype(which)::value;
-      const Columns high = load_columns(p + 16 + 16 * side, stride);
+      const Columns high = load_columns(rows + (16 + 16 * side));
       counted<4>([&](auto index) DSMOE_INLINE {
         constexpr int pair = decltype(index)::value;
-        const Columns q = load_columns(p + 48 + 32 * pair + 16 * side, stride);
+        const Columns q = load_columns(rows + (48 + 32 * pair + 16 * side));
         counted<4>([&](auto index) DSMOE_INLINE {
           constexpr int j = decltype(index)::value, four = side * 4 + j;
           const Ints fifth = Ints::all(0x10101010), bits = high.column[j];
@@ -222,9 +222,9 @@ struct Q6K {
     return to_floats(signed_right<24>(left<24 - 8 * J>(a)));
   }
   template <class To>
-  static DSMOE_INLINE void put_scales(const uint8_t* p, int64_t stride, To& to) {
-    const Vec d = high_halves_to_floats(load_columns(p + 194, stride).column[3]);  // bytes 208 and 209
-    const Columns scales = load_columns(p + 192, stride);
+  static DSMOE_INLINE void put_scales(const LaneRows& rows, To& to) {
+    const Vec d = high_halves_to_floats(load_columns(rows + 194).column[3]);  // bytes 208 and 209
+    const Columns scales = load_columns(rows + 192);
     counted<4>([&](auto index) DSMOE_INLINE {
       constexpr int j = decltype(index)::value;
       to.put_more(0, 2 * j, signed_byte<0>(scales.column[j]));
@@ -236,13 +236,13 @@ struct Q6K {
     });
   }
   template <class To>
-  static DSMOE_INLINE void unpack(const uint8_t* p, int64_t stride, int, To& to) {
-    put_scales(p, stride, to);
+  static DSMOE_INLINE void unpack(const LaneRows& rows, int, To& to) {
+    put_scales(rows, to);
     counted<4>([&](auto which) DSMOE_INLINE {  // quarters of 64 values: which 128, and which sixteen of each 32
       constexpr int quarter = decltype(which)::value, side = quarter % 2, part = quarter / 2 * 4;
-      const uint8_t* q = p + quarter / 2 * 64 + side * 16;
-      const Columns first = load_columns(q, stride), second = load_columns(q + 32, stride);
-      const Columns high = load_columns(p + 128 + quarter / 2 * 32 + side * 16, stride);
+      const LaneRows q = rows + (quarter / 2 * 64 + side * 16);
+      const Columns first = load_columns(q), second = load_columns(q + 32);
+      const Columns high = load_columns(rows + (128 + quarter / 2 * 32 + side * 16));
       counted<4>([&](auto index) DSMOE_INLINE {
         constexpr int j = decltype(index)::value, four = side * 4 + j;
         const Ints upper = Ints::all(0x30303030), bits = high.column[j];

@@ -1,6 +1,7 @@
 // Sixteen 32-bit integers as two AVX2 registers; the contract is in ints_scalar.h.
 #pragma once
 
+#include "kernels/lane_rows.h"
 #include "kernels/vec_avx2.h"
 
 namespace dsmoe::kernels {
@@ -28,6 +29,7 @@ struct Ints {
     __builtin_memcpy(&four, p, sizeof(four));
     return all(four);
   }
+  static Ints two(const void* p, const void* q) { return {repeat(p).low, repeat(q).low}; }
 
   friend Ints operator&(Ints a, Ints b) { return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)}; }
   friend Ints operator|(Ints a, Ints b) { return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)}; }
@@ -71,11 +73,14 @@ inline Vec halves_to_floats(Ints a) {
   return {_mm256_cvtph_ps(_mm256_castsi256_si128(ordered)), _mm256_cvtph_ps(_mm256_extracti128_si256(ordered, 1))};
 }
 
+inline Vec two_floats(const float* p, const float* q) { return {_mm256_set1_ps(*p), _mm256_set1_ps(*q)}; }
+inline Vec upper_lanes(Vec a) { return {a.high, a.high}; }
+
 struct Columns {
   Ints column[4];
 };
 /// Eight rows' four columns.
-inline void load_half_columns(const uint8_t* p, int64_t stride, __m256i* column) {
+inline DSMOE_INLINE void load_half_columns(const uint8_t* p, int64_t stride, __m256i* column) {
   const auto rows = [&](int64_t r) {
     const auto* near = reinterpret_cast<const __m128i*>(p + r * stride);
     const auto* far = reinterpret_cast<const __m128i*>(p + (r + 4) * stride);
@@ -89,10 +94,10 @@ inline void load_half_columns(const uint8_t* p, int64_t stride, __m256i* column)
   column[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
   column[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
 }
-inline Columns load_columns(const uint8_t* p, int64_t stride) {
+inline DSMOE_INLINE Columns load_columns(const LaneRows& rows) {
   __m256i low[4], high[4];
-  load_half_columns(p, stride, low);
-  load_half_columns(p + 8 * stride, stride, high);
+  load_half_columns(rows.first, rows.stride, low);
+  load_half_columns(rows.eighth, rows.stride, high);
   return {{{low[0], high[0]}, {low[1], high[1]}, {low[2], high[2]}, {low[3], high[3]}}};
 }
 

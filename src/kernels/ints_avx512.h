@@ -1,6 +1,7 @@
 // Sixteen 32-bit integers as one AVX-512 register; the contract is in ints_scalar.h.
 #pragma once
 
+#include "kernels/lane_rows.h"
 #include "kernels/vec_avx512.h"
 
 namespace dsmoe::kernels {
@@ -20,6 +21,11 @@ struct Ints {
     int32_t four;
     __builtin_memcpy(&four, p, sizeof(four));
     return all(four);
+  }
+  static Ints two(const void* p, const void* q) {
+    int32_t four;
+    __builtin_memcpy(&four, q, sizeof(four));
+    return {_mm512_mask_set1_epi32(repeat(p).x, 0xff00, four)};
   }
 
   friend Ints operator&(Ints a, Ints b) { return {_mm512_and_si512(a.x, b.x)}; }
@@ -50,20 +56,23 @@ inline void store_bytes(Ints a, int8_t* p) {
 }
 inline Vec halves_to_floats(Ints a) { return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(a.x))}; }
 
+inline Vec two_floats(const float* p, const float* q) { return {_mm512_castsi512_ps(Ints::two(p, q).x)}; }
+inline Vec upper_lanes(Vec a) { return {_mm512_shuffle_f32x4(a.x, a.x, 0xee)}; }
+
 struct Columns {
   Ints column[4];
 };
 /// Rows i, i + 4, i + 8 and i + 12.
-inline __m512i rows_by_four(const uint8_t* p, int64_t stride) {
-  const auto at = [&](int64_t r) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + r * stride)); };
-  __m512i x = _mm512_castsi128_si512(at(0));
-  x = _mm512_inserti32x4(x, at(4), 1);
-  x = _mm512_inserti32x4(x, at(8), 2);
-  return _mm512_inserti32x4(x, at(12), 3);
+inline DSMOE_INLINE __m512i rows_by_four(const LaneRows& rows, int64_t i) {
+  const auto at = [&](int64_t r) DSMOE_INLINE { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.at(r))); };
+  __m512i x = _mm512_castsi128_si512(at(i));
+  x = _mm512_inserti32x4(x, at(i + 4), 1);
+  x = _mm512_inserti32x4(x, at(i + 8), 2);
+  return _mm512_inserti32x4(x, at(i + 12), 3);
 }
-inline Columns load_columns(const uint8_t* p, int64_t stride) {
-  const __m512i a = rows_by_four(p, stride), b = rows_by_four(p + stride, stride);
-  const __m512i c = rows_by_four(p + 2 * stride, stride), d = rows_by_four(p + 3 * stride, stride);
+inline DSMOE_INLINE Columns load_columns(const LaneRows& rows) {
+  const __m512i a = rows_by_four(rows, 0), b = rows_by_four(rows, 1);
+  const __m512i c = rows_by_four(rows, 2), d = rows_by_four(rows, 3);
   const __m512i ab = _mm512_unpacklo_epi32(a, b), cd = _mm512_unpacklo_epi32(c, d);
   const __m512i ab_high = _mm512_unpackhi_epi32(a, b), cd_high = _mm512_unpackhi_epi32(c, d);
   return {{{_mm512_unpacklo_epi64(ab, cd)},

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "kernels/lane_rows.h"
 #include "kernels/vec_scalar.h"
 
 namespace dsmoe::kernels {
@@ -37,6 +38,12 @@ struct Ints {
     int32_t x;
     __builtin_memcpy(&x, p, sizeof(x));
     return all(x);
+  }
+
+  /// The first eight lanes the four bytes at p, the others those at q.
+  static Ints two(const void* p, const void* q) {
+    const Ints a = repeat(p), b = repeat(q);
+    return map([&](int i) { return i < 8 ? a.lane[i] : b.lane[i]; });
   }
 
   template <class F>
@@ -100,14 +107,22 @@ inline Vec halves_to_floats(const Ints& a) {
   return Vec::map([&](int i) { return widen(Half{static_cast<uint16_t>(a.bits(i))}); });
 }
 
-/// Sixteen rows of sixteen bytes, row r at p + r * stride: lane r of column j is bytes 4 j ... of row r.
+/// The same of floats; and lanes 8 to 15 in the place of the first eight (what is in the others does not matter).
+inline Vec two_floats(const float* p, const float* q) {
+  return Vec::map([&](int i) { return i < 8 ? *p : *q; });
+}
+inline Vec upper_lanes(const Vec& a) {
+  return Vec::map([&](int i) { return a.lane[i % 8 + 8]; });
+}
+
+/// Sixteen bytes of each row: lane r of column j is bytes 4 j ... of row r.
 struct Columns {
   Ints column[4];
 };
-inline Columns load_columns(const uint8_t* p, int64_t stride) {
+inline Columns load_columns(const LaneRows& rows) {
   Columns c;
   for (int r = 0; r < kLanes; ++r) {
-    for (int j = 0; j < 4; ++j) __builtin_memcpy(&c.column[j].lane[r], p + r * stride + 4 * j, 4);
+    for (int j = 0; j < 4; ++j) __builtin_memcpy(&c.column[j].lane[r], rows.at(r) + 4 * j, 4);
   }
   return c;
 }
