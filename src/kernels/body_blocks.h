@@ -214,12 +214,14 @@ struct FewTokens {
   explicit FewTokens(const Ahead& a) : ahead(a) {}  // zeros elsewhere would be stored, block for block
   template <int Four>
   DSMOE_INLINE void put(int part, Ints weights) {
-    // As much is asked for as is read: an eighth at a time, or of eight parts two at once.
+    // As much is asked for as is read, as evenly as lines allow. The test that is made where blocks have many parts
+    // keeps the compiler from moving all of a block's loads to its beginning.
     if constexpr (kParts == 1) {
       ahead.template ask_between<kBytes * Four / 8, kBytes*(Four + 1) / 8>();
       if constexpr (Four == 7) ahead.skip(kBytes);
-    } else if constexpr (Four == 0) {
-      if (part % 2 == 0) ahead.template ask_lines<(2 * kBytes / kParts + 63) / 64>();
+    } else {
+      constexpr int kPart = kBytes / kParts;
+      ahead.template ask_lines<(kPart * (Four + 1) / 8 + 63) / 64 - (kPart * Four / 8 + 63) / 64>();
     }
     using Activations = LaneActivations<kTwo>;
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
