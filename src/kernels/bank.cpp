@@ -64,15 +64,18 @@ class Bank {
     auto& tiles = scratch_.tiles;
     tiles.clear();
     int64_t work = 0;
-    for (const FfnJob& job : jobs_) work += (job.ffn->*matrix).rows * (job.ffn->*matrix).cols * std::ssize(job.rows);
+    for (const FfnJob& job : jobs_) {
+      const Matrix& m = job.ffn->*matrix;
+      work += m.rows * row_work(m, std::ssize(job.rows));
+    }
     int64_t left = work;
     for (size_t j = 0; j < jobs_.size(); ++j) {
-      const auto tokens = std::ssize(jobs_[j].rows);
       const Matrix& m = jobs_[j].ffn->*matrix;
-      for (int64_t begin = 0; tokens > 0 && begin < m.rows;) {
-        const int64_t end = std::min(m.rows, begin + rows_per_tile(m.cols, tokens, left, parallel_for.threads()));
+      const int64_t row = row_work(m, std::ssize(jobs_[j].rows));
+      for (int64_t begin = 0; row > 0 && begin < m.rows;) {
+        const int64_t end = std::min(m.rows, begin + rows_per_tile(row, left, parallel_for.threads()));
         tiles.push_back({static_cast<int32_t>(j), begin, end});
-        left -= (end - begin) * m.cols * tokens;
+        left -= (end - begin) * row;
         begin = end;
       }
     }

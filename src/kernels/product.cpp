@@ -52,9 +52,13 @@ void matmul_ref(const Product& p) {
   }
 }
 
-int64_t rows_per_tile(int64_t cols, int64_t tokens, int64_t left, int threads) {
+int64_t row_work(const Matrix& weights, int64_t tokens) {
+  return std::max(weights.cols * tokens, tokens > 0 ? row_bytes(weights.type, weights.cols) / 2 : 0);
+}
+
+int64_t rows_per_tile(int64_t row_work, int64_t left, int threads) {
   const int64_t work = std::clamp(left / (kTilesPerThread * threads), kWorthAThread, kMostTileWork);
-  const int64_t rows = work / std::max<int64_t>(1, cols * tokens);
+  const int64_t rows = work / std::max<int64_t>(1, row_work);
   return std::max<int64_t>(32, rows / 32 * 32);
 }
 
@@ -68,17 +72,14 @@ void matmul(const base::ParallelFor& parallel_for, std::span<const Product> prod
   std::vector<Tile>& tiles = memory;      // a name that means the same one on every thread
   tiles.clear();
   int64_t work = 0;
-  for (const Product& product : products) {
-    work += (product.row_end - product.row_begin) * product.weights.cols * product.tokens;
-  }
+  for (const Product& p : products) work += (p.row_end - p.row_begin) * row_work(p.weights, p.tokens);
   int64_t left = work;
-  for (const Product& product : products) {
-    const int64_t cols = product.weights.cols;
-    for (int64_t begin = product.row_begin; begin < product.row_end;) {
-      const int64_t rows = rows_per_tile(cols, product.tokens, left, parallel_for.threads());
-      const int64_t end = std::min(product.row_end, begin + rows);
-      tiles.push_back({&product, begin, end});
-      left -= (end - begin) * cols * product.tokens;
+  for (const Product& p : products) {
+    const int64_t row = row_work(p.weights, p.tokens);
+    for (int64_t begin = p.row_begin; begin < p.row_end;) {
+      const int64_t end = std::min(p.row_end, begin + rows_per_tile(row, left, parallel_for.threads()));
+      tiles.push_back({&p, begin, end});
+      left -= (end - begin) * row;
       begin = end;
     }
   }

@@ -27,10 +27,12 @@ void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::s
 
 /// How work is cut, never into what. A tile of about 2^17 multiply-adds pays for waking a thread, and a region of less
 /// than two of them stays on the calling thread; where there is enough for all threads tiles are larger, as long
-/// stretches of memory are read faster than short ones. A multiple of 32 rows: what quantised products take at once,
-/// and a block of activations. The rows of a matrix's next tile when `left` multiply-adds have not been cut yet: the
-/// last tiles are small, so that threads end together.
-int64_t rows_per_tile(int64_t cols, int64_t tokens, int64_t left, int threads);
+/// stretches of memory are read faster than short ones.
+/// A row of weights times `tokens` tokens, in multiply-adds; reading two bytes counts as one.
+int64_t row_work(const Matrix& weights, int64_t tokens);
+/// The rows of a matrix's next tile when `left` has not been cut yet: the last tiles are small, so that threads end
+/// together. A multiple of 32: what quantised products take at once, and a block of activations.
+int64_t rows_per_tile(int64_t row_work, int64_t left, int threads);
 /// Items per chunk for `count` items of `work` multiply-adds together.
 int64_t items_per_chunk(int64_t count, int64_t work);
 
