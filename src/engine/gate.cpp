@@ -19,7 +19,38 @@ void Gate::route(int32_t token, std::span<float> affinities_E, const Interventio
   std::fill(ids_K.begin(), ids_K.end(), -1);
   std::fill(weights_K.begin(), weights_K.end(), 0.0f);
   const auto picked = ids_K.first(static_cast<size_t>(intervention.slots(config, layer)));
-  affinities(affinities_E);
+  if (ranks_softmax(intervention)) {
+    kernels::softmax_top_k(affinities_E, picked);
+  } else {
+    affinities(affinities_E);
+    pick(token, affinities_E, intervention, picked, scratch);
+  }
+  finish(affinities_E, picked, weights_K);
+}
+
+// The plain gate: the best of a softmax, with nothing added and nobody left out.
+bool Gate::ranks_softmax(const Intervention& intervention) const {
+  return config.scoring_func == spec::ScoringFunc::kSoftmax && table_VK.empty() && bias_E.empty() && !limits_groups() &&
+         intervention.masked.empty() && intervention.top_experts_masked(config) == 0 && !intervention.forced_in(layer);
+}
+
+bool Gate::limits_groups() const {
+  return config.topk_method != spec::TopkMethod::kGreedy && config.topk_group < config.n_group;
+}
+
+void Gate::affinities(std::span<float> row_E) const {
+  if (row_E.empty()) return;
+  if (config.scoring_func == spec::ScoringFunc::kSoftmax) {
+    kernels::softmax(row_E, static_cast<int64_t>(row_E.size()), row_E);
+    return;
+  }
+  for (float& x : row_E) x = -x;
+  kernels::exponential(row_E, row_E);
+  for (float& x : row_E) x = 1 / (1 + x);
+}
+
+void Gate::pick(int32_t token, std::span<const float> affinities_E, const Intervention& intervention,
+                std::span<int32_t> picked, Scratch& scratch) const {
   if (const auto* forced = intervention.forced_in(layer)) {
     std::copy(forced->begin(), forced->end(), picked.begin());
   } else if (!table_VK.empty()) {
@@ -35,18 +66,6 @@ void Gate::route(int32_t token, std::span<float> affinities_E, const Interventio
       if (scratch.scores[static_cast<size_t>(id)] == kNever) id = -1;  // groups and masks together left too few
     }
   }
-  finish(affinities_E, picked, weights_K);
-}
-
-void Gate::affinities(std::span<float> row_E) const {
-  if (row_E.empty()) return;
-  if (config.scoring_func == spec::ScoringFunc::kSoftmax) {
-    kernels::softmax(row_E, static_cast<int64_t>(row_E.size()), row_E);
-    return;
-  }
-  for (float& x : row_E) x = -x;
-  kernels::exponential(row_E, row_E);
-  for (float& x : row_E) x = 1 / (1 + x);
 }
 
 // What top-K ranks: affinities, with the balance bias where there is one, and minus infinity for who may not be picked.
@@ -55,9 +74,7 @@ void Gate::selection_scores(std::span<const float> affinities_E, const Intervent
   auto& scores = scratch.scores;
   scores.assign(affinities_E.begin(), affinities_E.end());
   for (size_t e = 0; e < bias_E.size(); ++e) scores[e] += bias_E[e];
-  if (config.topk_method != spec::TopkMethod::kGreedy && config.topk_group < config.n_group) {
-    limit_to_groups(scores, scratch);
-  }
+  if (limits_groups()) limit_to_groups(scores, scratch);
   if (const int64_t top = intervention.top_experts_masked(config); top > 0) {
     scratch.order.resize(static_cast<size_t>(top));
     kernels::top_k(affinities_E, scratch.order);

@@ -29,6 +29,10 @@ struct Gate {
              std::span<float> weights_K, Scratch& scratch) const;
 
  private:
+  bool ranks_softmax(const Intervention& intervention) const;
+  bool limits_groups() const;
+  void pick(int32_t token, std::span<const float> affinities_E, const Intervention& intervention,
+            std::span<int32_t> picked, Scratch& scratch) const;
   void affinities(std::span<float> row_E) const;
   void selection_scores(std::span<const float> affinities_E, const Intervention& intervention, Scratch& scratch) const;
   void limit_to_groups(std::span<float> scores_E, Scratch& scratch) const;

@@ -158,6 +158,27 @@ TEST(GateTies, GoToTheLowerIndex) {
   }
 }
 
+// A bias of zeros changes no score, but the choice is then made step by step.
+TEST(GateOfASoftmax, InOneGoIsStepByStepToTheBit) {
+  int compared = 0;
+  for (const auto& [name, config] : routers()) {
+    if (config.scoring_func != ScoringFunc::kSoftmax) continue;
+    const auto E = static_cast<size_t>(config.n_routed_experts);
+    base::Rng rng(32);
+    for (int round = 0; round < 100; ++round) {
+      std::vector<float> logits(E);
+      // Ties in every other row.
+      for (float& x : logits) x = static_cast<float>(round % 2 ? 3 * rng.normal() : 0.5 * double(rng.below(4)));
+      const Routed got = route(config, logits), want = route(config, logits, std::vector<float>(E));
+      ASSERT_EQ(got.ids, want.ids) << name;
+      ASSERT_EQ(got.weights, want.weights) << name;
+      ASSERT_EQ(got.affinities, want.affinities) << name;
+      ++compared;
+    }
+  }
+  EXPECT_GE(compared, 100);
+}
+
 TEST(GateGroups, OnlyTheBestGroupsAreVisited) {
   ModelConfig config = eight_experts();
   config.topk_method = TopkMethod::kGroupLimitedGreedy;

@@ -10,7 +10,6 @@
 #include "kernels/product.h"
 #include "kernels/rows.h"
 #include "kernels/testing.h"
-#include "kernels/topk.h"
 
 namespace dsmoe::kernels {
 namespace {
@@ -29,23 +28,6 @@ RC_GTEST_PROP(ExpertRows, AreAStableSortOfSlots, ()) {
   RC_ASSERT(got.offsets == want.offsets);
   RC_ASSERT(got.tokens == want.tokens);
   RC_ASSERT(got.place == want.place);
-}
-
-RC_GTEST_PROP(TopK, IsAStableSortByValue, ()) {
-  // Few distinct values make ties frequent.
-  const auto small = *rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(-3, 4)));
-  std::vector<float> values(small.begin(), small.end());
-  if (values.size() > 3) values[2] = std::nanf("");
-  std::vector<int32_t> got(*rc::gen::inRange<size_t>(0, values.size() + 1)), want(got.size());
-  top_k(values, got);
-  top_k_ref(values, want);
-  RC_ASSERT(got == want);
-}
-
-TEST(TopK, EqualValuesGoToTheLowerIndex) {
-  std::vector<int32_t> ids(3);
-  top_k(std::vector<float>{1, 5, 5, 0, 5, 5}, ids);
-  EXPECT_EQ(ids, (std::vector<int32_t>{1, 2, 4}));
 }
 
 /// FFNs of given widths over random rows.

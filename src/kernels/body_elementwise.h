@@ -85,6 +85,34 @@ void softmax(const float* x, int64_t n, float* out) {
   each_vec(n, [&](int64_t i, int64_t lanes) { (Vec::load(out + i, lanes) / total).store(out + i, lanes); });
 }
 
+/// Rounds that descend: each looks for the largest value below the last round's and takes all who have it, the lower id
+/// first. So ties need no care, and nobody must be marked as taken: the row stays as it is, however long.
+void softmax_top_k(float* row, int64_t n, int32_t* ids, int64_t k) {
+  constexpr int64_t kBits = 64;  // who has the value, looked up by a word at a time
+  softmax(row, n, row);
+  // Affinities are from 0 to 1, so a NaN comes last as -1. The zeros past the end may win a round, which then finds
+  // nobody and is followed by a lower one.
+  const auto rank = [&](int64_t i, int64_t lanes) {
+    return max(lanes == kLanes ? Vec::load(row + i) : Vec::load(row + i, lanes), Vec::all(-1.0f));
+  };
+  Vec last = Vec::all(2.0f);
+  for (int64_t found = 0; found < k;) {
+    Vec best = Vec::all(-2.0f);
+    each_vec(n, [&](int64_t i, int64_t lanes) { best = max_below(last, best, rank(i, lanes)); });
+    last = Vec::all(largest(best));
+    for (int64_t first = 0; first < n; first += kBits) {
+      uint64_t have = 0;
+      each_vec(n - first < kBits ? n - first : kBits, [&](int64_t i, int64_t lanes) {
+        const uint64_t real = (uint64_t{1} << lanes) - 1;
+        have |= (equal_lanes(rank(first + i, lanes), last) & real) << i;
+      });
+      for (; have != 0 && found < k; have &= have - 1) {
+        ids[found++] = static_cast<int32_t>(first) + __builtin_ctzll(have);
+      }
+    }
+  }
+}
+
 void silu_mul(const float* gate, const float* up, int64_t n, float* out) {
   each_vec(n, [&](int64_t i, int64_t lanes) {
     const Vec g = Vec::load(gate + i, lanes);

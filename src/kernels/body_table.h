@@ -21,6 +21,7 @@ constexpr KernelTable kTable = {
     .rms_norm = rms_norm,
     .rope = rope,
     .softmax = softmax,
+    .softmax_top_k = softmax_top_k,
     .silu_mul = silu_mul,
     .add_scaled = add_scaled,
     .exponential = exponential_row,

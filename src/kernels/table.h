@@ -33,6 +33,7 @@ struct KernelTable {
   void (*rms_norm)(const float* x, const float* weight, int64_t n, double eps, float* out);
   void (*rope)(float* head, const float* cosines, const float* sines, int64_t half);
   void (*softmax)(const float* x, int64_t n, float* out);
+  void (*softmax_top_k)(float* row, int64_t n, int32_t* ids, int64_t k);
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
   void (*add_scaled)(float scale, const float* x, int64_t n, float* y);
   void (*exponential)(const float* x, int64_t n, float* out);

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/isa.h"
+#include "kernels/rows.h"
 
 namespace dsmoe::kernels {
 namespace {
@@ -38,6 +40,17 @@ void top_k_ref(std::span<const float> values, std::span<int32_t> ids) {
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return is_before(values, a, b); });
   std::copy_n(order.begin(), ids.size(), ids.begin());
+}
+
+void softmax_top_k(std::span<float> row_E, std::span<int32_t> ids_K) {
+  DSMOE_CHECK(!row_E.empty() && ids_K.size() <= row_E.size(), "at most as many as there are");
+  kernels().softmax_top_k(row_E.data(), static_cast<int64_t>(row_E.size()), ids_K.data(),
+                          static_cast<int64_t>(ids_K.size()));
+}
+
+void softmax_top_k_ref(std::span<float> row_E, std::span<int32_t> ids_K) {
+  softmax(row_E, static_cast<int64_t>(row_E.size()), row_E);
+  top_k_ref(row_E, ids_K);
 }
 
 }  // namespace dsmoe::kernels

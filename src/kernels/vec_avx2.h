@@ -124,6 +124,17 @@ inline float largest(Vec a) {
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
+inline __m256 max_below(__m256 limit, __m256 a, __m256 b) {
+  return _mm256_max_ps(a, _mm256_blendv_ps(a, b, _mm256_cmp_ps(b, limit, _CMP_LT_OQ)));
+}
+inline Vec max_below(Vec limit, Vec a, Vec b) {
+  return {max_below(limit.low, a.low, b.low), max_below(limit.high, a.high, b.high)};
+}
+inline uint32_t equal_lanes(Vec a, Vec b) {
+  const int low = _mm256_movemask_ps(_mm256_cmp_ps(a.low, b.low, _CMP_EQ_OQ));
+  const int high = _mm256_movemask_ps(_mm256_cmp_ps(a.high, b.high, _CMP_EQ_OQ));
+  return static_cast<uint32_t>(low | high << 8);
+}
 
 /// Sixteen pairs of bf16, widened.
 struct Pairs {

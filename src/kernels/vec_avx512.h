@@ -92,6 +92,10 @@ inline float sum(Vec a) {
   return _mm512_cvtss_f32(x);
 }
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a.x); }
+inline Vec max_below(Vec limit, Vec a, Vec b) {
+  return {_mm512_mask_max_ps(a.x, _mm512_cmp_ps_mask(b.x, limit.x, _CMP_LT_OQ), a.x, b.x)};
+}
+inline uint32_t equal_lanes(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.x, b.x, _CMP_EQ_OQ); }
 
 /// Sixteen pairs of bf16.
 struct Pairs {

@@ -155,6 +155,16 @@ inline float largest(const Vec& a) {
   for (int i = 1; i < kLanes; ++i) x = a.lane[i] > x ? a.lane[i] : x;
   return x;
 }
+/// max(a, b) where b is below the limit, a elsewhere.
+inline Vec max_below(const Vec& limit, const Vec& a, const Vec& b) {
+  return max(a, Vec::map([&](int i) { return b.lane[i] < limit.lane[i] ? b.lane[i] : a.lane[i]; }));
+}
+/// Bit i: whether lane i is the same in both.
+inline uint32_t equal_lanes(const Vec& a, const Vec& b) {
+  uint32_t bits = 0;
+  for (int i = 0; i < kLanes; ++i) bits |= static_cast<uint32_t>(a.lane[i] == b.lane[i]) << i;
+  return bits;
+}
 
 /// Sixteen pairs of bf16, as they lie in memory: even, odd, even, odd.
 struct Pairs {
