@@ -2,8 +2,8 @@
 // activations. Definitions and contracts: product.h, activations.h.
 //
 // Sixteen weight rows lie side by side in the lanes. For many tokens a slab, up to eight blocks of 32 columns of these
-// rows, is unpacked into the nearest cache and multiplied by all tokens before the next one; for one or two tokens what
-// is unpacked is multiplied at once.
+// rows, is unpacked into the nearest cache and multiplied by all tokens before the next one; for a few tokens what is
+// unpacked is multiplied at once, and for one or two the lanes may hold eight rows' two blocks instead.
 // Every output is one float32 sum over ascending blocks: out += float(integers) * (scale * x's scale), and for formats
 // with minima then out += minimum * x's sum; each operation rounds. Blocking decides only what runs side by side.
 #pragma once

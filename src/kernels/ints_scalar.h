@@ -1,8 +1,8 @@
 // Sixteen 32-bit integers in plain C++, and the contract of Ints and Dots for all instruction sets.
 //
-// A lane belongs to one weight row: sixteen rows are multiplied side by side, so an output's integers and floats are
-// its lane's alone and come in the same order everywhere. All sets give the same bits: integers are exact, and the
-// floats between them round after each multiplication and each addition.
+// A lane belongs to one weight row: sixteen rows (lane_rows.h), or eight rows twice, are multiplied side by side, so an
+// output's integers and floats are its lanes' alone and come in the same order everywhere. All sets give the same bits:
+// integers are exact, and the floats between them round after each multiplication and each addition.
 #pragma once
 
 #include <cstdint>
