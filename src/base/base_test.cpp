@@ -15,6 +15,7 @@
 #include "base/normal.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/shares.h"
 #include "base/test_files.h"
 #include "base/utf8.h"
 
@@ -220,6 +221,38 @@ TEST(Parallel, ManyShortLoopsAreEachWhole) {
       if (rng.below(200) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
+}
+
+// Nothing is left out or done twice whoever takes what, and whoever goes through a share alone goes straight on.
+TEST(Shares, EveryItemOnceAndNextIsWhatComesNext) {
+  for (const int threads : {1, 2, 3, 5, kMostShares + 3}) {
+    ThreadPool pool(std::min(threads, 5));
+    for (const int64_t count : {0, 1, 2, 31, 1000}) {
+      for (const int64_t most : {1, 7, 100000}) {
+        std::vector<std::atomic<int>> seen(static_cast<size_t>(count));
+        std::atomic<int64_t> longest = 0;
+        // Uneven: the first share is twice as long as the others.
+        const auto first_of = [&](int64_t s, int64_t n) { return s == 0 ? 0 : count * (s + 1) / (n + 1); };
+        for_each_run(pool.parallel_for(), threads, first_of, most, [&](const Stretch& run) {
+          for (int64_t i = run.begin; i < run.end; ++i) ++seen[static_cast<size_t>(i)];
+          if (run.end - run.begin > longest) longest = run.end - run.begin;
+          EXPECT_TRUE(run.next == -1 || (run.next == run.end && run.next < count)) << run.next;
+        });
+        for (const auto& times : seen) ASSERT_EQ(times, 1) << count << " items, " << threads << " threads";
+        EXPECT_LE(longest, most);
+      }
+    }
+  }
+  std::vector<int64_t> alone;  // with one thread: in order, ever shorter
+  for_each_run(
+      serial_for, 1, [](int64_t s, int64_t) { return 64 * s; }, 64,
+      [&](const Stretch& run) {
+        EXPECT_EQ(run.begin, alone.empty() ? 0 : alone.back());
+        EXPECT_EQ(run.next, run.end < 64 ? run.end : -1);
+        alone.push_back(run.end);
+      });
+  EXPECT_EQ(alone.front(), 16);
+  EXPECT_EQ(alone.back(), 64);
 }
 
 TEST(TestFolder, IsOfOneObjectAndGoesWithIt) {

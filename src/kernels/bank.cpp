@@ -34,17 +34,18 @@ class Bank {
 
   void run(const base::ParallelFor& parallel_for) {
     quantise_x(parallel_for);
-    run_tiles(parallel_for, &Ffn::gate, [this](const Tile& tile, const Tile* next) { hidden_tile(tile, next); });
-    run_tiles(parallel_for, &Ffn::down, [this](const Tile& tile, const Tile* next) { down_tile(tile, next); });
+    list_rows(&Ffn::gate, 2);  // and up
+    scratch_.list.run(parallel_for, [this](const RowRange& rows, const RowRange* next) { hidden_rows(rows, next); });
+    list_rows(&Ffn::down, 1);
+    scratch_.list.run(parallel_for, [this](const RowRange& rows, const RowRange* next) { down_rows(rows, next); });
   }
 
  private:
-  using Tile = BankScratch::Tile;
   template <class T>
   static void grow(std::vector<T>& memory, int64_t n) {
     if (std::ssize(memory) < n) memory.resize(at(n));
   }
-  const Ffn& ffn(const Tile& tile) const { return *jobs_[at(tile.job)].ffn; }
+  const Ffn& ffn(const RowRange& rows) const { return *jobs_[at(rows.matrix)].ffn; }
 
   void quantise_x(const base::ParallelFor& parallel_for) {
     int64_t rows = 0, D = 0;
@@ -58,73 +59,57 @@ class Bank {
     scratch_.x.quantise(parallel_for, {x_, at(rows * D)});
   }
 
-  // Cuts the rows of one matrix of every job into tiles and runs them as one list; little work stays on this thread.
-  template <class Run>
-  void run_tiles(const base::ParallelFor& parallel_for, Matrix Ffn::*matrix, const Run& run) {
-    auto& tiles = scratch_.tiles;
-    tiles.clear();
-    int64_t work = 0;
+  // The rows of one matrix of every job.
+  void list_rows(Matrix Ffn::*matrix, int64_t times) {
+    scratch_.list.clear();
     for (const FfnJob& job : jobs_) {
       const Matrix& m = job.ffn->*matrix;
-      work += m.rows * row_work(m, std::ssize(job.rows));
+      scratch_.list.add(m.rows, times * row_work(m, std::ssize(job.rows)));
     }
-    int64_t left = work;
-    for (size_t j = 0; j < jobs_.size(); ++j) {
-      const Matrix& m = jobs_[j].ffn->*matrix;
-      const int64_t row = row_work(m, std::ssize(jobs_[j].rows));
-      for (int64_t begin = 0; row > 0 && begin < m.rows;) {
-        const int64_t end = std::min(m.rows, begin + rows_per_tile(row, left, parallel_for.threads()));
-        tiles.push_back({static_cast<int32_t>(j), begin, end});
-        left -= (end - begin) * row;
-        begin = end;
-      }
-    }
-    for_each_tile(parallel_for, std::ssize(tiles), work,
-                  [&](int64_t i, int64_t next) { run(tiles[at(i)], next < 0 ? nullptr : &tiles[at(next)]); });
   }
 
-  void hidden_tile(const Tile& tile, const Tile* next) {
-    const FfnJob& job = jobs_[at(tile.job)];
+  void hidden_rows(const RowRange& rows, const RowRange* next) {
+    const FfnJob& job = jobs_[at(rows.matrix)];
     const Ffn& weights = *job.ffn;
     const int64_t F = weights.gate.rows, D = weights.gate.cols, tokens = std::ssize(job.rows);
-    const int64_t offset = scratch_.offsets[at(tile.job)], width = tile.end - tile.begin;
+    const int64_t offset = scratch_.offsets[at(rows.matrix)], width = rows.end - rows.begin;
     const bool quantised = is_quantised(weights.down.type);
     thread_local std::vector<float> local;  // gate and up, [tokens, width] each
     if (quantised) grow(local, 2 * tokens * width);
     const int64_t stride = quantised ? width : F;
     // As a whole row would be: the product writes columns begin .. end.
-    float* gate = quantised ? local.data() : scratch_.gate.data() + offset + tile.begin;
-    float* up = quantised ? gate + tokens * width : scratch_.up.data() + offset + tile.begin;
+    float* gate = quantised ? local.data() : scratch_.gate.data() + offset + rows.begin;
+    float* up = quantised ? gate + tokens * width : scratch_.up.data() + offset + rows.begin;
     const Product product{weights.gate,
-                          tile.begin,
-                          tile.end,
+                          rows.begin,
+                          rows.end,
                           x_,
                           D,
                           job.rows.data(),
                           tokens,
-                          gate - tile.begin,
+                          gate - rows.begin,
                           stride,
                           scratch_.x.view(),
-                          row_address(weights.up, tile.begin)};
+                          row_address(weights.up, rows.begin)};
     matmul(product);
     Product other = product;
     other.weights = weights.up;
-    other.out = up - tile.begin;
+    other.out = up - rows.begin;
     other.next = next ? row_address(ffn(*next).gate, next->begin) : nullptr;
     matmul(other);
     for (int64_t t = 0; t < tokens; ++t) {
       const std::span<float> hidden(gate + t * stride, at(width));
       silu_mul(hidden, {up + t * stride, at(width)}, hidden);
       if (!quantised) continue;
-      const int64_t to = offset + t * F + tile.begin;
+      const int64_t to = offset + t * F + rows.begin;
       quantise_activations(hidden, scratch_.hidden.data() + to, scratch_.hidden_blocks.data() + to / kActivationBlock);
     }
   }
 
-  void down_tile(const Tile& tile, const Tile* next) {
-    const FfnJob& job = jobs_[at(tile.job)];
-    const int64_t F = job.ffn->gate.rows, D = job.ffn->down.rows, offset = scratch_.offsets[at(tile.job)];
-    Product product{job.ffn->down,          tile.begin, tile.end, nullptr, F, nullptr, std::ssize(job.rows),
+  void down_rows(const RowRange& rows, const RowRange* next) {
+    const FfnJob& job = jobs_[at(rows.matrix)];
+    const int64_t F = job.ffn->gate.rows, D = job.ffn->down.rows, offset = scratch_.offsets[at(rows.matrix)];
+    Product product{job.ffn->down,          rows.begin, rows.end, nullptr, F, nullptr, std::ssize(job.rows),
                     out_ + job.out_row * D, D};
     if (is_quantised(job.ffn->down.type)) {
       product.activations = {scratch_.hidden.data() + offset,

@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "kernels/activations.h"
 #include "kernels/matrix.h"
+#include "kernels/row_list.h"
 
 namespace dsmoe::kernels {
 
@@ -40,16 +41,12 @@ struct FfnJob {
 
 /// Memory that a bank needs between its two halves, kept from call to call.
 struct BankScratch {
-  struct Tile {
-    int32_t job;
-    int64_t begin, end;
-  };
   std::vector<float> gate, up;
   std::vector<int64_t> offsets;
   ActivationRows x;  ///< for quantised gate and up
   std::vector<int8_t> hidden;
   std::vector<ActivationBlock> hidden_blocks;  ///< for quantised down
-  std::vector<Tile> tiles;
+  RowList list;
 };
 void ffn_bank(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const float* x_TD, float* out_RD,
               BankScratch& scratch);

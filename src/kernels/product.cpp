@@ -8,14 +8,12 @@
 #include "base/error.h"
 #include "kernels/activations.h"
 #include "kernels/isa.h"
+#include "kernels/row_list.h"
 
 namespace dsmoe::kernels {
 namespace {
 
-constexpr int64_t kWorthAThread = int64_t{1} << 17, kMostTileWork = int64_t{1} << 19;  // multiply-adds
-constexpr int64_t kTilesPerThread = 16;
-// More would balance no better on the cores of a machine, and a thread that takes several tiles in a row knows which
-// one comes next: where tiles take unequal times, guessing across chunks asks memory for what another thread will read.
+// More would balance no better on the cores of a machine.
 constexpr int64_t kMostChunks = 128;
 
 /// What the product multiplies by: x, or its int8 value times its scale.
@@ -24,11 +22,6 @@ double activation_at(const Product& p, int64_t row, int64_t k) {
   const int64_t at = row * p.weights.cols + k;
   return double{p.activations.blocks[at / kActivationBlock].scale} * p.activations.values[at];
 }
-
-struct Tile {
-  const Product* product;
-  int64_t begin, end;
-};
 
 }  // namespace
 
@@ -56,41 +49,24 @@ int64_t row_work(const Matrix& weights, int64_t tokens) {
   return std::max(weights.cols * tokens, tokens > 0 ? row_bytes(weights.type, weights.cols) / 2 : 0);
 }
 
-int64_t rows_per_tile(int64_t row_work, int64_t left, int threads) {
-  const int64_t work = std::clamp(left / (kTilesPerThread * threads), kWorthAThread, kMostTileWork);
-  const int64_t rows = work / std::max<int64_t>(1, row_work);
-  return std::max<int64_t>(32, rows / 32 * 32);
-}
-
 int64_t items_per_chunk(int64_t count, int64_t work) {
   const int64_t chunks = std::clamp<int64_t>(work / kWorthAThread, 1, kMostChunks);
   return std::max<int64_t>(1, (count + chunks - 1) / chunks);
 }
 
 void matmul(const base::ParallelFor& parallel_for, std::span<const Product> products) {
-  thread_local std::vector<Tile> memory;  // the caller's, kept from call to call: no allocation once it has grown
-  std::vector<Tile>& tiles = memory;      // a name that means the same one on every thread
-  tiles.clear();
-  int64_t work = 0;
-  for (const Product& p : products) work += (p.row_end - p.row_begin) * row_work(p.weights, p.tokens);
-  int64_t left = work;
-  for (const Product& p : products) {
-    const int64_t row = row_work(p.weights, p.tokens);
-    for (int64_t begin = p.row_begin; begin < p.row_end;) {
-      const int64_t end = std::min(p.row_end, begin + rows_per_tile(row, left, parallel_for.threads()));
-      tiles.push_back({&p, begin, end});
-      left -= (end - begin) * row;
-      begin = end;
-    }
-  }
-  for_each_tile(parallel_for, std::ssize(tiles), work, [&](int64_t i, int64_t next) {
-    const Tile& tile = tiles[static_cast<size_t>(i)];
-    Product part = *tile.product;
-    part.row_begin = tile.begin;
-    part.row_end = tile.end;
-    if (next >= 0) {
-      const Tile& after = tiles[static_cast<size_t>(next)];
-      part.next = row_address(after.product->weights, after.begin);
+  thread_local RowList memory;  // the caller's, kept from call to call
+  RowList& list = memory;       // a name that means the same one on every thread
+  list.clear();
+  for (const Product& p : products) list.add(p.row_end - p.row_begin, row_work(p.weights, p.tokens));
+  list.run(parallel_for, [&](const RowRange& rows, const RowRange* next) {
+    const Product& whole = products[static_cast<size_t>(rows.matrix)];
+    Product part = whole;
+    part.row_begin = whole.row_begin + rows.begin;
+    part.row_end = whole.row_begin + rows.end;
+    if (next) {
+      const Product& after = products[static_cast<size_t>(next->matrix)];
+      part.next = row_address(after.weights, after.row_begin + next->begin);
     }
     matmul(part);
   });

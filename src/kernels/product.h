@@ -25,32 +25,12 @@ void matmul(const base::ParallelFor& parallel_for, std::span<const Product> prod
 void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::span<const float> x_TK, int64_t tokens,
             std::span<float> out_TN);
 
-/// How work is cut, never into what. A tile of about 2^17 multiply-adds pays for waking a thread, and a region of less
-/// than two of them stays on the calling thread; where there is enough for all threads tiles are larger, as long
-/// stretches of memory are read faster than short ones.
-/// A row of weights times `tokens` tokens, in multiply-adds; reading two bytes counts as one.
+/// How work is cut, never into what (row_list.h). A row of weights times `tokens` tokens, in multiply-adds; reading two
+/// bytes counts as one.
 int64_t row_work(const Matrix& weights, int64_t tokens);
-/// The rows of a matrix's next tile when `left` has not been cut yet: the last tiles are small, so that threads end
-/// together. A multiple of 32: what quantised products take at once, and a block of activations.
-int64_t rows_per_tile(int64_t row_work, int64_t left, int threads);
 /// Items per chunk for `count` items of `work` multiply-adds together.
 int64_t items_per_chunk(int64_t count, int64_t work);
 
-/// body(i, next) for all tiles i < count of `work` multiply-adds together, each on one thread; `next` is the tile that
-/// this thread will probably take after it, or -1.
-template <class Body>
-void for_each_tile(const base::ParallelFor& parallel_for, int64_t count, int64_t work, const Body& body) {
-  parallel_for(count, items_per_chunk(count, work), [&](int64_t begin, int64_t end) {
-    // Threads that take equal tiles from one counter come by turns: what the last step was, the next one will be.
-    thread_local int64_t before = 0;
-    const int64_t step = begin > before && begin - before <= 16 ? begin - before : 1;
-    before = end - 1;
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t next = i + 1 < end ? i + 1 : i + step;
-      body(i, next < count ? next : -1);
-    }
-  });
-}
 /// Where a row of a matrix lies.
 inline const uint8_t* row_address(const Matrix& m, int64_t row) {
   return static_cast<const uint8_t*>(m.data) + row * row_bytes(m.type, m.cols);

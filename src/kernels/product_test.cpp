@@ -2,9 +2,11 @@
 #include "kernels/product.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "base/bits.h"
+#include "kernels/row_list.h"
 #include "kernels/testing.h"
 
 namespace dsmoe::kernels {
@@ -129,6 +131,34 @@ TEST(ProductOrder, TheFusedSetsAgreeToTheBit) {
   }
   use_isa(isa_from(""));
   for (const auto& result : results) EXPECT_EQ(result, results[0]);
+}
+
+// Rows of matrices of any size, some without work; the same list may be made again.
+TEST(RowList, EveryRowOnceInUnits) {
+  const int64_t rows[] = {1, 0, 70, 64, 5, 2048}, work[] = {1 << 16, 9, 0, 1 << 15, 1 << 17, 3000};
+  RowList list;
+  for (const int threads : {1, 2, 3, 5}) {
+    base::ThreadPool pool(threads);
+    list.clear();
+    for (size_t j = 0; j < std::size(rows); ++j) list.add(rows[j], work[j]);
+    std::vector<std::vector<std::atomic<int>>> seen;
+    for (const int64_t n : rows) seen.emplace_back(static_cast<size_t>(n));
+    list.run(pool.parallel_for(), [&](const RowRange& range, const RowRange* next) {
+      auto& matrix = seen[static_cast<size_t>(range.matrix)];
+      EXPECT_EQ(range.begin % RowList::kUnit, 0);
+      ASSERT_LT(range.begin, range.end);
+      for (int64_t i = range.begin; i < range.end; ++i) ++matrix[static_cast<size_t>(i)];
+      if (!next) return;
+      const bool here = next->matrix == range.matrix;
+      EXPECT_EQ(next->begin, here ? range.end : 0);
+      EXPECT_LT(next->begin, rows[next->matrix]);
+    });
+    for (size_t j = 0; j < std::size(rows); ++j) {
+      for (const auto& times : seen[j]) ASSERT_EQ(times, work[j] > 0 ? 1 : 0) << "matrix " << j;
+    }
+  }
+  list.clear();
+  list.run(base::serial_for, [](const RowRange&, const RowRange*) { FAIL() << "nothing to do"; });
 }
 
 TEST(Bf16, RoundsToNearestEvenAndKeepsSpecials) {
