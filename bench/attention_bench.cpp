@@ -10,6 +10,7 @@
 
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/shares.h"
 #include "engine/kv_cache.h"
 #include "kernels/attend.h"
 #include "kernels/isa.h"
@@ -19,6 +20,11 @@ using namespace dsmoe;
 namespace {
 
 constexpr int64_t kHeads = 16, kHeadDim = 128, kLayers = 28;
+
+struct Rows {
+  std::vector<float> queries, out, parts;
+  std::vector<kernels::AttentionState> states;
+};
 
 double median_seconds(int runs, const std::function<void()>& run) {
   std::vector<double> all;
@@ -31,9 +37,41 @@ double median_seconds(int runs, const std::function<void()>& run) {
   return all[static_cast<size_t>(runs / 2)];
 }
 
+/// One query of every head against one layer, as the engine's list of tasks has it: a thread takes a half of the heads,
+/// span by span.
+void decode_layer(const base::ParallelFor& parallel_for, const engine::KvCache& cache, int64_t layer, Rows& rows) {
+  const int64_t together = kHeads / parallel_for.threads();
+  const int64_t spans = (cache.size() + kernels::kSpan - 1) / kernels::kSpan;
+  rows.parts.resize(static_cast<size_t>(kHeads * spans * kHeadDim));
+  rows.states.resize(static_cast<size_t>(kHeads * spans));
+  const auto task = [&](int64_t item) {
+    const int64_t head = item / spans * together, span = item % spans, visible = cache.size();
+    const float* q[kHeads];
+    float* o[kHeads];
+    for (int64_t h = 0; h < together; ++h) {
+      q[h] = rows.queries.data() + (head + h) * kHeadDim;
+      o[h] = rows.parts.data() + ((head + h) * spans + span) * kHeadDim;
+    }
+    kernels::AttentionState states[kHeads];
+    kernels::attention_span({q, &visible, o, 1, kHeadDim, 0.088f, cache.type(), cache.blocks(),
+                             cache.keys_at(layer, head), cache.values_at(layer, head), together, cache.head_bytes()},
+                            span, states);
+    for (int64_t h = 0; h < together; ++h) rows.states[static_cast<size_t>((head + h) * spans + span)] = states[h];
+  };
+  const int64_t items = kHeads / together * spans;
+  base::for_each_run(
+      parallel_for, parallel_for.threads(), [&](int64_t s, int64_t shares) { return items * s / shares; }, 1,
+      [&](const base::Stretch& run) { task(run.begin); });
+  for (int64_t head = 0; head < kHeads; ++head) {
+    const auto first = static_cast<size_t>(head * spans), n = static_cast<size_t>(spans), A = size_t{kHeadDim};
+    kernels::join_spans(std::span(rows.parts).subspan(first * A, n * A), std::span(rows.states).subspan(first, n),
+                        std::span(rows.out).subspan(static_cast<size_t>(head) * A, A));
+  }
+}
+
 /// Queries at the last `rows` positions of every head, against one layer.
-void attend(const base::ParallelFor& parallel_for, const engine::KvCache& cache, int64_t layer, int64_t rows,
-            const std::vector<float>& queries, std::vector<float>& out) {
+void prefill_layer(const base::ParallelFor& parallel_for, const engine::KvCache& cache, int64_t layer, int64_t rows,
+                   Rows& memory) {
   const int64_t tiles = (rows + kernels::kAttentionRows - 1) / kernels::kAttentionRows;
   parallel_for(kHeads * tiles, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
@@ -43,8 +81,8 @@ void attend(const base::ParallelFor& parallel_for, const engine::KvCache& cache,
       float* o[kernels::kAttentionRows];
       int64_t visible[kernels::kAttentionRows];
       for (int64_t r = 0; r < count; ++r) {
-        q[r] = queries.data() + ((begin + r) * kHeads + head) * kHeadDim;
-        o[r] = out.data() + ((begin + r) * kHeads + head) * kHeadDim;
+        q[r] = memory.queries.data() + ((begin + r) * kHeads + head) * kHeadDim;
+        o[r] = memory.out.data() + ((begin + r) * kHeads + head) * kHeadDim;
         visible[r] = cache.size() - rows + begin + r + 1;
       }
       kernels::attention({q, visible, o, count, kHeadDim, 0.088f, cache.type(), cache.blocks(),
@@ -75,8 +113,10 @@ int main(int argc, char** argv) {
   base::ThreadPool pool(2);
   const auto parallel_for = pool.parallel_for();
   base::Rng rng(1);
-  std::vector<float> queries(512 * kHeads * kHeadDim), out(queries.size()), row(kHeadDim);
-  for (float& q : queries) q = static_cast<float>(rng.normal());
+  Rows rows;
+  rows.queries.resize(512 * kHeads * kHeadDim), rows.out.resize(rows.queries.size());
+  std::vector<float> row(kHeadDim);
+  for (float& q : rows.queries) q = static_cast<float>(rng.normal());
   const std::vector<uint64_t> words(size_t{1} << 27, 1);
   const double read = median_seconds(5, [&] { read_all(parallel_for, words); });
   const double bandwidth = static_cast<double>(words.size()) * 8 / read;
@@ -99,11 +139,11 @@ int main(int argc, char** argv) {
       }
     }
     const double decode = median_seconds(7, [&] {
-      for (int64_t layer = 0; layer < kLayers; ++layer) attend(parallel_for, cache, layer, 1, queries, out);
+      for (int64_t layer = 0; layer < kLayers; ++layer) decode_layer(parallel_for, cache, layer, rows);
     });
     if (positions < 512) continue;
     cache.truncate(512);
-    const double prefill = median_seconds(5, [&] { attend(parallel_for, cache, 0, 512, queries, out); });
+    const double prefill = median_seconds(5, [&] { prefill_layer(parallel_for, cache, 0, 512, rows); });
     const double bytes = static_cast<double>(engine::KvCache::bytes_for(config, type, positions));
     std::printf("%-6s %12.2f %10.1f %9.0f%% %14.0f\n", std::string(engine::cache_type_name(type)).c_str(), decode * 1e3,
                 bytes / decode / 1e9, 100 * bytes / decode / bandwidth,

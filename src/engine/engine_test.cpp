@@ -145,23 +145,27 @@ TEST(Bits, ASequenceInABatchIsItselfAlone) {
 
 constexpr CacheType kCacheTypes[] = {CacheType::kF32, CacheType::kF16, CacheType::kQ8};
 
-// Past a span's border (kernels/cache_block.h), where one query's past is shared out and joined.
+// Past a span's border (kernels/cache_block.h), where one query's past is shared out and joined; a thread takes as many
+// heads together as their number and that of threads allow.
 TEST(Bits, LongContextsAreTheSameHoweverTheyAreComputed) {
-  auto config = odd_configs()[18].config;  // grouped heads
-  config.max_position_embeddings = 2000;
-  const auto ids = random_ids(config, 1200);
-  const auto V = static_cast<size_t>(config.vocab_size);
-  for (const CacheType type : kCacheTypes) {
-    Engine one(random_weights(config), {.threads = 1, .chunk = 256, .cache = type});
-    const auto want = all_logits(one, ids);
-    for (const int threads : {2, 3, 5}) {
-      Engine engine(random_weights(config), {.threads = threads, .chunk = 100, .cache = type});
-      ASSERT_EQ(all_logits(engine, ids), want) << threads;
-      Session session(engine);
-      session.append(std::span(ids).first(1100));
-      for (size_t t = 1100; t < ids.size(); ++t) {
-        const auto last = session.append(std::span(ids).subspan(t, 1));
-        ASSERT_EQ(std::memcmp(last.data(), want.data() + t * V, V * sizeof(float)), 0) << t;
+  auto grouped = odd_configs()[18].config, many = small_config();
+  many.hidden_size = 112, many.num_attention_heads = many.num_key_value_heads = 7;
+  for (auto config : {grouped, many}) {
+    config.max_position_embeddings = 2000;
+    const auto ids = random_ids(config, 1200);
+    const auto V = static_cast<size_t>(config.vocab_size);
+    for (const CacheType type : kCacheTypes) {
+      Engine one(random_weights(config), {.threads = 1, .chunk = 256, .cache = type});
+      const auto want = all_logits(one, ids);
+      for (const int threads : {2, 3, 5}) {
+        Engine engine(random_weights(config), {.threads = threads, .chunk = 100, .cache = type});
+        ASSERT_EQ(all_logits(engine, ids), want) << threads;
+        Session session(engine);
+        session.append(std::span(ids).first(1100));
+        for (size_t t = 1100; t < ids.size(); ++t) {
+          const auto last = session.append(std::span(ids).subspan(t, 1));
+          ASSERT_EQ(std::memcmp(last.data(), want.data() + t * V, V * sizeof(float)), 0) << t;
+        }
       }
     }
   }

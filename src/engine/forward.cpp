@@ -5,10 +5,17 @@
 #include <numeric>
 #include <utility>
 
+#include "base/shares.h"
+#include "kernels/row_list.h"
+
 namespace dsmoe::engine {
 namespace {
 
 size_t at(int64_t i) { return static_cast<size_t>(i); }
+
+// A share of attention that pays for waking a thread, in multiply-adds: less than of a product, as little memory in
+// many places is waited for.
+constexpr int64_t kWorthAttending = kernels::kWorthAThread;
 
 // Working memory of at least n values, never smaller than before.
 template <class T>
@@ -137,23 +144,28 @@ void Forward::project_and_store(int64_t layer) {
   });
 }
 
-// One task is up to kAttentionRows queries of one piece that share a key/value head; where that is few queries and a
-// long past, one span of it.
+// One task is up to kAttentionRows queries of one piece: of one key/value head, or of neighbours that a thread takes
+// together where they are few; and where that is a long past, one span of it. A thread's share of the list is some
+// heads from their first block to their last one.
 void Forward::attend(int64_t layer, std::span<const Piece> pieces) {
   const int64_t group = config_.num_attention_heads / config_.num_key_value_heads, A = config_.head_dim();
+  const int64_t kv_heads = config_.num_key_value_heads, threads = parallel_for_.threads();
   int64_t work = 0, parts = 0;
   attend_tasks_.clear();
   for (const Piece& piece : pieces) {
-    const auto count = static_cast<int64_t>(piece.tokens.size());
+    const auto count = static_cast<int64_t>(piece.tokens.size()),
+               rows = std::min(count * group, kernels::kAttentionRows);
     const int64_t spans = (piece.first_position + count + kernels::kSpan - 1) / kernels::kSpan;
-    const bool split = spans > 1 && count * group < kernels::kAttentionRows;
-    for (int64_t kv_head = 0; kv_head < config_.num_key_value_heads; ++kv_head) {
-      for (int64_t begin = 0; begin < count * group; begin += kernels::kAttentionRows) {
-        const int64_t end = std::min(count * group, begin + kernels::kAttentionRows);
+    const bool split = spans > 1 && rows < kernels::kAttentionRows;
+    const int64_t heads = std::min((kv_heads + threads - 1) / threads, kernels::kAttentionRows / rows);
+    for (int64_t kv_head = 0; kv_head < kv_heads; kv_head += heads) {
+      const int64_t kv_end = std::min(kv_heads, kv_head + heads);
+      for (int64_t begin = 0; begin < count * group; begin += rows) {
+        const int64_t end = std::min(count * group, begin + rows);
         for (int64_t span = 0; span < (split ? spans : 1); ++span) {
-          attend_tasks_.push_back({&piece, kv_head, begin, end, span, split ? spans : 0, parts});
+          attend_tasks_.push_back({&piece, kv_head, kv_end, begin, end, span, split ? spans : 0, parts});
         }
-        if (split) parts += (end - begin) * spans;
+        if (split) parts += attend_tasks_.back().rows() * spans;
       }
     }
     work += 2 * count * config_.hidden_size * (piece.first_position + count);
@@ -161,32 +173,35 @@ void Forward::attend(int64_t layer, std::span<const Piece> pieces) {
   grown(attend_parts_, parts * A);
   grown(attend_states_, parts);
   const auto count = static_cast<int64_t>(attend_tasks_.size());
-  parallel_for_(count, kernels::items_per_chunk(count, work), [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) attend_tile(layer, attend_tasks_[at(i)]);
-  });
+  base::for_each_run(
+      parallel_for_, work < 2 * kWorthAttending ? 1 : static_cast<int>(threads),
+      [&](int64_t s, int64_t shares) { return count * s / shares; }, 1,
+      [&](const base::Stretch& run) { attend_tile(layer, attend_tasks_[at(run.begin)]); });
   if (parts > 0) join_parts();
 }
 
-// Query r of a piece is token r / group, head r % group of the key/value head's group.
-int64_t Forward::query_offset(const AttendTask& task, int64_t r) const {
-  const int64_t group = config_.num_attention_heads / config_.num_key_value_heads;
-  const int64_t token = r / group, head = task.kv_head * group + r % group;
-  return (task.piece->first_row + token) * config_.hidden_size + head * config_.head_dim();
+// Row i of a task is query begin + i % queries of its head i / queries; query r of a head is token r / group of the
+// piece, head r % group of the key/value head's group.
+int64_t Forward::query_offset(const AttendTask& task, int64_t i) const {
+  const int64_t group = config_.num_attention_heads / config_.num_key_value_heads, queries = task.end - task.begin;
+  const int64_t r = task.begin + i % queries, head = (task.kv_head + i / queries) * group + r % group;
+  return (task.piece->first_row + r / group) * config_.hidden_size + head * config_.head_dim();
 }
 
 void Forward::attend_tile(int64_t layer, const AttendTask& task) {
   const int64_t A = config_.head_dim(), group = config_.num_attention_heads / config_.num_key_value_heads;
-  const Piece& piece = *task.piece;
+  const KvCache& cache = *task.piece->cache;
   const float* queries[kernels::kAttentionRows];
   float* out[kernels::kAttentionRows];
   int64_t visible[kernels::kAttentionRows];
   kernels::AttentionState states[kernels::kAttentionRows];
-  const auto part = [&](int64_t r) { return task.first_part + (r - task.begin) * task.spans + task.span; };
+  const auto part = [&](int64_t i) { return task.first_part + i * task.spans + task.span; };
+  for (int64_t i = 0; i < task.rows(); ++i) {
+    queries[i] = q_TD_.data() + query_offset(task, i);
+    out[i] = task.spans > 0 ? attend_parts_.data() + part(i) * A : h_TD_.data() + query_offset(task, i);
+  }
   for (int64_t r = task.begin; r < task.end; ++r) {
-    const int64_t i = r - task.begin;
-    queries[i] = q_TD_.data() + query_offset(task, r);
-    out[i] = task.spans > 0 ? attend_parts_.data() + part(r) * A : h_TD_.data() + query_offset(task, r);
-    visible[i] = piece.first_position + r / group + 1;
+    visible[r - task.begin] = task.piece->first_position + r / group + 1;
   }
   const kernels::Attention arguments{queries,
                                      visible,
@@ -194,24 +209,26 @@ void Forward::attend_tile(int64_t layer, const AttendTask& task) {
                                      task.end - task.begin,
                                      A,
                                      1 / std::sqrt(static_cast<float>(A)),
-                                     piece.cache->type(),
-                                     piece.cache->blocks(),
-                                     piece.cache->keys_at(layer, task.kv_head),
-                                     piece.cache->values_at(layer, task.kv_head)};
+                                     cache.type(),
+                                     cache.blocks(),
+                                     cache.keys_at(layer, task.kv_head),
+                                     cache.values_at(layer, task.kv_head),
+                                     task.kv_end - task.kv_head,
+                                     cache.head_bytes()};
   if (task.spans == 0) return kernels::attention(arguments);
   kernels::attention_span(arguments, task.span, states);
-  for (int64_t r = task.begin; r < task.end; ++r) attend_states_[at(part(r))] = states[r - task.begin];
+  for (int64_t i = 0; i < task.rows(); ++i) attend_states_[at(part(i))] = states[i];
 }
 
 void Forward::join_parts() {
   const int64_t A = config_.head_dim();
   for (const AttendTask& task : attend_tasks_) {
     if (task.spans == 0 || task.span > 0) continue;
-    for (int64_t r = task.begin; r < task.end; ++r) {
-      const size_t first = at(task.first_part + (r - task.begin) * task.spans), spans = at(task.spans);
+    for (int64_t i = 0; i < task.rows(); ++i) {
+      const size_t first = at(task.first_part + i * task.spans), spans = at(task.spans);
       kernels::join_spans(std::span(attend_parts_).subspan(first * at(A), spans * at(A)),
                           std::span(attend_states_).subspan(first, spans),
-                          std::span(h_TD_).subspan(at(query_offset(task, r)), at(A)));
+                          std::span(h_TD_).subspan(at(query_offset(task, i)), at(A)));
     }
   }
 }

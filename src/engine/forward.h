@@ -50,15 +50,17 @@ class Forward {
   void norm(const std::vector<float>& weight);
   void attention(int64_t layer, std::span<const Piece> pieces);
   void project_and_store(int64_t layer);
-  /// Queries begin .. end of a piece against one key/value head: all of their past, or one span of `spans`, whose part
-  /// for query `begin` lies at first_part + span, for the next one `spans` further.
+  /// Queries begin .. end of a piece against each of the key/value heads kv_head .. kv_end, rows [heads, queries]: all
+  /// of their past, or one span of `spans`, whose part for row 0 lies at first_part + span, for the next one `spans`
+  /// further.
   struct AttendTask {
     const Piece* piece;
-    int64_t kv_head, begin, end, span, spans, first_part;
+    int64_t kv_head, kv_end, begin, end, span, spans, first_part;
+    int64_t rows() const { return (kv_end - kv_head) * (end - begin); }
   };
   void attend(int64_t layer, std::span<const Piece> pieces);
   void attend_tile(int64_t layer, const AttendTask& task);
-  int64_t query_offset(const AttendTask& task, int64_t r) const;
+  int64_t query_offset(const AttendTask& task, int64_t i) const;
   void join_parts();
   void dense(const LayerWeights& weights);
   void mixture(int64_t layer, std::span<const Piece> pieces);

@@ -42,6 +42,7 @@ class KvCache {
   const char* const* blocks() const { return addresses_.data(); }
   int64_t keys_at(int64_t layer, int64_t head) const { return 2 * (layer * heads_ + head) * plane_; }
   int64_t values_at(int64_t layer, int64_t head) const { return keys_at(layer, head) + plane_; }
+  int64_t head_bytes() const { return 2 * plane_; }
 
   /// Bytes of the blocks made so far.
   int64_t bytes() const { return static_cast<int64_t>(storage_.size()) * block_bytes(); }

@@ -28,17 +28,18 @@ size_t widened(const Attention& a) {
 }  // namespace
 
 void attention_span(const Attention& a, int64_t span, AttentionState* states) {
-  DSMOE_CHECK(a.rows <= kAttentionRows, "no more rows than a call takes");
+  DSMOE_CHECK(a.all_rows() <= kAttentionRows, "no more rows than a call takes");
   fast().span[static_cast<size_t>(a.type)](a, span, states, working_memory(widened(a)));
 }
 
 void attention(const Attention& a) {
-  DSMOE_CHECK(a.rows <= kAttentionRows, "no more rows than a call takes");
+  const int64_t rows = a.all_rows();
+  DSMOE_CHECK(rows <= kAttentionRows, "no more rows than a call takes");
   const AttentionKernels& kernel = fast();
   const auto span_of = kernel.span[static_cast<size_t>(a.type)];
-  float* wide = working_memory(widened(a) + static_cast<size_t>(a.rows * a.head_dim));
+  float* wide = working_memory(widened(a) + static_cast<size_t>(rows * a.head_dim));
   float* part_of[kAttentionRows];
-  for (int64_t row = 0; row < a.rows; ++row) part_of[row] = wide + widened(a) + row * a.head_dim;
+  for (int64_t row = 0; row < rows; ++row) part_of[row] = wide + widened(a) + row * a.head_dim;
   AttentionState states[kAttentionRows], part_states[kAttentionRows];
   span_of(a, 0, states, wide);
   const int64_t longest = *std::max_element(a.visible, a.visible + a.rows);
@@ -46,11 +47,11 @@ void attention(const Attention& a) {
     Attention part = a;
     part.out = part_of;
     span_of(part, span, part_states, wide);
-    for (int64_t row = 0; row < a.rows; ++row) {
+    for (int64_t row = 0; row < rows; ++row) {
       kernel.join(&states[row], a.out[row], &part_states[row], part_of[row], a.head_dim);
     }
   }
-  for (int64_t row = 0; row < a.rows; ++row) kernel.finish(&states[row], a.head_dim, a.out[row]);
+  for (int64_t row = 0; row < rows; ++row) kernel.finish(&states[row], a.head_dim, a.out[row]);
 }
 
 void join_spans(std::span<float> parts_SA, std::span<AttentionState> states_S, std::span<float> out_A) {
@@ -63,12 +64,13 @@ void join_spans(std::span<float> parts_SA, std::span<AttentionState> states_S, s
 }
 
 void attention_ref(const Attention& a) {
-  const auto stored = [&](int64_t at, size_t position, int64_t d) {
-    const auto j = static_cast<int64_t>(position);
-    return double{cached_at(a.type, a.blocks[j / kCacheBlock] + at, a.head_dim, j % kCacheBlock, d)};
-  };
-  for (int64_t row = 0; row < a.rows; ++row) {
-    std::vector<double> weights(static_cast<size_t>(a.visible[row]));
+  for (int64_t row = 0; row < a.all_rows(); ++row) {
+    const int64_t head_at = row / a.rows * a.head_bytes;
+    const auto stored = [&](int64_t at, size_t position, int64_t d) {
+      const auto j = static_cast<int64_t>(position);
+      return double{cached_at(a.type, a.blocks[j / kCacheBlock] + at + head_at, a.head_dim, j % kCacheBlock, d)};
+    };
+    std::vector<double> weights(static_cast<size_t>(a.visible[row % a.rows]));
     for (size_t j = 0; j < weights.size(); ++j) {
       for (int64_t d = 0; d < a.head_dim; ++d) weights[j] += a.queries[row][d] * stored(a.keys_at, j, d);
       weights[j] *= a.scale;

@@ -1,6 +1,6 @@
 // Causal attention of some queries over a key/value cache kept in blocks (cache_block.h has the argument):
 // out = sum_j softmax_j(scale q . k_j) v_j over the positions that a row sees. The rows of one call may be several
-// heads of a group and several tokens; none changes another's bits, nor does cutting the past into spans.
+// heads and several tokens; none changes another's bits, nor does cutting the past into spans.
 //
 // Stored numbers are widened exactly, so the definition reads the same ones: a narrower cache loses only in
 // store_cached.
@@ -16,7 +16,8 @@ namespace dsmoe::kernels {
 void attention(const Attention& arguments);
 void attention_ref(const Attention& arguments);
 
-/// The part of it that span `span` (positions from span * kSpan) adds: sums before division in a.out, and their states.
+/// The part of it that span `span` (positions from span * kSpan) adds: sums before division in a.out, and their states,
+/// [heads, rows] too.
 void attention_span(const Attention& a, int64_t span, AttentionState* states);
 /// The parts of one row joined in ascending order: parts_SA [spans, head_dim] and states_S give out_A.
 /// `parts_SA` is working memory too.

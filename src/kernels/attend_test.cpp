@@ -134,6 +134,96 @@ TEST_P(Attend, ARowsBitsDoNotDependOnTheOthers) {
   }
 }
 
+/// Scenes as the heads of one cache, side by side in its blocks.
+struct Heads {
+  explicit Heads(std::vector<Scene> all) : scenes(std::move(all)) {
+    for (size_t b = 0; b < scenes[0].storage.size(); ++b) {
+      storage.emplace_back();
+      for (const Scene& head : scenes) {
+        storage.back().insert(storage.back().end(), head.storage[b].begin(), head.storage[b].end());
+      }
+    }
+    for (const auto& block : storage) blocks.push_back(block.data());
+  }
+  /// Calls with(arguments) for `count` heads from `first` on.
+  template <class With>
+  std::vector<float> with_heads(size_t first, size_t count, With with) const {
+    const Scene& scene = scenes[0];
+    const size_t rows = scene.visible.size(), n = static_cast<size_t>(scene.head_dim);
+    std::vector<float> out(count * rows * n, -7);
+    std::vector<const float*> q;
+    std::vector<float*> o;
+    for (size_t i = 0; i < count * rows; ++i) {
+      q.push_back(scenes[first + i / rows].queries.data() + i % rows * n);
+      o.push_back(out.data() + i * n);
+    }
+    const int64_t head_bytes = 2 * scene.plane(), at = static_cast<int64_t>(first) * head_bytes;
+    with(Attention{q.data(), scene.visible.data(), o.data(), static_cast<int64_t>(rows), scene.head_dim, scene.scale(),
+                   scene.type, blocks.data(), at, at + scene.plane(), static_cast<int64_t>(count), head_bytes});
+    return out;
+  }
+
+  std::vector<Scene> scenes;
+  std::vector<std::vector<char>> storage;
+  std::vector<const char*> blocks;
+};
+
+// Whatever heads a thread takes together, each is itself alone: few rows read the cache, many a widened copy.
+TEST_P(Attend, AHeadsBitsDoNotDependOnItsNeighbours) {
+  constexpr size_t kHeads = 5;
+  for (const CacheType type : kTypes) {
+    for (const std::vector<int64_t>& visible :
+         std::vector<std::vector<int64_t>>{{7}, {1900}, {600, 511}, {130, 1, 65, 64, 128, 129}}) {
+      std::vector<Scene> scenes;
+      for (size_t h = 0; h < kHeads; ++h) scenes.emplace_back(rng_, type, 40, visible);
+      const Heads heads(std::move(scenes));
+      std::vector<float> alone;
+      for (const Scene& head : heads.scenes) {
+        const auto out = head.run(attention, 0, visible.size());
+        alone.insert(alone.end(), out.begin(), out.end());
+      }
+      const size_t n = alone.size() / kHeads;
+      for (const size_t together : {1, 2, 3, 5}) {
+        std::vector<float> all;
+        for (size_t first = 0; first < kHeads; first += together) {
+          const auto out = heads.with_heads(first, std::min(together, kHeads - first), attention);
+          all.insert(all.end(), out.begin(), out.end());
+        }
+        EXPECT_EQ(std::memcmp(all.data(), alone.data(), kHeads * n * sizeof(float)), 0) << together << " heads";
+      }
+      const auto want = heads.with_heads(1, 3, attention_ref);
+      testing::expect_within(
+          heads.with_heads(1, 3, attention), want, [&](size_t i) { return bound(heads.scenes[1 + i / n]); }, "heads");
+    }
+  }
+}
+
+TEST_P(Attend, SpansOfSeveralHeadsJoinToTheWholeToTheBit) {
+  for (const CacheType type : kTypes) {
+    std::vector<Scene> scenes;
+    for (int h = 0; h < 3; ++h) scenes.emplace_back(rng_, type, 32, std::vector<int64_t>{1100, 513});
+    const Heads heads(std::move(scenes));
+    const auto whole = heads.with_heads(0, 3, attention);
+    std::vector<float> parts(6 * 3 * 32);  // [head, row, span]
+    std::vector<AttentionState> states(6 * 3);
+    for (size_t span = 0; span < 3; ++span) {
+      AttentionState made[6];
+      const auto part =
+          heads.with_heads(0, 3, [&](const Attention& a) { attention_span(a, static_cast<int64_t>(span), made); });
+      for (size_t i = 0; i < 6; ++i) {
+        std::copy_n(part.begin() + static_cast<int64_t>(i * 32), 32,
+                    parts.begin() + static_cast<int64_t>((i * 3 + span) * 32));
+        states[i * 3 + span] = made[i];
+      }
+    }
+    for (size_t i = 0; i < 6; ++i) {
+      std::vector<float> joined(32);
+      join_spans(std::span(parts).subspan(i * 3 * 32, 3 * 32), std::span(states).subspan(i * 3, 3), joined);
+      EXPECT_TRUE(std::equal(joined.begin(), joined.end(), whole.begin() + static_cast<int64_t>(i * 32))) << i;
+    }
+  }
+}
+
 TEST_P(Attend, SpansMadeApartAndJoinedAreTheWholeToTheBit) {
   for (const CacheType type : kTypes) {
     for (const int64_t visible : {1, 512, 513, 1900}) {

@@ -290,36 +290,58 @@ inline void widen(const Stored& from, int64_t count, float* to) {
 /// Rows of a call from which a block is widened once for all of them.
 constexpr int64_t kWidenRows = 4;
 
-/// Blocks outside, queries inside: a block's keys and values are read from memory once for all of them. `wide` has room
-/// for a block's keys and values and their scales as floats.
+/// The arguments of one of the heads.
+inline Attention head_of(const Attention& a, int64_t head) {
+  Attention one = a;
+  one.queries += head * a.rows;
+  one.out += head * a.rows;
+  one.keys_at += head * a.head_bytes;
+  one.values_at += head * a.head_bytes;
+  one.heads = 1;
+  return one;
+}
+
+/// One block for the rows of one head, of which it is read once; the keys at `next` will be wanted after its values.
 template <CacheType T>
-void attention_span(const Attention& a, int64_t span, AttentionState* states, float* wide) {
-  int64_t longest = 0;
-  for (int64_t row = 0; row < a.rows; ++row) {
-    states[row] = {-3.4e38f, 0.0f};
-    longest = a.visible[row] > longest ? a.visible[row] : longest;
-    each_vec(a.head_dim, [&](int64_t i, int64_t lanes) { Vec::zero().store(a.out[row] + i, lanes); });
-  }
-  const int64_t plane = plane_bytes(T, a.head_dim);
+inline void attend_head(const Attention& a, int64_t b, int64_t longest, const char* next, AttentionState* states,
+                        float* wide) {
+  const int64_t plane = plane_bytes(T, a.head_dim), begin = b * kCacheBlock;
   float* wide_values = wide + kCacheBlock * a.head_dim;
   float *key_scales = wide_values + kCacheBlock * a.head_dim,
         *value_scales = key_scales + kCacheBlock * cache_groups(a.head_dim);
-  for (int64_t b = span * kSpanBlocks; b < (span + 1) * kSpanBlocks; ++b) {
-    const int64_t begin = b * kCacheBlock;
-    if (begin >= longest) return;
-    const char *key_plane = a.blocks[b] + a.keys_at, *value_plane = a.blocks[b] + a.values_at;
-    const Plane<T> keys(key_plane, a.head_dim, key_scales), values(value_plane, a.head_dim, value_scales);
-    using Wide = Plane<CacheType::kF32>;
-    if (a.rows < kWidenRows) {
-      const char* next = begin + kCacheBlock < longest ? a.blocks[b + 1] + a.keys_at : nullptr;
-      attend_rows(a, Block<Plane<T>, Ahead>{begin, keys, values, {value_plane, plane}, {next, plane}}, states);
-    } else if constexpr (T == CacheType::kF32) {
-      attend_rows(a, Block<Wide, NothingAhead>{begin, keys, values, {}, {}}, states);
-    } else {
-      const int64_t count = longest - begin < kCacheBlock ? longest - begin : kCacheBlock;
-      widen(keys, count, wide);
-      widen(values, count, wide_values);
-      attend_rows(a, Block<Wide, NothingAhead>{begin, {wide, a.head_dim}, {wide_values, a.head_dim}, {}, {}}, states);
+  const char *key_plane = a.blocks[b] + a.keys_at, *value_plane = a.blocks[b] + a.values_at;
+  const Plane<T> keys(key_plane, a.head_dim, key_scales), values(value_plane, a.head_dim, value_scales);
+  using Wide = Plane<CacheType::kF32>;
+  if (a.rows < kWidenRows) {
+    attend_rows(a, Block<Plane<T>, Ahead>{begin, keys, values, {value_plane, plane}, {next, plane}}, states);
+  } else if constexpr (T == CacheType::kF32) {
+    attend_rows(a, Block<Wide, NothingAhead>{begin, keys, values, {}, {}}, states);
+  } else {
+    const int64_t count = longest - begin < kCacheBlock ? longest - begin : kCacheBlock;
+    widen(keys, count, wide);
+    widen(values, count, wide_values);
+    attend_rows(a, Block<Wide, NothingAhead>{begin, {wide, a.head_dim}, {wide_values, a.head_dim}, {}, {}}, states);
+  }
+}
+
+/// Blocks outside, as memory is read in long stretches, then heads, then a head's queries. `wide` has room for a
+/// block's keys and values and their scales as floats.
+template <CacheType T>
+void attention_span(const Attention& a, int64_t span, AttentionState* states, float* wide) {
+  int64_t longest = 0;
+  for (int64_t row = 0; row < a.rows; ++row) longest = a.visible[row] > longest ? a.visible[row] : longest;
+  for (int64_t row = 0; row < a.all_rows(); ++row) {
+    states[row] = {-3.4e38f, 0.0f};
+    each_vec(a.head_dim, [&](int64_t i, int64_t lanes) { Vec::zero().store(a.out[row] + i, lanes); });
+  }
+  const int64_t blocks = (longest + kCacheBlock - 1) / kCacheBlock, first = span * kSpanBlocks;
+  const int64_t end = first + kSpanBlocks < blocks ? first + kSpanBlocks : blocks;
+  for (int64_t b = first; b < end; ++b) {
+    for (int64_t head = 0; head < a.heads; ++head) {
+      const char* next = head + 1 < a.heads ? a.blocks[b] + a.keys_at + (head + 1) * a.head_bytes
+                         : b + 1 < blocks   ? a.blocks[b + 1] + a.keys_at
+                                            : nullptr;
+      attend_head<T>(head_of(a, head), b, longest, next, states + head * a.rows, wide);
     }
   }
 }

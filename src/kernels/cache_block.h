@@ -36,18 +36,23 @@ struct AttentionState {
   float top, total;
 };
 
-/// Some queries against one sequence's cache of one key/value head: heads of its group, tokens, or both.
+/// Some queries against one sequence's cache of one key/value head (heads of its group, tokens, or both), and as many
+/// for each of its neighbours. Neighbours lie side by side in a block, so a call reads one long stretch of each block.
 struct Attention {
-  const float* const* queries = nullptr;  ///< [rows] each of head_dim floats
-  const int64_t* visible = nullptr;       ///< [rows] positions that each row sees, at least 1
-  float* const* out = nullptr;            ///< [rows] each of head_dim floats
-  int64_t rows = 0;                       ///< at most kAttentionRows
+  const float* const* queries = nullptr;  ///< [heads, rows] each of head_dim floats
+  const int64_t* visible = nullptr;       ///< [rows] positions that each row of a head sees, at least 1
+  float* const* out = nullptr;            ///< [heads, rows] each of head_dim floats
+  int64_t rows = 0;                       ///< of one head; of all heads at most kAttentionRows
   int64_t head_dim = 0;
   float scale = 1;
   CacheType type = CacheType::kF32;
   /// Keys of positions b * kCacheBlock ... are the plane at blocks[b] + keys_at bytes; values likewise.
   const char* const* blocks = nullptr;
   int64_t keys_at = 0, values_at = 0;
+  int64_t heads = 1;       ///< key/value heads
+  int64_t head_bytes = 0;  ///< from a head's planes to those of the next
+
+  int64_t all_rows() const { return heads * rows; }
 };
 inline constexpr int64_t kAttentionRows = 32;
 
