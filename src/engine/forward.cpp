@@ -6,16 +6,15 @@
 #include <utility>
 
 #include "base/shares.h"
-#include "kernels/row_list.h"
 
 namespace dsmoe::engine {
 namespace {
 
 size_t at(int64_t i) { return static_cast<size_t>(i); }
 
-// A share of attention that pays for waking a thread, in multiply-adds: less than of a product, as little memory in
-// many places is waited for.
-constexpr int64_t kWorthAttending = kernels::kWorthAThread;
+// A share of attention that pays for waking a thread, in multiply-adds: less than of a product, as a short past lies in
+// many places, each of which is waited for.
+constexpr int64_t kWorthAttending = int64_t{1} << 14;
 
 // Working memory of at least n values, never smaller than before.
 template <class T>
