@@ -3,13 +3,12 @@
 //
 // Sixteen weight rows lie side by side in the lanes. For many tokens a slab, up to eight blocks of 32 columns of these
 // rows, is unpacked into the nearest cache and multiplied by all tokens before the next one; for a few tokens what is
-// unpacked is multiplied at once, and for one or two the lanes may hold eight rows' two blocks instead.
+// unpacked is multiplied at once, and one or two tokens meet four rows instead (body_quarters.h).
 // Every output is one float32 sum over ascending blocks: out += float(integers) * (scale * x's scale), and for formats
 // with minima then out += minimum * x's sum; each operation rounds. Blocking decides only what runs side by side.
 #pragma once
 
-#include "kernels/body_ahead.h"
-#include "kernels/body_unpack.h"
+#include "kernels/body_quarters.h"
 
 namespace dsmoe::kernels {
 namespace {
@@ -31,6 +30,7 @@ struct BlockDots {
   DSMOE_INLINE void add(Ints weights, Ints x) {
     first.template add<Step>(weights, x);
   }
+  DSMOE_INLINE Ints rest() const { return first.sum(); }
 };
 template <class Format>
 struct BlockDots<Format, true> {
@@ -41,41 +41,26 @@ struct BlockDots<Format, true> {
     if constexpr (Step < 4) first.template add<Step>(weights, x);
     if constexpr (Step >= 4) second.template add<Step - 4>(weights, x);
   }
+  DSMOE_INLINE Ints rest() const { return second.sum(); }
 };
 
-/// What lanes see of activations: of one block, or the first eight lanes of one and the others of the next.
-template <bool Two>
+/// What all lanes see of a block's activations.
 struct LaneActivations {
   const ActivationBlock* x;
 
-  DSMOE_INLINE Vec scale() const { return Two ? two_floats(&x[0].scale, &x[Two].scale) : Vec::all(x->scale); }
-  DSMOE_INLINE Vec sum() const { return Two ? two_floats(&x[0].sum, &x[Two].sum) : Vec::all(x->sum); }
-  DSMOE_INLINE Ints total() const { return Two ? Ints::two(&x[0].total, &x[Two].total) : Ints::repeat(&x->total); }
-  DSMOE_INLINE Ints half() const { return Two ? Ints::two(&x[0].half, &x[Two].half) : Ints::repeat(&x->half); }
-  static DSMOE_INLINE Ints values(const int8_t* p) { return Two ? Ints::two(p, p + kBlockValues) : Ints::repeat(p); }
+  DSMOE_INLINE Vec scale() const { return Vec::all(x->scale); }
+  DSMOE_INLINE Vec sum() const { return Vec::all(x->sum); }
+  DSMOE_INLINE Ints total() const { return Ints::repeat(&x->total); }
+  DSMOE_INLINE Ints half() const { return Ints::repeat(&x->half); }
 };
 
-/// sum + what one block contributes, or in eight lanes two blocks.
-template <class Format, bool Two, class Weights>
+/// sum + what one block contributes.
+template <class Format, class Weights>
 inline DSMOE_INLINE Vec add_block(Vec sum, const BlockDots<Format>& dots, const Weights& weights, int block,
-                                  const LaneActivations<Two>& x) {
-  const Vec scale = weights.scale_of(block) * x.scale();
-  if constexpr (Format::kForm == Form::kMinimum) {
-    const Vec term = to_floats(dots.first.sum()) * scale, minimum = weights.more_of(0, block) * x.sum();
-    sum = sum + term + minimum;
-    return Two ? sum + upper_lanes(term) + upper_lanes(minimum) : sum;
-  } else if constexpr (Format::kForm == Form::kOffset) {
-    const Vec term = to_floats(dots.first.sum() - left<Format::kOffset>(x.total())) * scale;
-    sum = sum + term;
-    return Two ? sum + upper_lanes(term) : sum;
-  } else {
-    // Exact: whole numbers below 2^24, for 128 * 16 * 32 * 127 and twice that are.
-    const Ints first = left<Format::kOffset>(x.half()), second = left<Format::kOffset>(x.total()) - first;
-    const Vec whole = to_floats(dots.first.sum() - first) * weights.more_of(0, block) +
-                      to_floats(dots.second.sum() - second) * weights.more_of(1, block);
-    sum = sum + whole * scale;
-    return Two ? sum + upper_lanes(whole * scale) : sum;
-  }
+                                  const ActivationBlock* x) {
+  const Terms terms = block_terms<Format>(dots.first.sum(), dots.rest(), weights, block, LaneActivations{x});
+  sum = sum + terms.term;
+  return Format::kForm == Form::kMinimum ? sum + terms.minimum : sum;
 }
 
 template <class Format, int Tokens>
@@ -101,7 +86,7 @@ void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTil
     });
     unrolled<kPairs>([&](int i) DSMOE_INLINE {
       sums[i] = add_block<Format>(sums[i], dots[i], slabs[i % kSlabGroups], static_cast<int>(b),
-                                  LaneActivations<false>{tile.blocks[i / kSlabGroups] + b});
+                                  tile.blocks[i / kSlabGroups] + b);
     });
   }
   unrolled<kPairs>([&](int i) DSMOE_INLINE {
@@ -148,14 +133,6 @@ void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first
   }
 }
 
-/// What is read after `rows` rows from n on: the rows behind them, or what this thread takes next; where that is not
-/// known, the same rows again, which costs nothing.
-inline Ahead rows_ahead(const Product& p, int64_t n, int64_t rows, int64_t stride) {
-  const auto* here = static_cast<const uint8_t*>(p.weights.data) + n * stride;
-  const void* next = p.next ? p.next : here;
-  return {n + rows < p.row_end ? here + rows * stride : next, rows * stride};
-}
-
 /// Unpacks `rows` (1 to 16) rows of `count` stored blocks; rows that are missing count as zeros.
 template <class Format>
 void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, Slab& slab) {
@@ -168,12 +145,13 @@ void unpack_rows(const uint8_t* p, int64_t stride, int64_t rows, int64_t count, 
     stride = count * kBytes;
   }
   for (int64_t b = 0; b < count; ++b) {
-    Format::unpack(sixteen_rows(p + b * kBytes, stride), static_cast<int>(b), slab);
+    Format::unpack(LaneRows{p + b * kBytes, stride}, static_cast<int>(b), slab);
   }
 }
 
+/// From stored block `from` of the rows on; what came before lies in `out`.
 template <class Format>
-void slab_matmul(const Product& p) {
+void slab_matmul(const Product& p, int64_t from = 0) {
   constexpr int64_t kPart = kSuperValues / block_values(Format::kType);  // stored blocks of a slab
   constexpr int64_t kRows = kSlabGroups * kLanes, kBytes = block_bytes(Format::kType);
   const int64_t stored = p.weights.cols / block_values(Format::kType), stride = stored * kBytes;
@@ -182,7 +160,7 @@ void slab_matmul(const Product& p) {
   if (p.row_end - p.row_begin < kRows) __builtin_memset(slabs, 0, sizeof(slabs));
   for (int64_t n = p.row_begin; n < p.row_end; n += kRows) {
     Ahead ahead = rows_ahead(p, n, kRows, stride);
-    for (int64_t at = 0; at < stored; at += kPart) {
+    for (int64_t at = from; at < stored; at += kPart) {
       const int64_t count = stored - at < kPart ? stored - at : kPart;
       const uint8_t* corner = weights + n * stride + at * kBytes;
       for (int64_t g = 0; g < kSlabGroups && n + g * kLanes < p.row_end; ++g) {
@@ -195,14 +173,11 @@ void slab_matmul(const Product& p) {
   }
 }
 
-/// Sixteen stored blocks that meet a few tokens: multiplied as they are unpacked, and never stored. They are those of
-/// sixteen rows; or where memory alone is waited for, two of eight rows each, so that less is on its way into the
-/// nearest cache. Formats put the scales of a part before its values, and finish parts in ascending order.
+/// A stored block of sixteen rows that meets a few tokens: multiplied as it is unpacked, and never stored. Formats put
+/// the scales of a part before its values, and finish parts in ascending order.
 template <class Format, int Tokens>
 struct FewTokens {
   static constexpr int kParts = block_values(Format::kType) / kBlockValues;
-  static constexpr bool kTwo = kParts == 1 && Tokens <= 2;
-  static constexpr int kRows = kTwo ? kLanes / 2 : kLanes, kBlocks = kTwo ? 2 : 1;
   static constexpr int kBytes = kLanes * block_bytes(Format::kType);
   const int8_t* values[Tokens];           ///< of the first column
   const ActivationBlock* blocks[Tokens];  ///< and its first part
@@ -223,12 +198,9 @@ struct FewTokens {
       constexpr int kPart = kBytes / kParts;
       ahead.template ask_lines<(kPart * (Four + 1) / 8 + 63) / 64 - (kPart * Four / 8 + 63) / 64>();
     }
-    using Activations = LaneActivations<kTwo>;
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
-      dots[t][part].template add<Four>(weights, Activations::values(values[t] + part * kBlockValues + 4 * Four));
-      if constexpr (Four == 7) {
-        sums[t] = add_block<Format>(sums[t], dots[t][part], *this, part, Activations{blocks[t] + part});
-      }
+      dots[t][part].template add<Four>(weights, Ints::repeat(values[t] + part * kBlockValues + 4 * Four));
+      if constexpr (Four == 7) sums[t] = add_block<Format>(sums[t], dots[t][part], *this, part, blocks[t] + part);
     });
   }
   DSMOE_INLINE void put_scale(int part, Vec x) { scale[part] = x; }
@@ -237,13 +209,12 @@ struct FewTokens {
   DSMOE_INLINE Vec more_of(int half, int part) const { return more[half][part]; }
 };
 
-/// As many whole rows at a time as a vector holds; what is left is a slab's.
+/// As many whole rows at a time as a vector holds. Returns the row behind them.
 template <class Format, int Tokens>
-void few_matmul(const Product& p) {
+int64_t few_matmul(const Product& p) {
   using Block = FewTokens<Format, Tokens>;
-  constexpr int64_t kBytes = block_bytes(Format::kType), kRows = Block::kRows;
+  constexpr int64_t kBytes = block_bytes(Format::kType);
   const int64_t stored = p.weights.cols / block_values(Format::kType), stride = stored * kBytes;
-  if (stored % Block::kBlocks != 0) return slab_matmul<Format>(p);
   const ActivationBlock* x[Tokens];
   const int8_t* values[Tokens];
   for (int t = 0; t < Tokens; ++t) {
@@ -252,47 +223,56 @@ void few_matmul(const Product& p) {
     values[t] = p.activations.values + first * kBlockValues;
   }
   int64_t n = p.row_begin;
-  for (; n + kRows <= p.row_end; n += kRows) {
-    Ahead ahead = rows_ahead(p, n, kRows, stride);
+  for (; n + kLanes <= p.row_end; n += kLanes) {
+    Ahead ahead = rows_ahead(p, n, kLanes, stride);
     const uint8_t* weights = static_cast<const uint8_t*>(p.weights.data) + n * stride;
     Vec sums[Tokens];
     unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = Vec::zero(); });
-    for (int64_t b = 0; b < stored; b += Block::kBlocks) {
+    for (int64_t b = 0; b < stored; ++b) {
       Block block(ahead);
       unrolled<Tokens>([&](int t) DSMOE_INLINE {
         block.values[t] = values[t] + b * Block::kParts * kBlockValues;
         block.blocks[t] = x[t] + b * Block::kParts;
         block.sums[t] = sums[t];
       });
-      const uint8_t* at = weights + b * kBytes;
-      Format::unpack(Block::kTwo ? eight_rows_twice(at, stride, kBytes) : sixteen_rows(at, stride), 0, block);
+      Format::unpack(LaneRows{weights + b * kBytes, stride}, 0, block);
       unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = block.sums[t]; });
       ahead = block.ahead;
     }
-    unrolled<Tokens>([&](int t) DSMOE_INLINE {
-      Block::kTwo ? sums[t].store(p.out_of(t) + n, kRows) : sums[t].store(p.out_of(t) + n);
-    });
+    unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t].store(p.out_of(t) + n); });
   }
-  if (n == p.row_end) return;
-  Product rest = p;
-  rest.row_begin = n;
-  slab_matmul<Format>(rest);
+  return n;
 }
 
+template <class Format>
+constexpr bool meets_quarters(int64_t tokens) {
+  return tokens <= quarter_tokens(Format::kSets, Format::kBits);
+}
+
+/// The product for `Most` tokens or fewer; returns the row that it begins at for what is left, or -1 for more tokens.
 template <class Format, int Most>
-bool multiply_few(const Product& p) {
+int64_t multiply_few(const Product& p) {
   if constexpr (Most > 0) {
     if (p.tokens < Most) return multiply_few<Format, Most - 1>(p);
-    if (p.tokens > Most) return false;
-    few_matmul<Format, Most>(p);
-    return true;
+    if (p.tokens > Most) return -1;
+    if constexpr (meets_quarters<Format>(Most)) return quarter_matmul<Format, Most>(p);
+    if constexpr (!meets_quarters<Format>(Most)) return few_matmul<Format, Most>(p);
   }
-  return false;
+  return -1;
 }
 
 template <class Format>
 void block_matmul(const Product& p) {
-  if (!multiply_few<Format, few_tokens(block_values(Format::kType) / kBlockValues)>(p)) slab_matmul<Format>(p);
+  const int64_t n = multiply_few<Format, few_tokens(Format::kSets)>(p);
+  if (n < 0) return slab_matmul<Format>(p);
+  // Columns that are no whole step, then rows that are too few.
+  Product rest = p;
+  rest.row_end = n;
+  const int64_t stored = p.weights.cols / block_values(Format::kType), left = stored % kStepBlocks<Format>;
+  if (meets_quarters<Format>(p.tokens) && left > 0) slab_matmul<Format>(rest, stored - left);
+  rest.row_begin = n;
+  rest.row_end = p.row_end;
+  slab_matmul<Format>(rest);
 }
 
 void quantise_activations(const float* x, int64_t blocks, int8_t* values, ActivationBlock* out) {

@@ -4,6 +4,7 @@
 // A format says how many bits an unsigned value has, its form, and how to unpack one stored block of sixteen rows: it
 // puts every four values of each row, of a part in ascending order, and the part's scales. `To` is a Slab, or whatever
 // multiplies at once (body_blocks.h).
+// And, for body_quarters.h, how to take four parts of a row, or eight, apart into the quarters of a vector.
 #pragma once
 
 #include "kernels/body_matmul.h"
@@ -80,7 +81,50 @@ inline DSMOE_INLINE void put_halves(const LaneRows& rows, Ints high, int block, 
 }
 inline Vec high_halves_to_floats(Ints a) { return halves_to_floats(right<16>(a)); }
 
-struct Q8_0 {
+/// Four parts of 32 values of one row, in each of `Sets`: quarter q has values 0-15 of its part in `first` and 16-31 in
+/// `second`, unsigned.
+template <int Sets>
+struct PartsOfRow {
+  Ints first[Sets], second[Sets];
+};
+/// Their scales for four rows: lane r of quarter q is row r's; names as in Slab.
+template <int Sets>
+struct PartScales {
+  Vec scale[Sets], more[2][Sets];
+
+  DSMOE_INLINE Vec scale_of(int set) const { return scale[set]; }
+  DSMOE_INLINE Vec more_of(int half, int set) const { return more[half][set]; }
+};
+
+/// Formats of one part a block: four blocks of a row are a set, and each block begins with its scale (and minimum).
+template <class Format>
+struct OnePart {
+  static constexpr int kSets = 1;
+  static constexpr int part_of(int, int quarter) { return quarter; }
+  /// Sixteen bytes of each of the four blocks.
+  static DSMOE_INLINE Ints four_blocks(const uint8_t* p) {
+    constexpr int kBytes = block_bytes(Format::kType);
+    return Ints::quarters<kBytes, 2 * kBytes, 3 * kBytes>(p);
+  }
+  static DSMOE_INLINE PartScales<1> scales(const uint8_t* p, int64_t stride) {
+    const Ints heads = block_heads<block_bytes(Format::kType)>(p, stride);
+    PartScales<1> s;
+    s.scale[0] = halves_to_floats(heads);
+    if constexpr (Format::kForm == Form::kMinimum) s.more[0][0] = high_halves_to_floats(heads);
+    return s;
+  }
+  static DSMOE_INLINE PartsOfRow<1> halves(const uint8_t* p) {
+    const Ints q = four_blocks(p);
+    return {{low_half(q)}, {high_half(q)}};
+  }
+  /// The same with 32 fifth bits of each block at `bits`.
+  static DSMOE_INLINE PartsOfRow<1> halves(const uint8_t* p, const uint8_t* bits) {
+    const Ints q = four_blocks(p), high = right_by(spread<0>(four_blocks(bits)), Ints::by_lane(0, 4, 8, 12));
+    return {{low_half(q) | spread_bits(high)}, {high_half(q) | spread_bits(right<16>(high))}};
+  }
+};
+
+struct Q8_0 : OnePart<Q8_0> {
   static constexpr BlockType kType = BlockType::kQ8_0;
   static constexpr int kBits = 8, kOffset = 7;
   static constexpr Form kForm = Form::kOffset;
@@ -97,9 +141,13 @@ struct Q8_0 {
       to.template put<j + 4>(block, second.column[j] ^ Ints::all(static_cast<int32_t>(0x80808080)));
     });
   }
+  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) {
+    const Ints signs = Ints::all(static_cast<int32_t>(0x80808080));
+    return {{four_blocks(p + 2) ^ signs}, {four_blocks(p + 18) ^ signs}};
+  }
 };
 
-struct Q4_0 {
+struct Q4_0 : OnePart<Q4_0> {
   static constexpr BlockType kType = BlockType::kQ4_0;
   static constexpr int kBits = 4, kOffset = 3;
   static constexpr Form kForm = Form::kOffset;
@@ -108,9 +156,10 @@ struct Q4_0 {
     to.put_scale(block, halves_to_floats(load_columns(rows).column[0]));
     put_halves(rows + 2, block, to);
   }
+  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return halves(p + 2); }
 };
 
-struct Q4_1 {
+struct Q4_1 : OnePart<Q4_1> {
   static constexpr BlockType kType = BlockType::kQ4_1;
   static constexpr int kBits = 4, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
@@ -121,9 +170,10 @@ struct Q4_1 {
     to.put_more(0, block, high_halves_to_floats(head));
     put_halves(rows + 4, block, to);
   }
+  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return halves(p + 4); }
 };
 
-struct Q5_0 {
+struct Q5_0 : OnePart<Q5_0> {
   static constexpr BlockType kType = BlockType::kQ5_0;
   static constexpr int kBits = 5, kOffset = 4;
   static constexpr Form kForm = Form::kOffset;
@@ -133,9 +183,10 @@ struct Q5_0 {
     to.put_scale(block, halves_to_floats(head.column[0]));
     put_halves(rows + 6, right<16>(head.column[0]) | left<16>(head.column[1]), block, to);
   }
+  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return halves(p + 6, p + 2); }
 };
 
-struct Q5_1 {
+struct Q5_1 : OnePart<Q5_1> {
   static constexpr BlockType kType = BlockType::kQ5_1;
   static constexpr int kBits = 5, kOffset = 0;
   static constexpr Form kForm = Form::kMinimum;
@@ -146,6 +197,7 @@ struct Q5_1 {
     to.put_more(0, block, high_halves_to_floats(head.column[0]));
     put_halves(rows + 8, head.column[1], block, to);
   }
+  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return halves(p + 8, p + 4); }
 };
 
 /// Scales and minima of the eight parts of Q4_K and Q5_K: a row's first sixteen bytes are d, dmin and the twelve bytes
@@ -169,9 +221,29 @@ inline DSMOE_INLINE void put_six_bit_scales(const LaneRows& rows, To& to) {
   });
 }
 
+/// The same of four rows, in two sets: parts of even number, and of odd.
+inline DSMOE_INLINE PartScales<2> six_bit_scales(const uint8_t* p, int64_t stride) {
+  const Ints head = transposed(Ints::quarters(p, stride));  // a quarter each: d and dmin, scales, minima, upper
+  // Bytes are parts: scales of the first four parts and of the last, minima of the first four and of the last.
+  const Ints six = Ints::by_quarter(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f);
+  const Ints top = right<2>(pick<1, 1, 2, 2>(head)) & Ints::by_quarter(0, 0x30303030, 0, 0x30303030);
+  const Ints all = (right_by(pick<1, 3, 2, 3>(head), Ints::by_quarter(0, 0, 0, 4)) & six) | top;
+  const Ints units = pick<0, 0, 0, 0>(head), scales = pick<0, 0, 1, 1>(all), minima = pick<2, 2, 3, 3>(all);
+  const Vec d = halves_to_floats(units), minus_dmin = Vec::zero() - high_halves_to_floats(units);
+  PartScales<2> s;
+  counted<2>([&](auto which) DSMOE_INLINE {
+    constexpr int set = decltype(which)::value;
+    const Ints at = Ints::by_quarter(8 * set, 8 * set + 16, 8 * set, 8 * set + 16);
+    s.scale[set] = d * to_floats(right_by(scales, at) & Ints::all(255));
+    s.more[0][set] = minus_dmin * to_floats(right_by(minima, at) & Ints::all(255));
+  });
+  return s;
+}
+
 struct Q4K {
   static constexpr BlockType kType = BlockType::kQ4K;
-  static constexpr int kBits = 4, kOffset = 0;
+  static constexpr int kBits = 4, kOffset = 0, kSets = 2;
+  static constexpr int part_of(int set, int quarter) { return 2 * quarter + set; }
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
   static DSMOE_INLINE void unpack(const LaneRows& rows, int, To& to) {
@@ -186,11 +258,18 @@ struct Q4K {
       });
     });
   }
+  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) { return six_bit_scales(p, stride); }
+  static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
+    Ints a, b;
+    sixteens(p + 16, a, b);
+    return {{low_half(a), high_half(a)}, {low_half(b), high_half(b)}};
+  }
 };
 
 struct Q5K {
   static constexpr BlockType kType = BlockType::kQ5K;
-  static constexpr int kBits = 5, kOffset = 0;
+  static constexpr int kBits = 5, kOffset = 0, kSets = 2;
+  static constexpr int part_of(int set, int quarter) { return 2 * quarter + set; }
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
   static DSMOE_INLINE void unpack(const LaneRows& rows, int, To& to) {
@@ -210,11 +289,24 @@ struct Q5K {
       });
     });
   }
+  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) { return six_bit_scales(p, stride); }
+  static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
+    Ints a, b;
+    sixteens(p + 48, a, b);
+    const Ints high_a = Ints::quarters<0, 0, 0>(p + 16), high_b = Ints::quarters<0, 0, 0>(p + 32);
+    const auto fifth = [](Ints high, int set) DSMOE_INLINE {  // bit 2 q + set of each byte
+      const Ints at = Ints::by_quarter(set, 2 + set, 4 + set, 6 + set);
+      return left<4>(right_by(high, at) & Ints::all(0x01010101));
+    };
+    return {{low_half(a) | fifth(high_a, 0), high_half(a) | fifth(high_a, 1)},
+            {low_half(b) | fifth(high_b, 0), high_half(b) | fifth(high_b, 1)}};
+  }
 };
 
 struct Q6K {
   static constexpr BlockType kType = BlockType::kQ6K;
-  static constexpr int kBits = 6, kOffset = 5;
+  static constexpr int kBits = 6, kOffset = 5, kSets = 2;
+  static constexpr int part_of(int set, int quarter) { return quarter / 2 * 4 + quarter % 2 + 2 * set; }
   static constexpr Form kForm = Form::kHalves;
   /// Byte J of each lane, with its sign.
   template <int J>
@@ -252,6 +344,29 @@ struct Q6K {
         to.template put<four>(part + 3, high_half(second.column[j]) | (right<2>(bits) & upper));
       });
     });
+  }
+  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) {
+    const Vec d = high_halves_to_floats(pick<3, 3, 3, 3>(transposed(Ints::quarters(p + 194, stride))));
+    const Ints all = transposed(Ints::quarters(p + 192, stride));  // quarter q: of parts 2 q and 2 q + 1
+    const Ints of[] = {pick<0, 0, 2, 2>(all), pick<1, 1, 3, 3>(all)};
+    PartScales<2> s;
+    unrolled<2>([&](int set) DSMOE_INLINE {
+      s.scale[set] = d;
+      s.more[0][set] = to_floats(signed_right<24>(left_by(of[set], Ints::by_quarter(24, 8, 24, 8))));
+      s.more[1][set] = to_floats(signed_right<24>(left_by(of[set], Ints::by_quarter(16, 0, 16, 0))));
+    });
+    return s;
+  }
+  static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
+    Ints a, b;
+    sixteens(p, a, b);
+    const Ints high = Ints::load(p + 128), high_a = pick<0, 0, 2, 2>(high), high_b = pick<1, 1, 3, 3>(high);
+    const auto upper = [](Ints bits, int set) DSMOE_INLINE {
+      const Ints at = Ints::by_quarter(4 * set, 4 * set + 2, 4 * set, 4 * set + 2);
+      return left<4>(right_by(bits, at) & Ints::all(0x03030303));
+    };
+    return {{low_half(a) | upper(high_a, 0), high_half(a) | upper(high_a, 1)},
+            {low_half(b) | upper(high_b, 0), high_half(b) | upper(high_b, 1)}};
   }
 };
 

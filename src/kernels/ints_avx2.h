@@ -8,6 +8,7 @@ namespace dsmoe::kernels {
 namespace {
 
 constexpr int few_tokens(int) { return 2; }
+constexpr int quarter_tokens(int sets, int bits) { return sets == 1 && bits != 5 ? 1 : 0; }
 constexpr int kSlabGroups = 1;
 constexpr int most_tokens(int bits) { return bits == 4 ? 4 : 2; }
 
@@ -29,7 +30,26 @@ struct Ints {
     __builtin_memcpy(&four, p, sizeof(four));
     return all(four);
   }
-  static Ints two(const void* p, const void* q) { return {repeat(p).low, repeat(q).low}; }
+  static Ints by_quarter(int a, int b, int c, int d) {
+    return {_mm256_setr_epi32(a, a, a, a, b, b, b, b), _mm256_setr_epi32(c, c, c, c, d, d, d, d)};
+  }
+  static Ints by_lane(int a, int b, int c, int d) {
+    const __m256i x = _mm256_setr_epi32(a, b, c, d, a, b, c, d);
+    return {x, x};
+  }
+  static __m256i two_quarters(const void* p, const void* q) {
+    const auto *first = static_cast<const __m128i*>(p), *second = static_cast<const __m128i*>(q);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(first)), _mm_loadu_si128(second), 1);
+  }
+  template <int B, int C, int D>
+  static Ints quarters(const void* p) {
+    const auto* at = static_cast<const char*>(p);
+    return {two_quarters(at, at + B), two_quarters(at + C, at + D)};
+  }
+  static Ints quarters(const void* p, int64_t stride) {
+    const auto* at = static_cast<const char*>(p);
+    return {two_quarters(at, at + stride), two_quarters(at + 2 * stride, at + 3 * stride)};
+  }
 
   friend Ints operator&(Ints a, Ints b) { return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)}; }
   friend Ints operator|(Ints a, Ints b) { return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)}; }
@@ -73,8 +93,57 @@ inline Vec halves_to_floats(Ints a) {
   return {_mm256_cvtph_ps(_mm256_castsi256_si128(ordered)), _mm256_cvtph_ps(_mm256_extracti128_si256(ordered, 1))};
 }
 
-inline Vec two_floats(const float* p, const float* q) { return {_mm256_set1_ps(*p), _mm256_set1_ps(*q)}; }
-inline Vec upper_lanes(Vec a) { return {a.high, a.high}; }
+inline Vec as_floats(Ints a) { return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)}; }
+inline Ints right_by(Ints a, Ints n) { return {_mm256_srlv_epi32(a.low, n.low), _mm256_srlv_epi32(a.high, n.high)}; }
+inline Ints left_by(Ints a, Ints n) { return {_mm256_sllv_epi32(a.low, n.low), _mm256_sllv_epi32(a.high, n.high)}; }
+
+template <int A, int B, int C, int D>
+inline Ints pick(Ints a) {
+  return {_mm256_permute2x128_si256(a.low, a.high, A | B << 4), _mm256_permute2x128_si256(a.low, a.high, C | D << 4)};
+}
+template <int Lane>
+inline Ints spread(Ints a) {
+  return {_mm256_shuffle_epi32(a.low, Lane * 0x55), _mm256_shuffle_epi32(a.high, Lane * 0x55)};
+}
+inline Ints transposed(Ints a) {
+  // Rows 0 and 2 beside 1 and 3; then the halves of a register side by side, and interleaved.
+  const __m256i first = _mm256_unpacklo_epi32(a.low, a.high), last = _mm256_unpackhi_epi32(a.low, a.high);
+  const __m256i columns = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  return {_mm256_permutevar8x32_epi32(first, columns), _mm256_permutevar8x32_epi32(last, columns)};
+}
+inline __m256i add_neighbours(__m256i a, __m256i b) {
+  return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+}
+inline __m256i sum_quarters(__m256i a, __m256i b, __m256i c, __m256i d) {
+  const __m256i ab = add_neighbours(a, b), cd = add_neighbours(c, d);
+  return _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+}
+inline Ints sum_quarters(Ints a, Ints b, Ints c, Ints d) {
+  return {sum_quarters(a.low, b.low, c.low, d.low), sum_quarters(a.high, b.high, c.high, d.high)};
+}
+inline void sixteens(const void* p, Ints& first, Ints& second) {
+  first = Ints::quarters<32, 64, 96>(p);
+  second = Ints::quarters<32, 64, 96>(static_cast<const char*>(p) + 16);
+}
+template <int Stride>
+inline Ints block_heads(const uint8_t* p, int64_t row_stride) {
+  const auto two_blocks = [&](const uint8_t* at) DSMOE_INLINE {
+    const auto row = [&](int64_t r)
+                         DSMOE_INLINE { return Ints::two_quarters(at + r * row_stride, at + r * row_stride + Stride); };
+    return _mm256_unpacklo_epi64(_mm256_unpacklo_epi32(row(0), row(1)), _mm256_unpacklo_epi32(row(2), row(3)));
+  };
+  return {two_blocks(p), two_blocks(p + 2 * Stride)};
+}
+
+struct Four {
+  __m128 x = _mm_setzero_ps();
+  void store(float* p) const { _mm_storeu_ps(p, x); }
+};
+template <int Quarter>
+inline Four add_quarter(Four sum, Vec a) {
+  const __m256 half = Quarter < 2 ? a.low : a.high;
+  return {_mm_add_ps(sum.x, Quarter % 2 == 0 ? _mm256_castps256_ps128(half) : _mm256_extractf128_ps(half, 1))};
+}
 
 struct Columns {
   Ints column[4];
@@ -97,7 +166,7 @@ inline DSMOE_INLINE void load_half_columns(const uint8_t* p, int64_t stride, __m
 inline DSMOE_INLINE Columns load_columns(const LaneRows& rows) {
   __m256i low[4], high[4];
   load_half_columns(rows.first, rows.stride, low);
-  load_half_columns(rows.eighth, rows.stride, high);
+  load_half_columns(rows.first + 8 * rows.stride, rows.stride, high);
   return {{{low[0], high[0]}, {low[1], high[1]}, {low[2], high[2]}, {low[3], high[3]}}};
 }
 
@@ -145,6 +214,30 @@ struct Dots<8> {
   }
   Ints sum() const { return low.sum() + left<4>(high.sum()); }
 };
+
+inline Ints pairs(Ints weights, Ints x) {
+  return {_mm256_maddubs_epi16(weights.low, x.low), _mm256_maddubs_epi16(weights.high, x.high)};
+}
+inline Ints add_pairs(Ints a) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_madd_epi16(a.low, ones), _mm256_madd_epi16(a.high, ones)};
+}
+template <int Bits>
+inline Ints dot(Ints weights, Ints x) {
+  static_assert(Bits < 8);
+  return add_pairs(pairs(weights, x));
+}
+template <int Bits>
+inline Ints dot(Ints weights, Ints x, Ints more_weights, Ints more_x) {
+  if constexpr (Bits == 8) {
+    const Ints nibble = Ints::all(0x0f0f0f0f);
+    return dot<4>(weights & nibble, x, more_weights & nibble, more_x) +
+           left<4>(dot<4>(right<4>(weights) & nibble, x, right<4>(more_weights) & nibble, more_x));
+  } else {
+    const Ints a = pairs(weights, x), b = pairs(more_weights, more_x);
+    return add_pairs({_mm256_add_epi16(a.low, b.low), _mm256_add_epi16(a.high, b.high)});
+  }
+}
 
 }  // namespace
 }  // namespace dsmoe::kernels

@@ -7,7 +7,8 @@
 namespace dsmoe::kernels {
 namespace {
 
-constexpr int few_tokens(int parts) { return parts == 1 ? 6 : 2; }
+constexpr int few_tokens(int sets) { return sets == 1 ? 6 : 2; }
+constexpr int quarter_tokens(int, int) { return 2; }
 constexpr int kSlabGroups = 2;
 constexpr int most_tokens(int bits) { return kDotProducts || bits < 8 ? 6 : 3; }
 
@@ -22,12 +23,27 @@ struct Ints {
     __builtin_memcpy(&four, p, sizeof(four));
     return all(four);
   }
-  static Ints two(const void* p, const void* q) {
-    int32_t four;
-    __builtin_memcpy(&four, q, sizeof(four));
-    return {_mm512_mask_set1_epi32(repeat(p).x, 0xff00, four)};
+  static Ints by_quarter(int a, int b, int c, int d) {
+    return {_mm512_setr_epi32(a, a, a, a, b, b, b, b, c, c, c, c, d, d, d, d)};
   }
-
+  static Ints by_lane(int a, int b, int c, int d) { return {_mm512_setr4_epi32(a, b, c, d)}; }
+  static __m128i quarter(const char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+  static Ints quarters(const char* p, int64_t b, int64_t c, int64_t d) {
+    __m512i x = _mm512_castsi128_si512(quarter(p));
+    x = _mm512_inserti32x4(x, quarter(p + b), 1);
+    x = _mm512_inserti32x4(x, quarter(p + c), 2);
+    return {_mm512_inserti32x4(x, quarter(p + d), 3)};
+  }
+  template <int B, int C, int D>
+  static Ints quarters(const void* p) {
+    const auto* at = static_cast<const char*>(p);
+    if constexpr (B == 16 && C == 32 && D == 48) return load(p);
+    if constexpr (B == 0 && C == 0 && D == 0) return {_mm512_broadcast_i32x4(quarter(at))};
+    return quarters(at, B, C, D);
+  }
+  static Ints quarters(const void* p, int64_t stride) {
+    return quarters(static_cast<const char*>(p), stride, 2 * stride, 3 * stride);
+  }
   friend Ints operator&(Ints a, Ints b) { return {_mm512_and_si512(a.x, b.x)}; }
   friend Ints operator|(Ints a, Ints b) { return {_mm512_or_si512(a.x, b.x)}; }
   friend Ints operator^(Ints a, Ints b) { return {_mm512_xor_si512(a.x, b.x)}; }
@@ -56,8 +72,73 @@ inline void store_bytes(Ints a, int8_t* p) {
 }
 inline Vec halves_to_floats(Ints a) { return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(a.x))}; }
 
-inline Vec two_floats(const float* p, const float* q) { return {_mm512_castsi512_ps(Ints::two(p, q).x)}; }
-inline Vec upper_lanes(Vec a) { return {_mm512_shuffle_f32x4(a.x, a.x, 0xee)}; }
+inline Vec as_floats(Ints a) { return {_mm512_castsi512_ps(a.x)}; }
+inline Ints right_by(Ints a, Ints n) { return {_mm512_srlv_epi32(a.x, n.x)}; }
+inline Ints left_by(Ints a, Ints n) { return {_mm512_sllv_epi32(a.x, n.x)}; }
+
+template <int A, int B, int C, int D>
+inline Ints pick(Ints a) {
+  return {_mm512_shuffle_i64x2(a.x, a.x, A | B << 2 | C << 4 | D << 6)};
+}
+template <int Lane>
+inline Ints spread(Ints a) {
+  return {_mm512_shuffle_epi32(a.x, static_cast<_MM_PERM_ENUM>(Lane * 0x55))};
+}
+inline Ints transposed(Ints a) {
+  const __m512i lanes = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return {_mm512_permutexvar_epi32(lanes, a.x)};
+}
+inline __m512i add_neighbours(__m512i a, __m512i b) {
+  return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+inline Ints sum_quarters(Ints a, Ints b, Ints c, Ints d) {
+  const __m512i ab = add_neighbours(a.x, b.x), cd = add_neighbours(c.x, d.x);
+  return {_mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))};
+}
+inline void sixteens(const void* p, Ints& first, Ints& second) {
+  const __m512i a = Ints::load(p).x, b = Ints::load(static_cast<const char*>(p) + 64).x;
+  first = {_mm512_shuffle_i64x2(a, b, 0x88)};
+  second = {_mm512_shuffle_i64x2(a, b, 0xdd)};
+}
+struct alignas(64) Words {
+  uint16_t at[32];
+};
+/// Two words of each block, those of row 0 in every lane; a mask for each row says which lanes are its own.
+template <int Stride>
+inline Ints block_heads(const uint8_t* p, int64_t row_stride) {
+  constexpr int kLast = 3 * Stride + 4 - 64;  // a register from here on ends with the last block's
+  constexpr bool kOne = kLast <= 0;
+  static constexpr Words kWords = [] {
+    Words words{};
+    for (int i = 0; i < 32; ++i) {
+      const int byte = i / 8 * Stride + i % 2 * 2;
+      words.at[i] = static_cast<uint16_t>(kOne || byte <= 60 ? byte / 2 : 32 + (byte - kLast) / 2);
+    }
+    return words;
+  }();
+  const __m512i words = _mm512_load_si512(&kWords);
+  __m512i x = _mm512_setzero_si512();
+  unrolled<4>([&](int r) DSMOE_INLINE {
+    const uint8_t* row = p + r * row_stride;
+    if constexpr (kOne) {
+      x = _mm512_mask_permutexvar_epi16(x, 0x03030303u << 2 * r, words, _mm512_loadu_si512(row));
+    } else {
+      const __m512i both = _mm512_permutex2var_epi16(_mm512_loadu_si512(row), words, _mm512_loadu_si512(row + kLast));
+      x = _mm512_mask_mov_epi32(x, static_cast<__mmask16>(0x1111 << r), both);
+    }
+  });
+  return {x};
+}
+
+struct Four {
+  __m128 x = _mm_setzero_ps();
+  void store(float* p) const { _mm_storeu_ps(p, x); }
+};
+template <int Quarter>
+inline Four add_quarter(Four sum, Vec a) {
+  if constexpr (Quarter == 0) return {_mm_add_ps(sum.x, _mm512_castps512_ps128(a.x))};
+  if constexpr (Quarter > 0) return {_mm_add_ps(sum.x, _mm512_extractf32x4_ps(a.x, Quarter))};
+}
 
 struct Columns {
   Ints column[4];
@@ -99,6 +180,14 @@ struct Dots {
   }
   Ints sum() const { return {total}; }
 };
+template <int>
+inline Ints dot(Ints weights, Ints x) {
+  return {_mm512_dpbusd_epi32(_mm512_setzero_si512(), weights.x, x.x)};
+}
+template <int Bits>
+inline Ints dot(Ints weights, Ints x, Ints more_weights, Ints more_x) {
+  return {_mm512_dpbusd_epi32(dot<Bits>(weights, x).x, more_weights.x, more_x.x)};
+}
 #else
 /// Sums of two products fit 16 bits, and so do those of kSteps steps: 2 * 127 * (2^Bits - 1) * kSteps < 2^15.
 template <int Bits>
@@ -132,6 +221,23 @@ struct Dots<8> {
   }
   Ints sum() const { return low.sum() + left<4>(high.sum()); }
 };
+inline __m512i pairs(Ints weights, Ints x) { return _mm512_maddubs_epi16(weights.x, x.x); }
+inline Ints add_pairs(__m512i a) { return {_mm512_madd_epi16(a, _mm512_set1_epi16(1))}; }
+template <int Bits>
+inline Ints dot(Ints weights, Ints x) {
+  static_assert(Bits < 8);
+  return add_pairs(pairs(weights, x));
+}
+template <int Bits>
+inline Ints dot(Ints weights, Ints x, Ints more_weights, Ints more_x) {
+  if constexpr (Bits == 8) {
+    const Ints nibble = Ints::all(0x0f0f0f0f);
+    return dot<4>(weights & nibble, x, more_weights & nibble, more_x) +
+           left<4>(dot<4>(right<4>(weights) & nibble, x, right<4>(more_weights) & nibble, more_x));
+  } else {
+    return add_pairs(_mm512_add_epi16(pairs(weights, x), pairs(more_weights, more_x)));
+  }
+}
 #endif
 
 }  // namespace

@@ -1,7 +1,8 @@
 // Sixteen 32-bit integers in plain C++, and the contract of Ints and Dots for all instruction sets.
 //
-// A lane belongs to one weight row: sixteen rows (lane_rows.h), or eight rows twice, are multiplied side by side, so an
-// output's integers and floats are its lanes' alone and come in the same order everywhere. All sets give the same bits:
+// A lane belongs to one weight row, sixteen of them (lane_rows.h); or, for one or two tokens (body_quarters.h), a
+// quarter of the lanes belongs to one part of four rows. An output's integers and floats come in the same order
+// everywhere. All sets give the same bits:
 // integers are exact, and the floats between them round after each multiplication and each addition.
 #pragma once
 
@@ -13,9 +14,10 @@
 namespace dsmoe::kernels {
 namespace {
 
-/// Tokens up to which the weights of a format whose stored blocks have so many parts are multiplied as they are
-/// unpacked.
-constexpr int few_tokens(int) { return 0; }
+/// Tokens up to which weights are multiplied as they are unpacked, and up to which of these by quarters, at most 2; for
+/// formats of so many sets (body_unpack.h) and bits.
+constexpr int few_tokens(int) { return 2; }
+constexpr int quarter_tokens(int, int) { return 2; }
 constexpr int kSlabGroups = 1;                ///< groups of 16 rows that one product tile holds
 constexpr int most_tokens(int) { return 2; }  ///< tokens of a tile for weights of so many bits
 
@@ -40,10 +42,27 @@ struct Ints {
     return all(x);
   }
 
-  /// The first eight lanes the four bytes at p, the others those at q.
-  static Ints two(const void* p, const void* q) {
-    const Ints a = repeat(p), b = repeat(q);
-    return map([&](int i) { return i < 8 ? a.lane[i] : b.lane[i]; });
+  /// Quarter i of the lanes is the i-th of these; or lane i of each quarter.
+  static Ints by_quarter(int a, int b, int c, int d) {
+    const int values[] = {a, b, c, d};
+    return map([&](int i) { return values[i / 4]; });
+  }
+  static Ints by_lane(int a, int b, int c, int d) {
+    const int values[] = {a, b, c, d};
+    return map([&](int i) { return values[i % 4]; });
+  }
+  /// Sixteen bytes at p, p + B, p + C and p + D, even numbers that ascend; or at multiples of a stride.
+  template <int B, int C, int D>
+  static Ints quarters(const void* p) {
+    Ints v;
+    const int at[] = {0, B, C, D};
+    for (int i = 0; i < 4; ++i) __builtin_memcpy(v.lane + 4 * i, static_cast<const char*>(p) + at[i], 16);
+    return v;
+  }
+  static Ints quarters(const void* p, int64_t stride) {
+    Ints v;
+    for (int i = 0; i < 4; ++i) __builtin_memcpy(v.lane + 4 * i, static_cast<const char*>(p) + i * stride, 16);
+    return v;
   }
 
   template <class F>
@@ -107,12 +126,62 @@ inline Vec halves_to_floats(const Ints& a) {
   return Vec::map([&](int i) { return widen(Half{static_cast<uint16_t>(a.bits(i))}); });
 }
 
-/// The same of floats; and lanes 8 to 15 in the place of the first eight (what is in the others does not matter).
-inline Vec two_floats(const float* p, const float* q) {
-  return Vec::map([&](int i) { return i < 8 ? *p : *q; });
+inline Vec as_floats(const Ints& a) {
+  return Vec::map([&](int i) { return __builtin_bit_cast(float, a.lane[i]); });
 }
-inline Vec upper_lanes(const Vec& a) {
-  return Vec::map([&](int i) { return a.lane[i % 8 + 8]; });
+/// Each lane by its own number of bits, below 32.
+inline Ints right_by(const Ints& a, const Ints& n) {
+  return Ints::map([&](int i) { return a.bits(i) >> n.lane[i]; });
+}
+inline Ints left_by(const Ints& a, const Ints& n) {
+  return Ints::map([&](int i) { return a.bits(i) << n.lane[i]; });
+}
+
+/// Quarters A, B, C and D.
+template <int A, int B, int C, int D>
+inline Ints pick(const Ints& a) {
+  constexpr int kFrom[] = {A, B, C, D};
+  return Ints::map([&](int i) { return a.lane[4 * kFrom[i / 4] + i % 4]; });
+}
+/// One lane of each quarter in all of its lanes.
+template <int Lane>
+inline Ints spread(const Ints& a) {
+  return Ints::map([&](int i) { return a.lane[i / 4 * 4 + Lane]; });
+}
+/// Lane r of quarter q from lane q of quarter r.
+inline Ints transposed(const Ints& a) {
+  return Ints::map([&](int i) { return a.lane[i % 4 * 4 + i / 4]; });
+}
+/// The sum of each quarter: of a in its first lane, of b in its second, ...
+inline Ints sum_quarters(const Ints& a, const Ints& b, const Ints& c, const Ints& d) {
+  const Ints* const of[] = {&a, &b, &c, &d};
+  return Ints::map([&](int i) {
+    const int32_t* quarter = of[i % 4]->lane + i / 4 * 4;
+    return quarter[0] + quarter[1] + quarter[2] + quarter[3];
+  });
+}
+/// Four times 32 bytes: a quarter for the first sixteen of each, and for the second.
+inline void sixteens(const void* p, Ints& first, Ints& second) {
+  first = Ints::quarters<32, 64, 96>(p);
+  second = Ints::quarters<32, 64, 96>(static_cast<const char*>(p) + 16);
+}
+/// The first four bytes of block q of row r, in lane r of quarter q.
+template <int Stride>
+inline Ints block_heads(const uint8_t* p, int64_t row_stride) {
+  Ints v;
+  for (int i = 0; i < kLanes; ++i) __builtin_memcpy(&v.lane[i], p + i % 4 * row_stride + i / 4 * Stride, 4);
+  return v;
+}
+
+/// Sums of four rows.
+struct Four {
+  float lane[4] = {};
+  void store(float* p) const { __builtin_memcpy(p, lane, sizeof(lane)); }
+};
+template <int Quarter>
+inline Four add_quarter(Four sum, const Vec& a) {
+  for (int r = 0; r < 4; ++r) sum.lane[r] += a.lane[4 * Quarter + r];
+  return sum;
 }
 
 /// Sixteen bytes of each row: lane r of column j is bytes 4 j ... of row r.
@@ -151,6 +220,17 @@ struct Dots {
   }
   Ints sum() const { return total; }
 };
+/// Each lane's dot product of its four bytes and four others, likewise; and the sum of two such (of one, Bits < 8).
+template <int Bits>
+inline Ints dot(const Ints& weights, const Ints& x) {
+  Dots<Bits> dots;
+  dots.template add<0>(weights, x);
+  return dots.sum();
+}
+template <int Bits>
+inline Ints dot(const Ints& weights, const Ints& x, const Ints& more_weights, const Ints& more_x) {
+  return dot<Bits>(weights, x) + dot<Bits>(more_weights, more_x);
+}
 
 }  // namespace
 }  // namespace dsmoe::kernels
