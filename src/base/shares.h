@@ -16,7 +16,7 @@ struct Stretch {
   int64_t begin, end, next;
 };
 
-/// Takes from the front of one share, or from its back for a thread that has done its own: a quarter of what is left,
+/// Takes from the front of one share, or from its back for a thread that has done its own: half of what is left,
 /// as long as that is at most `most` items, and at least one.
 class Share {
  public:
@@ -44,7 +44,7 @@ class Share {
     for (;;) {
       const auto begin = static_cast<int64_t>(seen >> 32), end = static_cast<int64_t>(seen & 0xffffffff);
       if (begin == end) return false;
-      const int64_t count = std::clamp<int64_t>((end - begin) / 4, 1, most);
+      const int64_t count = std::clamp<int64_t>((end - begin) / 2, 1, most);
       // Who takes an item, and nothing else, is decided here: what items are was known before the loop began.
       if (left_.compare_exchange_weak(seen, cut(begin, end, count), std::memory_order_relaxed)) return true;
     }

@@ -1,9 +1,9 @@
-// Quantised weights that meet one or two tokens, where reading them is what takes time: four rows, and of each row as
-// many stored bytes as hold four parts of 32 values (or eight). Contract and order of sums: body_blocks.h.
+// Quantised weights that meet one or two tokens, where reading them is what takes time. Contract and order of sums:
+// body_blocks.h.
 //
-// A quarter of a vector belongs to a part, so a row's bytes are used nearly as they lie, and a token's activations are
-// loaded once for all rows. Sums across a quarter, for four rows at a time, take the place of the transposition that
-// sixteen rows side by side need.
+// A step takes of each row four parts of 32 values (or eight), and a quarter of a vector belongs to a part: a row's
+// bytes are used nearly as they lie, and a token's activations are loaded once for all rows. Sums across a quarter,
+// four rows at a time, take the place of the transposition that sixteen rows side by side need.
 #pragma once
 
 #include "kernels/body_ahead.h"
@@ -41,10 +41,10 @@ struct PartActivations {
   Ints first, second;  ///< values 0-15 and 16-31
   Ints block;          ///< an ActivationBlock
 
-  template <int Bytes>
+  template <int Bytes, int At = 0>
   static DSMOE_INLINE Ints quarters(const void* of_part_0) {
     constexpr auto kAt = [](int quarter) { return (Format::part_of(Set, quarter) - kFirst) * Bytes; };
-    return Ints::quarters<kAt(1), kAt(2), kAt(3)>(static_cast<const char*>(of_part_0) + kFirst * Bytes);
+    return Ints::quarters<kFirst * Bytes + At, kAt(1), kAt(2), kAt(3)>(of_part_0);
   }
   DSMOE_INLINE PartActivations(const int8_t* values, const ActivationBlock* blocks)
       : block(quarters<sizeof(ActivationBlock)>(blocks)) {
@@ -52,7 +52,7 @@ struct PartActivations {
       sixteens(values, first, second);
     } else {
       first = quarters<kBlockValues>(values);
-      second = quarters<kBlockValues>(values + kBlockValues / 2);
+      second = quarters<kBlockValues, kBlockValues / 2>(values);
     }
   }
   DSMOE_INLINE Vec scale() const { return as_floats(spread<0>(block)); }
@@ -76,16 +76,18 @@ struct AllActivations {
   }
 };
 
-/// Adds what all parts contribute, in ascending order.
+/// Adds what all parts of eight rows contribute, in ascending order; terms of four rows, and of the other four.
 template <class Format>
-inline DSMOE_INLINE Four add_parts(Four sum, const Terms* terms) {
+inline DSMOE_INLINE Eight add_parts(Eight sum, const Terms* a, const Terms* b) {
   counted<4 * Format::kSets>([&](auto index) DSMOE_INLINE {
     constexpr int part = decltype(index)::value;
     counted<4 * Format::kSets>([&](auto place) DSMOE_INLINE {
       constexpr int set = decltype(place)::value / 4, quarter = decltype(place)::value % 4;
       if constexpr (Format::part_of(set, quarter) == part) {
-        sum = add_quarter<quarter>(sum, terms[set].term);
-        if constexpr (Format::kForm == Form::kMinimum) sum = add_quarter<quarter>(sum, terms[set].minimum);
+        sum = sum + EightQuarters(a[set].term, b[set].term).template get<quarter>();
+        if constexpr (Format::kForm == Form::kMinimum) {
+          sum = sum + EightQuarters(a[set].minimum, b[set].minimum).template get<quarter>();
+        }
       }
     });
   });
@@ -98,13 +100,12 @@ constexpr int64_t kStepBlocks = 4 * Format::kSets* kBlockValues / block_values(F
 template <class Format>
 constexpr int kStepBytes = kStepBlocks<Format>* block_bytes(Format::kType);
 
-/// sums[t] += four rows' parts from p on times each token's activations.
+/// What four rows' parts from p on contribute for each token: terms[t][set].
 template <class Format, int Tokens>
-inline DSMOE_INLINE void add_four_rows(const uint8_t* p, int64_t stride, const AllActivations<Format>* const* x,
-                                       Four* sums, Ahead& ahead) {
-  constexpr int kSets = Format::kSets, kPieces = Format::kForm == Form::kHalves ? 2 : 1;
+inline DSMOE_INLINE void multiply_four_rows(const uint8_t* p, int64_t stride, const AllActivations<Format>* const* x,
+                                            Terms (*terms)[Format::kSets], Ahead& ahead) {
+  constexpr int kSets = Format::kSets, kPieces = Format::kForm == Form::kHalves ? 2 : 1, kStep = kStepBytes<Format>;
   Ints dots[Tokens][kSets][kPieces][4];
-  constexpr int kStep = kStepBytes<Format>;
   counted<4>([&](auto index) DSMOE_INLINE {
     constexpr int r = decltype(index)::value;
     ahead.template ask_between<r * kStep, (r + 1) * kStep>();
@@ -122,17 +123,13 @@ inline DSMOE_INLINE void add_four_rows(const uint8_t* p, int64_t stride, const A
   });
   ahead.skip(4 * kStep);
   const PartScales<kSets> scales = Format::scales(p, stride);
-  unrolled<Tokens>([&](int t) DSMOE_INLINE {
-    Terms terms[kSets];
-    counted<kSets>([&](auto index) DSMOE_INLINE {
-      constexpr int set = decltype(index)::value;
-      const auto whole = [&](int piece) DSMOE_INLINE {
-        const Ints* rows = dots[t][set][piece];
-        return sum_quarters(rows[0], rows[1], rows[2], rows[3]);
-      };
-      terms[set] = block_terms<Format>(whole(0), whole(kPieces - 1), scales, set, x[t]->template of<set>());
-    });
-    sums[t] = add_parts<Format>(sums[t], terms);
+  counted<Tokens * kSets>([&](auto index) DSMOE_INLINE {
+    constexpr int t = decltype(index)::value / kSets, set = decltype(index)::value % kSets;
+    const auto whole = [&](int piece) DSMOE_INLINE {
+      const Ints* rows = dots[t][set][piece];
+      return sum_quarters(rows[0], rows[1], rows[2], rows[3]);
+    };
+    terms[t][set] = block_terms<Format>(whole(0), whole(kPieces - 1), scales, set, x[t]->template of<set>());
   });
 }
 
@@ -144,11 +141,11 @@ inline Ahead rows_ahead(const Product& p, int64_t n, int64_t rows, int64_t strid
   return {n + rows < p.row_end ? here + rows * stride : next, rows * stride};
 }
 
-/// All whole steps of as many rows as are a multiple of eight; returns the row behind them. Two fours side by side, as
-/// additions to a sum wait for each other.
+/// All whole steps of as many rows as are a multiple of some; returns the row behind them. As many rows side by side as
+/// the nearest cache holds beside as many that are asked for, if they are 2048 wide.
 template <class Format, int Tokens>
 int64_t quarter_matmul(const Product& p) {
-  constexpr int kFours = 2, kRows = 4 * kFours, kParts = 4 * Format::kSets;
+  constexpr int kEights = 1, kRows = 8 * kEights, kParts = 4 * Format::kSets;
   const int64_t stored = p.weights.cols / block_values(Format::kType), steps = stored / kStepBlocks<Format>;
   const int64_t stride = stored * block_bytes(Format::kType), parts = p.weights.cols / kBlockValues;
   const int8_t* values[Tokens];
@@ -162,18 +159,27 @@ int64_t quarter_matmul(const Product& p) {
   for (; n + kRows <= p.row_end; n += kRows) {
     Ahead ahead = rows_ahead(p, n, kRows, stride);
     const uint8_t* at = static_cast<const uint8_t*>(p.weights.data) + n * stride;
-    Four sums[kFours][Tokens];
+    Eight sums[kEights][Tokens];
     for (int64_t step = 0; step < steps; ++step, at += kStepBytes<Format>) {
       const auto activations = [&](int t) DSMOE_INLINE {
         return AllActivations<Format>(values[t] + step * kParts * kBlockValues, blocks[t] + step * kParts);
       };
       const AllActivations<Format> first = activations(0), last = activations(Tokens - 1);
       const AllActivations<Format>* const x[] = {&first, &last};
-      unrolled<kFours>(
-          [&](int i) DSMOE_INLINE { add_four_rows<Format, Tokens>(at + 4 * i * stride, stride, x, sums[i], ahead); });
+      unrolled<kEights>([&](int i) DSMOE_INLINE {
+        Terms terms[2][Tokens][Format::kSets];
+        unrolled<2>([&](int four) DSMOE_INLINE {
+          const uint8_t* rows = at + (8 * i + 4 * four) * stride;
+          multiply_four_rows<Format, Tokens>(rows, stride, x, terms[four], ahead);
+        });
+        unrolled<Tokens>([&](int t)
+                             DSMOE_INLINE { sums[i][t] = add_parts<Format>(sums[i][t], terms[0][t], terms[1][t]); });
+      });
     }
-    unrolled<kFours * Tokens>(
-        [&](int i) DSMOE_INLINE { sums[i / Tokens][i % Tokens].store(p.out_of(i % Tokens) + n + i / Tokens * 4); });
+    unrolled<kEights * Tokens>([&](int i) DSMOE_INLINE {
+      const int t = i % Tokens, eight = i / Tokens;
+      sums[eight][t].store(p.out_of(t) + n + 8 * eight);
+    });
   }
   return n;
 }

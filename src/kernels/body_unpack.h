@@ -101,25 +101,28 @@ template <class Format>
 struct OnePart {
   static constexpr int kSets = 1;
   static constexpr int part_of(int, int quarter) { return quarter; }
-  /// Sixteen bytes of each of the four blocks.
+  /// Sixteen bytes of each of the four blocks, from byte At on.
+  template <int At>
   static DSMOE_INLINE Ints four_blocks(const uint8_t* p) {
     constexpr int kBytes = block_bytes(Format::kType);
-    return Ints::quarters<kBytes, 2 * kBytes, 3 * kBytes>(p);
+    return Ints::quarters<At, kBytes, 2 * kBytes, 3 * kBytes>(p);
   }
   static DSMOE_INLINE PartScales<1> scales(const uint8_t* p, int64_t stride) {
-    const Ints heads = block_heads<block_bytes(Format::kType)>(p, stride);
     PartScales<1> s;
-    s.scale[0] = halves_to_floats(heads);
-    if constexpr (Format::kForm == Form::kMinimum) s.more[0][0] = high_halves_to_floats(heads);
+    s.scale[0] = block_halves<block_bytes(Format::kType), 0>(p, stride);
+    if constexpr (Format::kForm == Form::kMinimum)
+      s.more[0][0] = block_halves<block_bytes(Format::kType), 1>(p, stride);
     return s;
   }
+  template <int At>
   static DSMOE_INLINE PartsOfRow<1> halves(const uint8_t* p) {
-    const Ints q = four_blocks(p);
+    const Ints q = four_blocks<At>(p);
     return {{low_half(q)}, {high_half(q)}};
   }
-  /// The same with 32 fifth bits of each block at `bits`.
-  static DSMOE_INLINE PartsOfRow<1> halves(const uint8_t* p, const uint8_t* bits) {
-    const Ints q = four_blocks(p), high = right_by(spread<0>(four_blocks(bits)), Ints::by_lane(0, 4, 8, 12));
+  /// The same with 32 fifth bits of each block from byte Bits on.
+  template <int At, int Bits>
+  static DSMOE_INLINE PartsOfRow<1> halves(const uint8_t* p) {
+    const Ints q = four_blocks<At>(p), high = right_by(spread<0>(four_blocks<Bits>(p)), Ints::by_lane(0, 4, 8, 12));
     return {{low_half(q) | spread_bits(high)}, {high_half(q) | spread_bits(right<16>(high))}};
   }
 };
@@ -143,7 +146,7 @@ struct Q8_0 : OnePart<Q8_0> {
   }
   static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) {
     const Ints signs = Ints::all(static_cast<int32_t>(0x80808080));
-    return {{four_blocks(p + 2) ^ signs}, {four_blocks(p + 18) ^ signs}};
+    return {{four_blocks<2>(p) ^ signs}, {four_blocks<18>(p) ^ signs}};
   }
 };
 
@@ -156,7 +159,7 @@ struct Q4_0 : OnePart<Q4_0> {
     to.put_scale(block, halves_to_floats(load_columns(rows).column[0]));
     put_halves(rows + 2, block, to);
   }
-  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return halves(p + 2); }
+  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return OnePart::halves<2>(p); }
 };
 
 struct Q4_1 : OnePart<Q4_1> {
@@ -170,7 +173,7 @@ struct Q4_1 : OnePart<Q4_1> {
     to.put_more(0, block, high_halves_to_floats(head));
     put_halves(rows + 4, block, to);
   }
-  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return halves(p + 4); }
+  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return OnePart::halves<4>(p); }
 };
 
 struct Q5_0 : OnePart<Q5_0> {
@@ -183,7 +186,7 @@ struct Q5_0 : OnePart<Q5_0> {
     to.put_scale(block, halves_to_floats(head.column[0]));
     put_halves(rows + 6, right<16>(head.column[0]) | left<16>(head.column[1]), block, to);
   }
-  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return halves(p + 6, p + 2); }
+  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return OnePart::halves<6, 2>(p); }
 };
 
 struct Q5_1 : OnePart<Q5_1> {
@@ -197,7 +200,7 @@ struct Q5_1 : OnePart<Q5_1> {
     to.put_more(0, block, high_halves_to_floats(head.column[0]));
     put_halves(rows + 8, head.column[1], block, to);
   }
-  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return halves(p + 8, p + 4); }
+  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return OnePart::halves<8, 4>(p); }
 };
 
 /// Scales and minima of the eight parts of Q4_K and Q5_K: a row's first sixteen bytes are d, dmin and the twelve bytes
@@ -293,7 +296,7 @@ struct Q5K {
   static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
     Ints a, b;
     sixteens(p + 48, a, b);
-    const Ints high_a = Ints::quarters<0, 0, 0>(p + 16), high_b = Ints::quarters<0, 0, 0>(p + 32);
+    const Ints high_a = Ints::quarters<16, 0, 0, 0>(p), high_b = Ints::quarters<32, 0, 0, 0>(p);
     const auto fifth = [](Ints high, int set) DSMOE_INLINE {  // bit 2 q + set of each byte
       const Ints at = Ints::by_quarter(set, 2 + set, 4 + set, 6 + set);
       return left<4>(right_by(high, at) & Ints::all(0x01010101));

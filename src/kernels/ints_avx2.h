@@ -41,9 +41,9 @@ struct Ints {
     const auto *first = static_cast<const __m128i*>(p), *second = static_cast<const __m128i*>(q);
     return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(first)), _mm_loadu_si128(second), 1);
   }
-  template <int B, int C, int D>
+  template <int At, int B, int C, int D>
   static Ints quarters(const void* p) {
-    const auto* at = static_cast<const char*>(p);
+    const auto* at = static_cast<const char*>(p) + At;
     return {two_quarters(at, at + B), two_quarters(at + C, at + D)};
   }
   static Ints quarters(const void* p, int64_t stride) {
@@ -122,28 +122,34 @@ inline Ints sum_quarters(Ints a, Ints b, Ints c, Ints d) {
   return {sum_quarters(a.low, b.low, c.low, d.low), sum_quarters(a.high, b.high, c.high, d.high)};
 }
 inline void sixteens(const void* p, Ints& first, Ints& second) {
-  first = Ints::quarters<32, 64, 96>(p);
-  second = Ints::quarters<32, 64, 96>(static_cast<const char*>(p) + 16);
+  first = Ints::quarters<0, 32, 64, 96>(p);
+  second = Ints::quarters<16, 32, 64, 96>(p);
 }
-template <int Stride>
-inline Ints block_heads(const uint8_t* p, int64_t row_stride) {
+template <int Stride, int At>
+inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
   const auto two_blocks = [&](const uint8_t* at) DSMOE_INLINE {
     const auto row = [&](int64_t r)
                          DSMOE_INLINE { return Ints::two_quarters(at + r * row_stride, at + r * row_stride + Stride); };
     return _mm256_unpacklo_epi64(_mm256_unpacklo_epi32(row(0), row(1)), _mm256_unpacklo_epi32(row(2), row(3)));
   };
-  return {two_blocks(p), two_blocks(p + 2 * Stride)};
+  const Ints heads{two_blocks(p), two_blocks(p + 2 * Stride)};
+  return halves_to_floats(At == 0 ? heads : right<16>(heads));
 }
 
-struct Four {
-  __m128 x = _mm_setzero_ps();
-  void store(float* p) const { _mm_storeu_ps(p, x); }
+struct Eight {
+  __m256 x = _mm256_setzero_ps();
+  void store(float* p) const { _mm256_storeu_ps(p, x); }
 };
-template <int Quarter>
-inline Four add_quarter(Four sum, Vec a) {
-  const __m256 half = Quarter < 2 ? a.low : a.high;
-  return {_mm_add_ps(sum.x, Quarter % 2 == 0 ? _mm256_castps256_ps128(half) : _mm256_extractf128_ps(half, 1))};
-}
+inline Eight operator+(Eight a, Eight b) { return {_mm256_add_ps(a.x, b.x)}; }
+struct EightQuarters {
+  Vec a, b;
+  EightQuarters(Vec first, Vec second) : a(first), b(second) {}
+  template <int Quarter>
+  Eight get() const {
+    const __m256 x = Quarter < 2 ? a.low : a.high, y = Quarter < 2 ? b.low : b.high;
+    return {_mm256_permute2f128_ps(x, y, Quarter % 2 == 0 ? 0x20 : 0x31)};
+  }
+};
 
 struct Columns {
   Ints column[4];

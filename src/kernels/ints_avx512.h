@@ -12,6 +12,18 @@ constexpr int quarter_tokens(int, int) { return 2; }
 constexpr int kSlabGroups = 2;
 constexpr int most_tokens(int bits) { return kDotProducts || bits < 8 ? 6 : 3; }
 
+/// Which words a permutation takes.
+struct alignas(64) Words {
+  uint16_t at[32];
+};
+/// Eight from each of these on.
+constexpr Words words_of(int a, int b, int c) {
+  const int first[] = {a, b, c, 0};
+  Words words{};
+  for (int i = 0; i < 32; ++i) words.at[i] = static_cast<uint16_t>(first[i / 8] + i % 8);
+  return words;
+}
+
 struct Ints {
   __m512i x;
 
@@ -29,17 +41,28 @@ struct Ints {
   static Ints by_lane(int a, int b, int c, int d) { return {_mm512_setr4_epi32(a, b, c, d)}; }
   static __m128i quarter(const char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
   static Ints quarters(const char* p, int64_t b, int64_t c, int64_t d) {
+    // Broadcast and masked rather than inserted: that takes none of the units that permute, which are the scarce ones.
     __m512i x = _mm512_castsi128_si512(quarter(p));
-    x = _mm512_inserti32x4(x, quarter(p + b), 1);
-    x = _mm512_inserti32x4(x, quarter(p + c), 2);
-    return {_mm512_inserti32x4(x, quarter(p + d), 3)};
+    x = _mm512_mask_broadcast_i32x4(x, 0x00f0, quarter(p + b));
+    x = _mm512_mask_broadcast_i32x4(x, 0x0f00, quarter(p + c));
+    return {_mm512_mask_broadcast_i32x4(x, 0xf000, quarter(p + d))};
   }
-  template <int B, int C, int D>
-  static Ints quarters(const void* p) {
-    const auto* at = static_cast<const char*>(p);
-    if constexpr (B == 16 && C == 32 && D == 48) return load(p);
-    if constexpr (B == 0 && C == 0 && D == 0) return {_mm512_broadcast_i32x4(quarter(at))};
-    return quarters(at, B, C, D);
+  template <int At, int B, int C, int D>
+  static Ints quarters(const void* of) {
+    const auto* p = static_cast<const char*>(of);
+    if constexpr (B == 16 && C == 32 && D == 48) {
+      return load(p + At);
+    } else if constexpr (B == 0 && C == 0 && D == 0) {
+      return {_mm512_broadcast_i32x4(quarter(p + At))};
+    } else if constexpr (C + 16 <= 64) {
+      // Three from one register, of the bytes from p on if it reaches: the scales are there too.
+      constexpr int kFrom = At + C + 16 <= 64 ? 0 : At;
+      static constexpr Words kWords = words_of((At - kFrom) / 2, (At - kFrom + B) / 2, (At - kFrom + C) / 2);
+      const __m512i three = _mm512_permutexvar_epi16(_mm512_load_si512(&kWords), load(p + kFrom).x);
+      return {_mm512_mask_broadcast_i32x4(three, 0xf000, quarter(p + At + D))};
+    } else {
+      return quarters(p + At, B, C, D);
+    }
   }
   static Ints quarters(const void* p, int64_t stride) {
     return quarters(static_cast<const char*>(p), stride, 2 * stride, 3 * stride);
@@ -100,19 +123,16 @@ inline void sixteens(const void* p, Ints& first, Ints& second) {
   first = {_mm512_shuffle_i64x2(a, b, 0x88)};
   second = {_mm512_shuffle_i64x2(a, b, 0xdd)};
 }
-struct alignas(64) Words {
-  uint16_t at[32];
-};
-/// Two words of each block, those of row 0 in every lane; a mask for each row says which lanes are its own.
-template <int Stride>
-inline Ints block_heads(const uint8_t* p, int64_t row_stride) {
-  constexpr int kLast = 3 * Stride + 4 - 64;  // a register from here on ends with the last block's
+/// Words of four rows, those of row 0 in every lane; a mask for each row says which lanes are its own.
+template <int Stride, int At>
+inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
+  constexpr int kLast = 3 * Stride + 2 * At + 2 - 64;  // a register from here on ends with the last one
   constexpr bool kOne = kLast <= 0;
   static constexpr Words kWords = [] {
     Words words{};
-    for (int i = 0; i < 32; ++i) {
-      const int byte = i / 8 * Stride + i % 2 * 2;
-      words.at[i] = static_cast<uint16_t>(kOne || byte <= 60 ? byte / 2 : 32 + (byte - kLast) / 2);
+    for (int i = 0; i < 16; ++i) {
+      const int byte = i / 4 * Stride + 2 * At;
+      words.at[i] = static_cast<uint16_t>(kOne || byte < 64 ? byte / 2 : 32 + (byte - kLast) / 2);
     }
     return words;
   }();
@@ -120,25 +140,36 @@ inline Ints block_heads(const uint8_t* p, int64_t row_stride) {
   __m512i x = _mm512_setzero_si512();
   unrolled<4>([&](int r) DSMOE_INLINE {
     const uint8_t* row = p + r * row_stride;
+    const auto own = static_cast<__mmask32>(0x1111 << r);
     if constexpr (kOne) {
-      x = _mm512_mask_permutexvar_epi16(x, 0x03030303u << 2 * r, words, _mm512_loadu_si512(row));
+      x = _mm512_mask_permutexvar_epi16(x, own, words, _mm512_loadu_si512(row));
     } else {
       const __m512i both = _mm512_permutex2var_epi16(_mm512_loadu_si512(row), words, _mm512_loadu_si512(row + kLast));
-      x = _mm512_mask_mov_epi32(x, static_cast<__mmask16>(0x1111 << r), both);
+      x = _mm512_mask_mov_epi16(x, own, both);
     }
   });
-  return {x};
+  return {_mm512_cvtph_ps(_mm512_castsi512_si256(x))};
 }
 
-struct Four {
-  __m128 x = _mm_setzero_ps();
-  void store(float* p) const { _mm_storeu_ps(p, x); }
+struct Eight {
+  __m256 x = _mm256_setzero_ps();
+  void store(float* p) const { _mm256_storeu_ps(p, x); }
 };
-template <int Quarter>
-inline Four add_quarter(Four sum, Vec a) {
-  if constexpr (Quarter == 0) return {_mm_add_ps(sum.x, _mm512_castps512_ps128(a.x))};
-  if constexpr (Quarter > 0) return {_mm_add_ps(sum.x, _mm512_extractf32x4_ps(a.x, Quarter))};
-}
+inline Eight operator+(Eight a, Eight b) { return {_mm256_add_ps(a.x, b.x)}; }
+struct EightQuarters {
+  __m512 first, last;  // the first quarters of a and b and their second; the third and the fourth
+
+  EightQuarters(Vec a, Vec b)
+      : first(_mm512_permutex2var_ps(a.x, _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23),
+                                     b.x)),
+        last(_mm512_permutex2var_ps(
+            a.x, _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31), b.x)) {}
+  template <int Quarter>
+  Eight get() const {
+    const __m512 of = Quarter < 2 ? first : last;
+    return {Quarter % 2 == 0 ? _mm512_castps512_ps256(of) : _mm512_extractf32x8_ps(of, 1)};
+  }
+};
 
 struct Columns {
   Ints column[4];

@@ -51,11 +51,12 @@ struct Ints {
     const int values[] = {a, b, c, d};
     return map([&](int i) { return values[i % 4]; });
   }
-  /// Sixteen bytes at p, p + B, p + C and p + D, even numbers that ascend; or at multiples of a stride.
-  template <int B, int C, int D>
+  /// Sixteen bytes at p + At, and B, C and D bytes behind that: even numbers that ascend; 64 bytes from p on, and from
+  /// p + At on, may be read. Or sixteen bytes at p and multiples of a stride behind it.
+  template <int At, int B, int C, int D>
   static Ints quarters(const void* p) {
     Ints v;
-    const int at[] = {0, B, C, D};
+    const int at[] = {At, At + B, At + C, At + D};
     for (int i = 0; i < 4; ++i) __builtin_memcpy(v.lane + 4 * i, static_cast<const char*>(p) + at[i], 16);
     return v;
   }
@@ -162,27 +163,40 @@ inline Ints sum_quarters(const Ints& a, const Ints& b, const Ints& c, const Ints
 }
 /// Four times 32 bytes: a quarter for the first sixteen of each, and for the second.
 inline void sixteens(const void* p, Ints& first, Ints& second) {
-  first = Ints::quarters<32, 64, 96>(p);
-  second = Ints::quarters<32, 64, 96>(static_cast<const char*>(p) + 16);
+  first = Ints::quarters<0, 32, 64, 96>(p);
+  second = Ints::quarters<16, 32, 64, 96>(p);
 }
-/// The first four bytes of block q of row r, in lane r of quarter q.
-template <int Stride>
-inline Ints block_heads(const uint8_t* p, int64_t row_stride) {
-  Ints v;
-  for (int i = 0; i < kLanes; ++i) __builtin_memcpy(&v.lane[i], p + i % 4 * row_stride + i / 4 * Stride, 4);
-  return v;
+/// Half float `At` (0 or 1) of block q of row r, in lane r of quarter q.
+template <int Stride, int At>
+inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
+  return Vec::map([&](int i) {
+    Half half;
+    __builtin_memcpy(&half.bits, p + i % 4 * row_stride + i / 4 * Stride + 2 * At, sizeof(half.bits));
+    return widen(half);
+  });
 }
 
-/// Sums of four rows.
-struct Four {
-  float lane[4] = {};
+/// Sums of eight rows.
+struct Eight {
+  float lane[8] = {};
   void store(float* p) const { __builtin_memcpy(p, lane, sizeof(lane)); }
 };
-template <int Quarter>
-inline Four add_quarter(Four sum, const Vec& a) {
-  for (int r = 0; r < 4; ++r) sum.lane[r] += a.lane[4 * Quarter + r];
-  return sum;
+inline Eight operator+(Eight a, const Eight& b) {
+  for (int r = 0; r < 8; ++r) a.lane[r] += b.lane[r];
+  return a;
 }
+/// Of two vectors each quarter's eight lanes.
+struct EightQuarters {
+  Vec a, b;
+  EightQuarters(const Vec& first, const Vec& second) : a(first), b(second) {}
+  template <int Quarter>
+  Eight get() const {
+    Eight x;
+    __builtin_memcpy(x.lane, a.lane + 4 * Quarter, 16);
+    __builtin_memcpy(x.lane + 4, b.lane + 4 * Quarter, 16);
+    return x;
+  }
+};
 
 /// Sixteen bytes of each row: lane r of column j is bytes 4 j ... of row r.
 struct Columns {
