@@ -1,6 +1,7 @@
-// The most that two threads read from memory: bandwidth_bench [GB | FILE [THREADS]], best and median of five passes
-// over 4 GB on large pages, or over a file that is mapped, as models are; lines are asked for 4 kB ahead. It bounds
-// generation: tokens a second <= bandwidth / bytes that a token must read (dsmoe bench -o json says those).
+// The most that two threads read from memory: bandwidth_bench [GB | FILE [THREADS [KB]]], best and median of five
+// passes over 4 GB on large pages, or over a file that is mapped, as models are; lines are asked for 4 kB ahead. It
+// bounds generation: tokens a second <= bandwidth / bytes that a token must read (dsmoe bench -o json says those). With
+// KB in pieces of so many kilobytes in a random order: what jumping costs.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "base/rng.h"
 
 namespace {
 
@@ -20,23 +22,34 @@ struct Free {
   void operator()(void* memory) const { std::free(memory); }
 };
 
-/// Seconds of one pass over all bytes, each thread over a part of its own. The sums stay in registers: a loop that
-/// keeps them in memory reads half as fast where memory is fast.
-double read_all(dsmoe::base::ThreadPool& pool, const char* memory, size_t bytes) {
+/// The sums stay in registers: a loop that keeps them in memory reads half as fast where memory is fast. Lines behind
+/// the piece are asked for at `next`.
+uint64_t read_piece(const char* piece, size_t bytes, const char* next) {
   using Line = uint64_t __attribute__((vector_size(64), aligned(1), may_alias));
-  constexpr int64_t kLines = 4, kAhead = 64;
-  const auto threads = static_cast<int64_t>(pool.size()), steps = static_cast<int64_t>(bytes / sizeof(Line)) / kLines;
+  constexpr size_t kStep = 4 * sizeof(Line), kAhead = 4096;
+  Line a = {}, b = {};
+  for (size_t at = 0; at + kStep <= bytes; at += kStep) {
+    const char* ahead = at + kAhead < bytes ? piece + at + kAhead : next + (at + kAhead - bytes);
+    for (size_t i = 0; i < kStep; i += sizeof(Line)) __builtin_prefetch(ahead + i);
+    const auto* lines = reinterpret_cast<const Line*>(piece + at);
+    a ^= lines[0] ^ lines[1];
+    b ^= lines[2] ^ lines[3];
+  }
+  a ^= b;
+  return a[0] ^ a[1] ^ a[2] ^ a[3] ^ a[4] ^ a[5] ^ a[6] ^ a[7];
+}
+
+/// Seconds of one pass over all pieces, each thread over a stretch of the list.
+double read_all(dsmoe::base::ThreadPool& pool, const std::vector<const char*>& pieces, size_t bytes) {
+  const auto threads = static_cast<int64_t>(pool.size()), count = static_cast<int64_t>(pieces.size());
   const auto start = std::chrono::steady_clock::now();
   pool.run(threads, 1, [&](int64_t thread, int64_t) {
-    const auto* lines = reinterpret_cast<const Line*>(memory);
-    Line a = {}, b = {};
-    for (int64_t i = steps * thread / threads * kLines; i < steps * (thread + 1) / threads * kLines; i += kLines) {
-      for (int64_t j = 0; j < kLines; ++j) __builtin_prefetch(lines + i + j + kAhead);
-      a ^= lines[i] ^ lines[i + 1];
-      b ^= lines[i + 2] ^ lines[i + 3];
+    uint64_t sum = 0;
+    for (int64_t i = count * thread / threads; i < count * (thread + 1) / threads; ++i) {
+      const auto at = static_cast<size_t>(i);
+      sum ^= read_piece(pieces[at], bytes, pieces[i + 1 < count ? at + 1 : at]);
     }
-    a ^= b;
-    volatile uint64_t sink = a[0] ^ a[1] ^ a[2] ^ a[3] ^ a[4] ^ a[5] ^ a[6] ^ a[7];
+    volatile uint64_t sink = sum;
     (void)sink;
   });
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -47,7 +60,7 @@ double read_all(dsmoe::base::ThreadPool& pool, const char* memory, size_t bytes)
 int main(int argc, char** argv) {
   using namespace dsmoe::base;
   const double gigabytes = argc > 1 ? std::atof(argv[1]) : 4.0;
-  const int threads = argc > 2 ? std::atoi(argv[2]) : 2;
+  const int threads = argc > 2 ? std::atoi(argv[2]) : 2, kilobytes = argc > 3 ? std::atoi(argv[3]) : 0;
   std::optional<MappedFile> file;
   std::unique_ptr<void, Free> owned;
   size_t bytes = (static_cast<size_t>(gigabytes * 1e9) / kLargePage + 1) * kLargePage;
@@ -62,10 +75,14 @@ int main(int argc, char** argv) {
   }
   const auto* memory = static_cast<const char*>(owned ? owned.get() : static_cast<const void*>(file->bytes().data()));
   ThreadPool pool(threads);
-  if (file) read_all(pool, memory, bytes);  // into the page cache
+  const size_t piece = std::min(bytes, (kilobytes > 0 ? static_cast<size_t>(kilobytes) : size_t{1024}) << 10);
+  std::vector<const char*> pieces;
+  for (size_t at = 0; at + piece <= bytes; at += piece) pieces.push_back(memory + at);
+  if (file) read_all(pool, pieces, piece);  // into the page cache
+  if (kilobytes > 0) Rng(1).shuffle(pieces);
+  const double size = static_cast<double>(pieces.size() * piece);
   std::vector<double> rates;
-  for (int pass = 0; pass < 5; ++pass)
-    rates.push_back(static_cast<double>(bytes) / read_all(pool, memory, bytes) / 1e9);
+  for (int pass = 0; pass < 5; ++pass) rates.push_back(size / read_all(pool, pieces, piece) / 1e9);
   std::sort(rates.begin(), rates.end());
   std::printf("%d threads read %.1f GB/s at best, %.1f in the median\n", threads, rates.back(), rates[2]);
   return 0;
