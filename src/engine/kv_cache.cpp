@@ -1,5 +1,6 @@
 #include "engine/kv_cache.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -60,7 +61,8 @@ void KvCache::extend(int64_t positions) {
 void KvCache::truncate(int64_t size) {
   DSMOE_CHECK(size >= 0 && size <= size_, "a cache is cut to what it has");
   size_ = size;
-  const auto blocks = static_cast<size_t>((size + kernels::kCacheBlock - 1) / kernels::kCacheBlock);
+  const auto used = static_cast<size_t>((size + kernels::kCacheBlock - 1) / kernels::kCacheBlock);
+  const size_t blocks = std::min(storage_.size(), std::max<size_t>(1, used));
   storage_.resize(blocks);
   addresses_.resize(blocks);
 }

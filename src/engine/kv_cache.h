@@ -29,7 +29,8 @@ class KvCache {
   int64_t size() const { return size_; }
   /// Makes blocks for `positions` and counts them as filled; the pass fills them layer by layer.
   void extend(int64_t positions);
-  /// Forgets positions from `size` on; 0 <= size <= size().
+  /// Forgets positions from `size` on; 0 <= size <= size(). Gives back their blocks, but for the first one, which a
+  /// sequence that begins anew needs at once.
   void truncate(int64_t size);
 
   void store_key(int64_t layer, int64_t head, int64_t position, std::span<const float> row_A) {
