@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "kernels/matrix.h"
 #include "kernels/unrolled.h"
 
 namespace dsmoe::kernels {
@@ -47,6 +48,14 @@ class Ahead {
 struct NothingAhead {
   void ask(int64_t) const {}
 };
+
+/// What is read after `rows` rows from n on: the rows behind them, or what this thread takes next; where that is not
+/// known, the same rows again, which costs nothing.
+inline Ahead rows_ahead(const Product& p, int64_t n, int64_t rows, int64_t stride) {
+  const auto* here = static_cast<const uint8_t*>(p.weights.data) + n * stride;
+  const void* next = p.next ? p.next : here;
+  return {n + rows < p.row_end ? here + rows * stride : next, rows * stride};
+}
 
 }  // namespace
 }  // namespace dsmoe::kernels

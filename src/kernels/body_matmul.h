@@ -4,6 +4,7 @@
 // decides only which dot products run side by side, so no output depends on its neighbours.
 #pragma once
 
+#include "kernels/body_ahead.h"
 #include "kernels/table.h"
 #include "kernels/unrolled.h"
 
@@ -11,11 +12,12 @@ namespace dsmoe::kernels {
 namespace {
 
 /// Rows x Tokens dot products side by side. W is the stored weight: float, or uint16_t holding bf16.
-template <int Rows, int Tokens, class W>
-inline void dot_tile(const W* weights, int64_t cols, const float* const* x, float* const* out) {
+template <int Rows, int Tokens, class W, class AfterThem>
+inline void dot_tile(const W* weights, int64_t cols, const float* const* x, float* const* out, AfterThem after) {
   Vec sums[Rows][Tokens];
   unrolled<Rows * Tokens>([&](int i) DSMOE_INLINE { sums[i / Tokens][i % Tokens] = Vec::zero(); });
   const auto step = [&](auto load) DSMOE_INLINE {
+    after.ask(Rows * kLanes * static_cast<int64_t>(sizeof(W)));
     Vec w[Rows];
     unrolled<Rows>([&](int r) DSMOE_INLINE { w[r] = load(weights + r * cols); });
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
@@ -55,7 +57,13 @@ inline void dot_rows(const Product& p, int64_t token) {
     for (; n + kRows <= p.row_end; n += kRows) {
       float* out[Tokens];
       for (int t = 0; t < Tokens; ++t) out[t] = p.out_of(token + t) + n;
-      dot_tile<kRows, Tokens>(static_cast<const W*>(p.weights.data) + n * p.weights.cols, p.weights.cols, x, out);
+      const W* weights = static_cast<const W*>(p.weights.data) + n * p.weights.cols;
+      if constexpr (Tokens == 1 && sizeof(W) == 2) {  // twice as wide, the machine's own prefetching keeps up
+        const Ahead ahead = rows_ahead(p, n, kRows, p.weights.cols * static_cast<int64_t>(sizeof(W)));
+        dot_tile<kRows, 1>(weights, p.weights.cols, x, out, ahead);
+      } else {
+        dot_tile<kRows, Tokens>(weights, p.weights.cols, x, out, NothingAhead{});
+      }
     }
   };
   int64_t n = p.row_begin;

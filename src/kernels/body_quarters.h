@@ -133,14 +133,6 @@ inline DSMOE_INLINE void multiply_four_rows(const uint8_t* p, int64_t stride, co
   });
 }
 
-/// What is read after `rows` rows from n on: the rows behind them, or what this thread takes next; where that is not
-/// known, the same rows again, which costs nothing.
-inline Ahead rows_ahead(const Product& p, int64_t n, int64_t rows, int64_t stride) {
-  const auto* here = static_cast<const uint8_t*>(p.weights.data) + n * stride;
-  const void* next = p.next ? p.next : here;
-  return {n + rows < p.row_end ? here + rows * stride : next, rows * stride};
-}
-
 /// All whole steps of as many rows as are a multiple of some; returns the row behind them. As many rows side by side as
 /// the nearest cache holds beside as many that are asked for, if they are 2048 wide.
 template <class Format, int Tokens>
