@@ -207,20 +207,6 @@ struct Dots {
   }
   Ints sum() const { return {low_total, high_total}; }
 };
-/// Eight bits do not fit: two halves of four.
-template <>
-struct Dots<8> {
-  Dots<4> low, high;
-
-  template <int Step>
-  void add(Ints weights, Ints x) {
-    const Ints nibble = Ints::all(0x0f0f0f0f);
-    low.add<Step>(weights & nibble, x);
-    high.add<Step>(right<4>(weights) & nibble, x);
-  }
-  Ints sum() const { return low.sum() + left<4>(high.sum()); }
-};
-
 inline Ints pairs(Ints weights, Ints x) {
   return {_mm256_maddubs_epi16(weights.low, x.low), _mm256_maddubs_epi16(weights.high, x.high)};
 }
@@ -228,22 +214,9 @@ inline Ints add_pairs(Ints a) {
   const __m256i ones = _mm256_set1_epi16(1);
   return {_mm256_madd_epi16(a.low, ones), _mm256_madd_epi16(a.high, ones)};
 }
-template <int Bits>
-inline Ints dot(Ints weights, Ints x) {
-  static_assert(Bits < 8);
-  return add_pairs(pairs(weights, x));
-}
-template <int Bits>
-inline Ints dot(Ints weights, Ints x, Ints more_weights, Ints more_x) {
-  if constexpr (Bits == 8) {
-    const Ints nibble = Ints::all(0x0f0f0f0f);
-    return dot<4>(weights & nibble, x, more_weights & nibble, more_x) +
-           left<4>(dot<4>(right<4>(weights) & nibble, x, right<4>(more_weights) & nibble, more_x));
-  } else {
-    const Ints a = pairs(weights, x), b = pairs(more_weights, more_x);
-    return add_pairs({_mm256_add_epi16(a.low, b.low), _mm256_add_epi16(a.high, b.high)});
-  }
-}
+inline Ints add_words(Ints a, Ints b) { return {_mm256_add_epi16(a.low, b.low), _mm256_add_epi16(a.high, b.high)}; }
 
 }  // namespace
 }  // namespace dsmoe::kernels
+
+#include "kernels/ints_word_sums.h"

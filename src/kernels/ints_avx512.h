@@ -239,37 +239,14 @@ struct Dots {
   }
   Ints sum() const { return {total}; }
 };
-/// Eight bits do not fit: two halves of four.
-template <>
-struct Dots<8> {
-  Dots<4> low, high;
-
-  template <int Step>
-  void add(Ints weights, Ints x) {
-    const Ints nibble = Ints::all(0x0f0f0f0f);
-    low.add<Step>(weights & nibble, x);
-    high.add<Step>(right<4>(weights) & nibble, x);
-  }
-  Ints sum() const { return low.sum() + left<4>(high.sum()); }
-};
-inline __m512i pairs(Ints weights, Ints x) { return _mm512_maddubs_epi16(weights.x, x.x); }
-inline Ints add_pairs(__m512i a) { return {_mm512_madd_epi16(a, _mm512_set1_epi16(1))}; }
-template <int Bits>
-inline Ints dot(Ints weights, Ints x) {
-  static_assert(Bits < 8);
-  return add_pairs(pairs(weights, x));
-}
-template <int Bits>
-inline Ints dot(Ints weights, Ints x, Ints more_weights, Ints more_x) {
-  if constexpr (Bits == 8) {
-    const Ints nibble = Ints::all(0x0f0f0f0f);
-    return dot<4>(weights & nibble, x, more_weights & nibble, more_x) +
-           left<4>(dot<4>(right<4>(weights) & nibble, x, right<4>(more_weights) & nibble, more_x));
-  } else {
-    return add_pairs(_mm512_add_epi16(pairs(weights, x), pairs(more_weights, more_x)));
-  }
-}
+inline Ints pairs(Ints weights, Ints x) { return {_mm512_maddubs_epi16(weights.x, x.x)}; }
+inline Ints add_words(Ints a, Ints b) { return {_mm512_add_epi16(a.x, b.x)}; }
+inline Ints add_pairs(Ints a) { return {_mm512_madd_epi16(a.x, _mm512_set1_epi16(1))}; }
 #endif
 
 }  // namespace
 }  // namespace dsmoe::kernels
+
+#ifndef __AVX512VNNI__
+#include "kernels/ints_word_sums.h"
+#endif

@@ -2,8 +2,8 @@
 //
 // A lane belongs to one weight row, sixteen of them (lane_rows.h); or, for one or two tokens (body_quarters.h), a
 // quarter of the lanes belongs to one part of four rows. An output's integers and floats come in the same order
-// everywhere. All sets give the same bits:
-// integers are exact, and the floats between them round after each multiplication and each addition.
+// everywhere. All sets give the same bits: integers are exact, and the floats between them round after each
+// multiplication and each addition.
 #pragma once
 
 #include <cstdint>
