@@ -27,7 +27,7 @@ struct LayerWeights {
   kernels::Matrix q, k, v, o;
   bool is_moe = false;
   kernels::Ffn dense;               ///< where not is_moe
-  kernels::Matrix router;           ///< [E, D] float32; no rows for hash tables
+  kernels::Matrix router;           ///< [E, D] of floats; no rows for hash tables
   std::vector<float> router_bias;   ///< [E] or empty
   std::vector<int32_t> hash_table;  ///< [V, K] or empty
   std::vector<kernels::Ffn> experts;
@@ -41,7 +41,7 @@ class Weights {
   /// memory.
   static Weights load(const base::fs::path& model);
   /// Both keep their files open and compute from the mapped bytes; F64 tensors, and any that lie at an odd address,
-  /// become float32 copies.
+  /// become copies.
   static Weights from_folder(data::ModelFolder folder);
   static Weights from_gguf(data::GgufModel model);
   /// Tensors must be exactly those of the configuration; throws Error(kInvalid) naming the first that is not.
@@ -71,6 +71,7 @@ class Weights {
   spec::ModelConfig config_;
   std::shared_ptr<const Source> source_;    // owns the bytes that matrices point to
   std::vector<std::vector<float>> copies_;  // or these do
+  std::vector<std::vector<uint16_t>> narrow_copies_;
   kernels::Matrix embedding_, head_;
   std::vector<float> final_norm_;
   std::vector<LayerWeights> layers_;

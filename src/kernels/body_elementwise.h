@@ -25,10 +25,12 @@ inline Vec exponential(Vec x) {
   return scale_by_power_of_two(p + Vec::all(1.0f), n);
 }
 
-/// Calls step(i, lanes) for i = 0, 16, ...; lanes is 16 but at the end.
+/// Calls step(i, lanes) for i = 0, 16, ...; lanes is 16 but at the end, and a constant there, so that no mask is made.
 template <class Step>
-inline void each_vec(int64_t n, Step step) {
-  for (int64_t i = 0; i < n; i += kLanes) step(i, n - i < kLanes ? n - i : kLanes);
+inline DSMOE_INLINE void each_vec(int64_t n, const Step& step) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) step(i, int64_t{kLanes});
+  if (i < n) step(i, n - i);
 }
 
 void exponential_row(const float* x, int64_t n, float* out) {

@@ -9,7 +9,7 @@
 namespace dsmoe::kernels {
 
 /// A share of work that pays for waking a thread, in multiply-adds.
-inline constexpr int64_t kWorthAThread = int64_t{1} << 17;
+inline constexpr int64_t kWorthAThread = int64_t{1} << 16;
 
 /// Rows of one matrix of a list.
 struct RowRange {
