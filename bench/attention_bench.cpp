@@ -53,9 +53,9 @@ void decode_layer(const base::ParallelFor& parallel_for, const engine::KvCache& 
       o[h] = rows.parts.data() + ((head + h) * spans + span) * kHeadDim;
     }
     kernels::AttentionState states[kHeads];
-    kernels::attention_span({q, &visible, o, 1, kHeadDim, 0.088f, cache.type(), cache.blocks(),
-                             cache.keys_at(layer, head), cache.values_at(layer, head), together, cache.head_bytes()},
-                            span, states);
+    kernels::attention_span(
+        {q, &visible, o, 1, kHeadDim, 0.088f, cache.type(), cache.blocks(), cache.head(layer, head), together}, span,
+        states);
     for (int64_t h = 0; h < together; ++h) rows.states[static_cast<size_t>((head + h) * spans + span)] = states[h];
   };
   const int64_t items = kHeads / together * spans;
@@ -85,8 +85,8 @@ void prefill_layer(const base::ParallelFor& parallel_for, const engine::KvCache&
         o[r] = memory.out.data() + ((begin + r) * kHeads + head) * kHeadDim;
         visible[r] = cache.size() - rows + begin + r + 1;
       }
-      kernels::attention({q, visible, o, count, kHeadDim, 0.088f, cache.type(), cache.blocks(),
-                          cache.keys_at(layer, head), cache.values_at(layer, head)});
+      kernels::attention(
+          {q, visible, o, count, kHeadDim, 0.088f, cache.type(), cache.blocks(), cache.head(layer, head)});
     }
   });
 }

@@ -280,8 +280,16 @@ TEST(KvCacheLife, MemoryFollowsTheLength) {
     cache.extend(64);
     EXPECT_EQ(cache.bytes(), 2 * block);
     EXPECT_EQ(KvCache::bytes_for(config, type, 65), 2 * block);
-    cache.truncate(64);
-    EXPECT_EQ(cache.bytes(), block);
+    // Pieces of 1, 1, 2, 4 and then 8 blocks.
+    for (const auto& [positions, blocks] : {std::pair{129, 4}, {257, 8}, {512, 8}, {513, 16}, {1100, 24}}) {
+      cache.extend(positions - cache.size());
+      EXPECT_EQ(cache.bytes(), blocks * block) << positions;
+      EXPECT_EQ(KvCache::bytes_for(config, type, positions), blocks * block) << positions;
+    }
+    for (const auto& [positions, blocks] : {std::pair{1025, 24}, {1024, 16}, {200, 4}, {64, 1}}) {
+      cache.truncate(positions);
+      EXPECT_EQ(cache.bytes(), blocks * block) << positions;
+    }
     cache.truncate(0);
     EXPECT_EQ(cache.bytes(), block) << "kept for what comes next";
   }
@@ -350,6 +358,17 @@ TEST(Errors, WhatDoesNotFitIntoMemoryIsRefusedWithTheFigure) {
   EXPECT_THAT(message({.chunk = 64, .memory = block}, 64), ::testing::HasSubstr("a batch of 64 tokens must fit"));
   EXPECT_THAT(message({.chunk = 1, .memory = 4 * block}, 290), ::testing::HasSubstr("the keys and values of 290"));
   EXPECT_THAT(message({.chunk = 1, .memory = block}, 64, true), "no error");
+}
+
+TEST(WeightsInMemory, ARouterIsReadAsBf16WhereThatLosesNothing) {
+  const auto config = small_config();
+  FloatTensors tensors = testing::random_tensors(config, 1);
+  const std::string name = spec::layer_prefix(1) + "mlp.gate.weight";
+  for (float& x : tensors.at(name).values) x = kernels::from_bf16(kernels::to_bf16(x));
+  const auto type = [&] { return Weights::from_tensors(config, tensors).layers()[1].router.type; };
+  EXPECT_EQ(type(), kernels::WeightType::kBf16);
+  tensors.at(name).values.back() = 1 + 0x1p-8f;
+  EXPECT_EQ(type(), kernels::WeightType::kF32);
 }
 
 TEST(WeightsInMemory, MustBeExactlyTheModels) {

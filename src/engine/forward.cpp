@@ -210,10 +210,8 @@ void Forward::attend_tile(int64_t layer, const AttendTask& task) {
                                      1 / std::sqrt(static_cast<float>(A)),
                                      cache.type(),
                                      cache.blocks(),
-                                     cache.keys_at(layer, task.kv_head),
-                                     cache.values_at(layer, task.kv_head),
-                                     task.kv_end - task.kv_head,
-                                     cache.head_bytes()};
+                                     cache.head(layer, task.kv_head),
+                                     task.kv_end - task.kv_head};
   if (task.spans == 0) return kernels::attention(arguments);
   kernels::attention_span(arguments, task.span, states);
   for (int64_t i = 0; i < task.rows(); ++i) attend_states_[at(part(i))] = states[i];

@@ -13,15 +13,27 @@ namespace dsmoe::engine {
 namespace {
 
 constexpr std::string_view kNames[] = {"f32", "f16", "q8_0"};
-// Blocks of megabytes lie on large pages where the system gives them: heads are read a plane here, a plane there.
 constexpr size_t kLine = 64;
 
-char* new_block(size_t bytes) {
+// Zeroed, as tiles of scores look at whole blocks; on large pages where the system gives them, as heads are read a
+// stretch here, a stretch there.
+char* new_piece(size_t bytes) {
   const bool large = bytes >= 2 * base::kLargePage;
-  auto* block = static_cast<char*>(std::aligned_alloc(large ? base::kLargePage : kLine, bytes));
-  if (!block) throw std::bad_alloc();
-  if (large) base::prefer_large_pages(block, bytes);
-  return block;
+  auto* piece = static_cast<char*>(std::aligned_alloc(large ? base::kLargePage : kLine, bytes));
+  if (!piece) throw std::bad_alloc();
+  if (large) base::prefer_large_pages(piece, bytes);
+  std::memset(piece, 0, bytes);
+  return piece;
+}
+
+// Blocks of the piece that begins with this one.
+int64_t blocks_of_piece(int64_t first_block) { return std::clamp<int64_t>(first_block, 1, kernels::kSpanBlocks); }
+
+// Of whole pieces.
+int64_t blocks_for(int64_t positions) {
+  int64_t blocks = 0;
+  while (blocks * kernels::kCacheBlock < positions) blocks += blocks_of_piece(blocks);
+  return blocks;
 }
 
 }  // namespace
@@ -35,7 +47,7 @@ CacheType cache_type_from(std::string_view name) {
 
 std::string_view cache_type_name(CacheType type) { return kNames[static_cast<size_t>(type)]; }
 
-void KvCache::Free::operator()(char* block) const { std::free(block); }
+void KvCache::Free::operator()(char* piece) const { std::free(piece); }
 
 KvCache::KvCache(const spec::ModelConfig& config, CacheType type)
     : type_(type),
@@ -44,16 +56,15 @@ KvCache::KvCache(const spec::ModelConfig& config, CacheType type)
       plane_(kernels::plane_bytes(type, config.head_dim())) {}
 
 int64_t KvCache::bytes_for(const spec::ModelConfig& config, CacheType type, int64_t positions) {
-  return (positions + kernels::kCacheBlock - 1) / kernels::kCacheBlock * KvCache(config, type).block_bytes();
+  return blocks_for(positions) * KvCache(config, type).block_bytes();
 }
 
 void KvCache::extend(int64_t positions) {
-  while (static_cast<int64_t>(storage_.size()) * kernels::kCacheBlock < size_ + positions) {
-    const auto bytes = static_cast<size_t>(block_bytes());
-    char* block = new_block(bytes);
-    storage_.emplace_back(block);
-    std::memset(block, 0, bytes);  // never read before it is written, but tiles of scores look at whole blocks
-    addresses_.push_back(block);
+  while (std::ssize(places_) * kernels::kCacheBlock < size_ + positions) {
+    const int64_t blocks = blocks_of_piece(std::ssize(places_));
+    pieces_.emplace_back(new_piece(static_cast<size_t>(blocks * block_bytes())));
+    char* piece = pieces_.back().get();
+    for (int64_t b = 0; b < blocks; ++b) places_.push_back({piece + 2 * b * plane_, 2 * blocks * plane_});
   }
   size_ += positions;
 }
@@ -61,15 +72,17 @@ void KvCache::extend(int64_t positions) {
 void KvCache::truncate(int64_t size) {
   DSMOE_CHECK(size >= 0 && size <= size_, "a cache is cut to what it has");
   size_ = size;
-  const auto used = static_cast<size_t>((size + kernels::kCacheBlock - 1) / kernels::kCacheBlock);
-  const size_t blocks = std::min(storage_.size(), std::max<size_t>(1, used));
-  storage_.resize(blocks);
-  addresses_.resize(blocks);
+  const int64_t kept = blocks_for(std::max<int64_t>(1, size));
+  if (std::ssize(places_) <= kept) return;
+  while (pieces_.back().get() != places_[static_cast<size_t>(kept)].first) pieces_.pop_back();
+  pieces_.pop_back();
+  places_.resize(static_cast<size_t>(kept));
 }
 
-void KvCache::store(int64_t at, int64_t position, std::span<const float> row_A) {
-  char* plane = storage_[static_cast<size_t>(position / kernels::kCacheBlock)].get() + at;
-  kernels::store_cached(type_, row_A, plane, position % kernels::kCacheBlock);
+void KvCache::store(int64_t layer, int64_t head, int64_t position, int64_t plane, std::span<const float> row_A) {
+  const kernels::BlockPlace& place = places_[static_cast<size_t>(position / kernels::kCacheBlock)];
+  char* at = place.first + this->head(layer, head) * place.head_bytes + plane;
+  kernels::store_cached(type_, row_A, at, position % kernels::kCacheBlock);
 }
 
 }  // namespace dsmoe::engine

@@ -65,14 +65,14 @@ void join_spans(std::span<float> parts_SA, std::span<AttentionState> states_S, s
 
 void attention_ref(const Attention& a) {
   for (int64_t row = 0; row < a.all_rows(); ++row) {
-    const int64_t head_at = row / a.rows * a.head_bytes;
-    const auto stored = [&](int64_t at, size_t position, int64_t d) {
-      const auto j = static_cast<int64_t>(position);
-      return double{cached_at(a.type, a.blocks[j / kCacheBlock] + at + head_at, a.head_dim, j % kCacheBlock, d)};
+    const int64_t head = row / a.rows;
+    const auto stored = [&](const char* plane, size_t position, int64_t d) {
+      return double{cached_at(a.type, plane, a.head_dim, static_cast<int64_t>(position) % kCacheBlock, d)};
     };
+    const auto block = [](size_t position) { return static_cast<int64_t>(position) / kCacheBlock; };
     std::vector<double> weights(static_cast<size_t>(a.visible[row % a.rows]));
     for (size_t j = 0; j < weights.size(); ++j) {
-      for (int64_t d = 0; d < a.head_dim; ++d) weights[j] += a.queries[row][d] * stored(a.keys_at, j, d);
+      for (int64_t d = 0; d < a.head_dim; ++d) weights[j] += a.queries[row][d] * stored(a.keys(block(j), head), j, d);
       weights[j] *= a.scale;
     }
     const double top = *std::max_element(weights.begin(), weights.end());
@@ -80,7 +80,7 @@ void attention_ref(const Attention& a) {
     for (double& weight : weights) total += weight = std::exp(weight - top);
     for (int64_t d = 0; d < a.head_dim; ++d) {
       double sum = 0;
-      for (size_t j = 0; j < weights.size(); ++j) sum += weights[j] * stored(a.values_at, j, d);
+      for (size_t j = 0; j < weights.size(); ++j) sum += weights[j] * stored(a.values(block(j), head), j, d);
       a.out[row][d] = static_cast<float>(sum / total);
     }
   }

@@ -22,7 +22,7 @@ struct Scene {
       store_cached_ref(type, normal_values(rng, head_dim), storage.back().data(), j % kCacheBlock);
       store_cached_ref(type, normal_values(rng, head_dim), storage.back().data() + plane(), j % kCacheBlock);
     }
-    for (const auto& block : storage) blocks.push_back(block.data());
+    for (auto& block : storage) blocks.push_back({block.data(), 0});
     queries = normal_values(rng, static_cast<int64_t>(visible.size()) * head_dim, spread);
   }
   int64_t plane() const { return plane_bytes(type, head_dim); }
@@ -38,14 +38,14 @@ struct Scene {
       o.push_back(out.data() + r * static_cast<size_t>(head_dim));
     }
     with(Attention{q.data(), visible.data() + first, o.data(), static_cast<int64_t>(rows), head_dim, scale(), type,
-                   blocks.data(), 0, plane()});
+                   blocks.data()});
     return out;
   }
   std::vector<float> run(void (*kernel)(const Attention&), size_t first, size_t rows) const {
     return with_rows(first, rows, kernel);
   }
   float stored(int64_t at, int64_t j, int64_t d) const {
-    return cached_at(type, blocks[static_cast<size_t>(j / kCacheBlock)] + at, head_dim, j % kCacheBlock, d);
+    return cached_at(type, blocks[static_cast<size_t>(j / kCacheBlock)].first + at, head_dim, j % kCacheBlock, d);
   }
   float scale() const { return 1 / std::sqrt(static_cast<float>(head_dim)); }
 
@@ -53,7 +53,7 @@ struct Scene {
   int64_t head_dim;
   CacheType type;
   std::vector<std::vector<char>> storage;
-  std::vector<const char*> blocks;
+  std::vector<BlockPlace> blocks;
   std::vector<float> queries;
 };
 
@@ -134,16 +134,20 @@ TEST_P(Attend, ARowsBitsDoNotDependOnTheOthers) {
   }
 }
 
-/// Scenes as the heads of one cache, side by side in its blocks.
+/// Scenes as the heads of one cache, side by side in pieces of so many blocks.
 struct Heads {
-  explicit Heads(std::vector<Scene> all) : scenes(std::move(all)) {
-    for (size_t b = 0; b < scenes[0].storage.size(); ++b) {
-      storage.emplace_back();
+  explicit Heads(std::vector<Scene> all, size_t together = 1) : scenes(std::move(all)) {
+    const size_t count = scenes[0].storage.size(), bytes = scenes[0].storage[0].size();
+    for (size_t begin = 0; begin < count; begin += together) {
+      const size_t end = std::min(count, begin + together);
+      std::vector<char>& piece = storage.emplace_back();
       for (const Scene& head : scenes) {
-        storage.back().insert(storage.back().end(), head.storage[b].begin(), head.storage[b].end());
+        for (size_t b = begin; b < end; ++b) piece.insert(piece.end(), head.storage[b].begin(), head.storage[b].end());
+      }
+      for (size_t b = begin; b < end; ++b) {
+        blocks.push_back({piece.data() + (b - begin) * bytes, static_cast<int64_t>((end - begin) * bytes)});
       }
     }
-    for (const auto& block : storage) blocks.push_back(block.data());
   }
   /// Calls with(arguments) for `count` heads from `first` on.
   template <class With>
@@ -157,15 +161,14 @@ struct Heads {
       q.push_back(scenes[first + i / rows].queries.data() + i % rows * n);
       o.push_back(out.data() + i * n);
     }
-    const int64_t head_bytes = 2 * scene.plane(), at = static_cast<int64_t>(first) * head_bytes;
     with(Attention{q.data(), scene.visible.data(), o.data(), static_cast<int64_t>(rows), scene.head_dim, scene.scale(),
-                   scene.type, blocks.data(), at, at + scene.plane(), static_cast<int64_t>(count), head_bytes});
+                   scene.type, blocks.data(), static_cast<int64_t>(first), static_cast<int64_t>(count)});
     return out;
   }
 
   std::vector<Scene> scenes;
   std::vector<std::vector<char>> storage;
-  std::vector<const char*> blocks;
+  std::vector<BlockPlace> blocks;
 };
 
 // Whatever heads a thread takes together, each is itself alone: few rows read the cache, many a widened copy.
@@ -176,21 +179,25 @@ TEST_P(Attend, AHeadsBitsDoNotDependOnItsNeighbours) {
          std::vector<std::vector<int64_t>>{{7}, {1900}, {600, 511}, {130, 1, 65, 64, 128, 129}}) {
       std::vector<Scene> scenes;
       for (size_t h = 0; h < kHeads; ++h) scenes.emplace_back(rng_, type, 40, visible);
-      const Heads heads(std::move(scenes));
       std::vector<float> alone;
-      for (const Scene& head : heads.scenes) {
+      for (const Scene& head : scenes) {
         const auto out = head.run(attention, 0, visible.size());
         alone.insert(alone.end(), out.begin(), out.end());
       }
       const size_t n = alone.size() / kHeads;
-      for (const size_t together : {1, 2, 3, 5}) {
-        std::vector<float> all;
-        for (size_t first = 0; first < kHeads; first += together) {
-          const auto out = heads.with_heads(first, std::min(together, kHeads - first), attention);
-          all.insert(all.end(), out.begin(), out.end());
+      for (const size_t blocks : {1, 3, 8}) {
+        const Heads heads(scenes, blocks);
+        for (const size_t together : {1, 2, 3, 5}) {
+          std::vector<float> all;
+          for (size_t first = 0; first < kHeads; first += together) {
+            const auto out = heads.with_heads(first, std::min(together, kHeads - first), attention);
+            all.insert(all.end(), out.begin(), out.end());
+          }
+          EXPECT_EQ(std::memcmp(all.data(), alone.data(), kHeads * n * sizeof(float)), 0)
+              << together << " heads, " << blocks << " blocks";
         }
-        EXPECT_EQ(std::memcmp(all.data(), alone.data(), kHeads * n * sizeof(float)), 0) << together << " heads";
       }
+      const Heads heads(std::move(scenes), 2);
       const auto want = heads.with_heads(1, 3, attention_ref);
       testing::expect_within(
           heads.with_heads(1, 3, attention), want, [&](size_t i) { return bound(heads.scenes[1 + i / n]); }, "heads");

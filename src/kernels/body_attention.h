@@ -295,8 +295,7 @@ inline Attention head_of(const Attention& a, int64_t head) {
   Attention one = a;
   one.queries += head * a.rows;
   one.out += head * a.rows;
-  one.keys_at += head * a.head_bytes;
-  one.values_at += head * a.head_bytes;
+  one.head += head;
   one.heads = 1;
   return one;
 }
@@ -309,7 +308,7 @@ inline void attend_head(const Attention& a, int64_t b, int64_t longest, const ch
   float* wide_values = wide + kCacheBlock * a.head_dim;
   float *key_scales = wide_values + kCacheBlock * a.head_dim,
         *value_scales = key_scales + kCacheBlock * cache_groups(a.head_dim);
-  const char *key_plane = a.blocks[b] + a.keys_at, *value_plane = a.blocks[b] + a.values_at;
+  const char *key_plane = a.keys(b, 0), *value_plane = a.values(b, 0);
   const Plane<T> keys(key_plane, a.head_dim, key_scales), values(value_plane, a.head_dim, value_scales);
   using Wide = Plane<CacheType::kF32>;
   if (a.rows < kWidenRows) {
@@ -324,8 +323,13 @@ inline void attend_head(const Attention& a, int64_t b, int64_t longest, const ch
   }
 }
 
-/// Blocks outside, as memory is read in long stretches, then heads, then a head's queries. `wide` has room for a
-/// block's keys and values and their scales as floats.
+/// Whether a block's planes of a head are followed by those of the next block.
+inline bool goes_on(const Attention& a, int64_t b) {
+  return a.values(b, 0) + plane_bytes(a.type, a.head_dim) == a.keys(b + 1, 0);
+}
+
+/// In the order of memory: blocks that lie together outside, then heads, then blocks, then a head's queries. `wide` has
+/// room for a block's keys and values and their scales as floats.
 template <CacheType T>
 void attention_span(const Attention& a, int64_t span, AttentionState* states, float* wide) {
   int64_t longest = 0;
@@ -336,12 +340,17 @@ void attention_span(const Attention& a, int64_t span, AttentionState* states, fl
   }
   const int64_t blocks = (longest + kCacheBlock - 1) / kCacheBlock, first = span * kSpanBlocks;
   const int64_t end = first + kSpanBlocks < blocks ? first + kSpanBlocks : blocks;
-  for (int64_t b = first; b < end; ++b) {
+  for (int64_t begin = first, stop; begin < end; begin = stop) {
+    for (stop = begin + 1; stop < end && goes_on(a, stop - 1);) ++stop;
     for (int64_t head = 0; head < a.heads; ++head) {
-      const char* next = head + 1 < a.heads ? a.blocks[b] + a.keys_at + (head + 1) * a.head_bytes
-                         : b + 1 < blocks   ? a.blocks[b + 1] + a.keys_at
-                                            : nullptr;
-      attend_head<T>(head_of(a, head), b, longest, next, states + head * a.rows, wide);
+      const Attention one = head_of(a, head);
+      for (int64_t b = begin; b < stop; ++b) {
+        const char* next = b + 1 < stop         ? a.keys(b + 1, head)
+                           : head + 1 < a.heads ? a.keys(begin, head + 1)
+                           : stop < blocks      ? a.keys(stop, 0)
+                                                : nullptr;
+        attend_head<T>(one, b, longest, next, states + head * a.rows, wide);
+      }
     }
   }
 }

@@ -30,6 +30,13 @@ constexpr int64_t plane_bytes(CacheType type, int64_t head_dim) {
   return kCacheBlock * (value * head_dim + scales);
 }
 
+/// Where a block of a sequence's cache lies. Heads of all layers are counted through; the planes of one lie side by
+/// side, keys first, so head h's keys are at first + h * head_bytes.
+struct BlockPlace {
+  char* first;
+  int64_t head_bytes;
+};
+
 /// What a softmax in progress needs beside its sum of values: the maximum that it is relative to, and its denominator.
 /// A total of 0 says that nothing has been seen.
 struct AttentionState {
@@ -37,7 +44,7 @@ struct AttentionState {
 };
 
 /// Some queries against one sequence's cache of one key/value head (heads of its group, tokens, or both), and as many
-/// for each of its neighbours. Neighbours lie side by side in a block, so a call reads one long stretch of each block.
+/// for each of its neighbours. Neighbours lie side by side, so a call reads long stretches.
 struct Attention {
   const float* const* queries = nullptr;  ///< [heads, rows] each of head_dim floats
   const int64_t* visible = nullptr;       ///< [rows] positions that each row of a head sees, at least 1
@@ -46,14 +53,18 @@ struct Attention {
   int64_t head_dim = 0;
   float scale = 1;
   CacheType type = CacheType::kF32;
-  /// Keys of positions b * kCacheBlock ... are the plane at blocks[b] + keys_at bytes; values likewise.
-  const char* const* blocks = nullptr;
-  int64_t keys_at = 0, values_at = 0;
-  int64_t heads = 1;       ///< key/value heads
-  int64_t head_bytes = 0;  ///< from a head's planes to those of the next
+  const BlockPlace* blocks = nullptr;  ///< of positions b * kCacheBlock ...
+  int64_t head = 0, heads = 1;         ///< the first key/value head, of those of all layers, and how many
 
   /// Always inline: units of several instruction sets include this.
   __attribute__((always_inline)) int64_t all_rows() const { return heads * rows; }
+  /// The planes of a block and the i-th of these heads.
+  __attribute__((always_inline)) const char* keys(int64_t block, int64_t i) const {
+    return blocks[block].first + (head + i) * blocks[block].head_bytes;
+  }
+  __attribute__((always_inline)) const char* values(int64_t block, int64_t i) const {
+    return keys(block, i) + plane_bytes(type, head_dim);
+  }
 };
 inline constexpr int64_t kAttentionRows = 32;
 
