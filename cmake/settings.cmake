@@ -37,3 +37,9 @@ set_property(GLOBAL APPEND PROPERTY JOB_POOLS torch_units=${torch_jobs})
 
 execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --short=12 HEAD OUTPUT_VARIABLE DSMOE_COMMIT
   OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+# Programs say which commit they are of: configured anew, by a bare ninja too, when there is another one.
+execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} rev-parse --path-format=absolute --git-path logs/HEAD
+  OUTPUT_VARIABLE commits OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(commits AND EXISTS ${commits})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${commits})
+endif()
