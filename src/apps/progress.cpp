@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -50,7 +51,7 @@ std::string count_text(double count) {
 
 std::string duration_text(double seconds) {
   char text[32];
-  const auto whole = static_cast<long long>(seconds + 0.5);
+  const auto whole = std::llround(seconds);
   if (seconds < 59.95) {
     std::snprintf(text, sizeof text, "%.1fs", seconds);
   } else if (whole < 3600) {
@@ -113,7 +114,7 @@ void Progress::show(double now, bool last) {
   }
   constexpr int kWidth = 24;
   const double share = total_ > 0 ? std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_)) : 0.0;
-  const int full = static_cast<int>(share * kWidth + 0.5);
+  const int full = static_cast<int>(std::lround(share * kWidth));
   const std::string bar =
       std::string(static_cast<size_t>(full), '#') + std::string(static_cast<size_t>(kWidth - full), '.');
   const std::string colored = style_.color ? "\033[32m" + bar + "\033[0m" : bar;

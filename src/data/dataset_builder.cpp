@@ -149,7 +149,7 @@ class Builder {
     report_progress();
     for (size_t domain = 0; domain < domains_.size(); ++domain) read_domain(domain);
     require_documents();
-    const Json manifest = finish();
+    Json manifest = finish();
     folder_.commit();
     return manifest;
   }
@@ -268,7 +268,7 @@ class Builder {
     }
     emit(kCorpusDomains, base::dump_json(sidecar) + "\n");
     for (const auto& [name, content] : encoder_.files) emit(name, content);
-    const Json manifest = describe(outputs);
+    Json manifest = describe(outputs);
     folder_.write_file(kCorpusManifest, base::dump_json(manifest, 1) + "\n");
     return manifest;
   }

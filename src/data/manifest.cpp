@@ -102,7 +102,7 @@ void write_manifest(const fs::path& folder, const Json& further, base::FileSyste
 
 Json read_manifest(const fs::path& folder) {
   const std::string where = (folder / kManifestFile).string();
-  const Json manifest = base::parse_json(base::read_file(where, kLongestManifest), where);
+  Json manifest = base::parse_json(base::read_file(where, kLongestManifest), where);
   const std::string format = base::require_string(manifest, "format", where);
   if (format != kFormat) fail_invalid(where, "format must be " + std::string(kFormat), in_quotes(format));
   if (base::require_string(manifest, kChecksum, where) != own_checksum(manifest)) {
@@ -112,7 +112,7 @@ Json read_manifest(const fs::path& folder) {
 }
 
 Json verify_manifest(const fs::path& folder, const base::ParallelFor& parallel) {
-  const Json manifest = read_manifest(folder);
+  Json manifest = read_manifest(folder);
   const std::vector<Promise> promises = promises_of(manifest, (folder / kManifestFile).string());
   std::vector<std::string> damages(promises.size());
   parallel(static_cast<int64_t>(promises.size()), 1, [&](int64_t begin, int64_t end) {

@@ -105,7 +105,7 @@ class Reader {
       refuse("dropout", dropout);
     }
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-      if (const Json& value = member(model, key); !value.is_null() && value != "") refuse(key, value);
+      if (const Json& value = member(model, key); !value.is_null() && value != Json("")) refuse(key, value);
     }
     spec_.ignore_merges = flag(model, "ignore_merges", false);
     const Json& vocab = base::require_member(model, "vocab", where_);

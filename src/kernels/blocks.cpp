@@ -70,7 +70,8 @@ void values_of(const BlockQ6K& block, float* out) {
     const uint8_t byte = block.q[64 * half + 32 * (k % 2) + l];
     const int low = k < 2 ? byte & 15 : byte >> 4;
     const int upper = (block.high[32 * half + l] >> (2 * k)) & 3;
-    out[i] = d * static_cast<float>(block.s[i / 16]) * static_cast<float>((low | upper << 4) - 32);
+    const auto scale = block.s[i / 16];
+    out[i] = d * static_cast<float>(scale) * static_cast<float>((low | upper << 4) - 32);
   }
 }
 

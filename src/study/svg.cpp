@@ -37,9 +37,7 @@ std::string escape_html(const std::string& text) {
 std::string short_number(double value) {
   char text[40];
   const double size = std::abs(value);
-  if (value == std::floor(value) && size < 1e6) {
-    std::snprintf(text, sizeof text, "%.0f", value);
-  } else if (size >= 1e3 && size < 1e6) {
+  if (size < 1e6 && (size >= 1e3 || value == std::floor(value))) {
     std::snprintf(text, sizeof text, "%.0f", value);
   } else {
     std::snprintf(text, sizeof text, "%.4g", value);
