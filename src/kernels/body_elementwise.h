@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/table.h"
+#include "kernels/unrolled.h"
 
 namespace dsmoe::kernels {
 namespace {

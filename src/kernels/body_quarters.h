@@ -133,11 +133,11 @@ inline DSMOE_INLINE void multiply_four_rows(const uint8_t* p, int64_t stride, co
   });
 }
 
-/// All whole steps of as many rows as are a multiple of some; returns the row behind them. As many rows side by side as
-/// the nearest cache holds beside as many that are asked for, if they are 2048 wide.
+/// All whole steps of as many rows as are a multiple of eight; returns the row behind them. Eight rows of 2048 columns
+/// are as many as the nearest cache holds beside the next eight, which are asked for meanwhile.
 template <class Format, int Tokens>
 int64_t quarter_matmul(const Product& p) {
-  constexpr int kEights = 1, kRows = 8 * kEights, kParts = 4 * Format::kSets;
+  constexpr int kRows = 8, kParts = 4 * Format::kSets;
   const int64_t stored = p.weights.cols / block_values(Format::kType), steps = stored / kStepBlocks<Format>;
   const int64_t stride = stored * block_bytes(Format::kType), parts = p.weights.cols / kBlockValues;
   const int8_t* values[Tokens];
@@ -151,27 +151,20 @@ int64_t quarter_matmul(const Product& p) {
   for (; n + kRows <= p.row_end; n += kRows) {
     Ahead ahead = rows_ahead(p, n, kRows, stride);
     const uint8_t* at = static_cast<const uint8_t*>(p.weights.data) + n * stride;
-    Eight sums[kEights][Tokens];
+    Eight sums[Tokens];
     for (int64_t step = 0; step < steps; ++step, at += kStepBytes<Format>) {
       const auto activations = [&](int t) DSMOE_INLINE {
         return AllActivations<Format>(values[t] + step * kParts * kBlockValues, blocks[t] + step * kParts);
       };
       const AllActivations<Format> first = activations(0), last = activations(Tokens - 1);
       const AllActivations<Format>* const x[] = {&first, &last};
-      unrolled<kEights>([&](int i) DSMOE_INLINE {
-        Terms terms[2][Tokens][Format::kSets];
-        unrolled<2>([&](int four) DSMOE_INLINE {
-          const uint8_t* rows = at + (8 * i + 4 * four) * stride;
-          multiply_four_rows<Format, Tokens>(rows, stride, x, terms[four], ahead);
-        });
-        unrolled<Tokens>([&](int t)
-                             DSMOE_INLINE { sums[i][t] = add_parts<Format>(sums[i][t], terms[0][t], terms[1][t]); });
+      Terms terms[2][Tokens][Format::kSets];
+      unrolled<2>([&](int four) DSMOE_INLINE {
+        multiply_four_rows<Format, Tokens>(at + 4 * four * stride, stride, x, terms[four], ahead);
       });
+      unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = add_parts<Format>(sums[t], terms[0][t], terms[1][t]); });
     }
-    unrolled<kEights * Tokens>([&](int i) DSMOE_INLINE {
-      const int t = i % Tokens, eight = i / Tokens;
-      sums[eight][t].store(p.out_of(t) + n + 8 * eight);
-    });
+    unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t].store(p.out_of(t) + n); });
   }
   return n;
 }
