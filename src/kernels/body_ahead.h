@@ -13,6 +13,10 @@
 namespace dsmoe::kernels {
 namespace {
 
+/// g++ moves no instruction across: it likes to gather what asks for memory, which then comes too late or keeps the
+/// loads behind it waiting.
+DSMOE_INLINE inline void in_order() { asm volatile(""); }
+
 class Ahead {
  public:
   /// Nothing where `at` is null.

@@ -177,25 +177,24 @@ void slab_matmul(const Product& p, int64_t from = 0) {
 /// the scales of a part before its values, and finish parts in ascending order.
 template <class Format, int Tokens>
 struct FewTokens {
-  static constexpr int kParts = block_values(Format::kType) / kBlockValues;
   static constexpr int kBytes = kLanes * block_bytes(Format::kType);
   const int8_t* values[Tokens];           ///< of the first column
   const ActivationBlock* blocks[Tokens];  ///< and its first part
   Ahead ahead;
   Vec sums[Tokens];
-  BlockDots<Format> dots[Tokens][kParts];
-  Vec scale[kParts], more[2][kParts];
+  BlockDots<Format> dots[Tokens][kParts<Format>];
+  Vec scale[kParts<Format>], more[2][kParts<Format>];
 
   explicit FewTokens(const Ahead& a) : ahead(a) {}  // zeros elsewhere would be stored, block for block
   template <int Four>
   DSMOE_INLINE void put(int part, Ints weights) {
     // As much is asked for as is read, as evenly as lines allow. The test that is made where blocks have many parts
     // keeps the compiler from moving all of a block's loads to its beginning.
-    if constexpr (kParts == 1) {
+    if constexpr (kParts<Format> == 1) {
       ahead.template ask_between<kBytes * Four / 8, kBytes*(Four + 1) / 8>();
       if constexpr (Four == 7) ahead.skip(kBytes);
     } else {
-      constexpr int kPart = kBytes / kParts;
+      constexpr int kPart = kBytes / kParts<Format>;
       ahead.template ask_lines<(kPart * (Four + 1) / 8 + 63) / 64 - (kPart * Four / 8 + 63) / 64>();
     }
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
@@ -231,8 +230,8 @@ int64_t few_matmul(const Product& p) {
     for (int64_t b = 0; b < stored; ++b) {
       Block block(ahead);
       unrolled<Tokens>([&](int t) DSMOE_INLINE {
-        block.values[t] = values[t] + b * Block::kParts * kBlockValues;
-        block.blocks[t] = x[t] + b * Block::kParts;
+        block.values[t] = values[t] + b * kParts<Format> * kBlockValues;
+        block.blocks[t] = x[t] + b * kParts<Format>;
         block.sums[t] = sums[t];
       });
       Format::unpack(LaneRows{weights + b * kBytes, stride}, 0, block);
@@ -246,7 +245,7 @@ int64_t few_matmul(const Product& p) {
 
 template <class Format>
 constexpr bool meets_quarters(int64_t tokens) {
-  return tokens <= quarter_tokens(Format::kSets, Format::kBits);
+  return tokens <= quarter_tokens(kParts<Format>, Format::kBits);
 }
 
 /// The product for `Most` tokens or fewer; returns the row that it begins at for what is left, or -1 for more tokens.
@@ -263,12 +262,13 @@ int64_t multiply_few(const Product& p) {
 
 template <class Format>
 void block_matmul(const Product& p) {
-  const int64_t n = multiply_few<Format, few_tokens(Format::kSets)>(p);
+  const int64_t n = multiply_few<Format, few_tokens(kParts<Format>)>(p);
   if (n < 0) return slab_matmul<Format>(p);
   // Columns that are no whole step, then rows that are too few.
   Product rest = p;
   rest.row_end = n;
-  const int64_t stored = p.weights.cols / block_values(Format::kType), left = stored % kStepBlocks<Format>;
+  const int64_t stored = p.weights.cols / block_values(Format::kType),
+                left = stored % kStepBlocks<Format, kLeastSets<Format>>;
   if (meets_quarters<Format>(p.tokens) && left > 0) slab_matmul<Format>(rest, stored - left);
   rest.row_begin = n;
   rest.row_end = p.row_end;

@@ -48,8 +48,8 @@ struct PartActivations {
   }
   DSMOE_INLINE PartActivations(const int8_t* values, const ActivationBlock* blocks)
       : block(quarters<sizeof(ActivationBlock)>(blocks)) {
-    if constexpr (Format::kSets == 1) {
-      sixteens(values, first, second);
+    if constexpr (Format::part_of(Set, 3) == kFirst + 3) {
+      sixteens(values + kFirst * kBlockValues, first, second);
     } else {
       first = quarters<kBlockValues>(values);
       second = quarters<kBlockValues, kBlockValues / 2>(values);
@@ -62,10 +62,10 @@ struct PartActivations {
 };
 
 /// Of all sets.
-template <class Format>
+template <class Format, int Sets>
 struct AllActivations {
   PartActivations<Format, 0> first;
-  PartActivations<Format, Format::kSets - 1> last;
+  PartActivations<Format, Sets - 1> last;
 
   DSMOE_INLINE AllActivations(const int8_t* values, const ActivationBlock* blocks)
       : first(values, blocks), last(values, blocks) {}
@@ -77,11 +77,11 @@ struct AllActivations {
 };
 
 /// Adds what all parts of eight rows contribute, in ascending order; terms of four rows, and of the other four.
-template <class Format>
+template <class Format, int Sets>
 inline DSMOE_INLINE Eight add_parts(Eight sum, const Terms* a, const Terms* b) {
-  counted<4 * Format::kSets>([&](auto index) DSMOE_INLINE {
+  counted<4 * Sets>([&](auto index) DSMOE_INLINE {
     constexpr int part = decltype(index)::value;
-    counted<4 * Format::kSets>([&](auto place) DSMOE_INLINE {
+    counted<4 * Sets>([&](auto place) DSMOE_INLINE {
       constexpr int set = decltype(place)::value / 4, quarter = decltype(place)::value % 4;
       if constexpr (Format::part_of(set, quarter) == part) {
         sum = sum + EightQuarters(a[set].term, b[set].term).template get<quarter>();
@@ -94,24 +94,29 @@ inline DSMOE_INLINE Eight add_parts(Eight sum, const Terms* a, const Terms* b) {
   return sum;
 }
 
-/// Stored blocks and bytes of a row that a step takes: four parts, or the eight of one block.
+/// A step takes one set of four parts or two, which in K formats are a block.
 template <class Format>
-constexpr int64_t kStepBlocks = 4 * Format::kSets* kBlockValues / block_values(Format::kType);
-template <class Format>
-constexpr int kStepBytes = kStepBlocks<Format>* block_bytes(Format::kType);
+constexpr int kLeastSets = kParts<Format> > 1 ? 2 : 1;
+/// Stored blocks and bytes of a row that it takes.
+template <class Format, int Sets>
+constexpr int64_t kStepBlocks = 4 * Sets* kBlockValues / block_values(Format::kType);
+template <class Format, int Sets>
+constexpr int kStepBytes = kStepBlocks<Format, Sets>* block_bytes(Format::kType);
 
-/// What four rows' parts from p on contribute for each token: terms[t][set].
-template <class Format, int Tokens>
-inline DSMOE_INLINE void multiply_four_rows(const uint8_t* p, int64_t stride, const AllActivations<Format>* const* x,
-                                            Terms (*terms)[Format::kSets], Ahead& ahead) {
-  constexpr int kSets = Format::kSets, kPieces = Format::kForm == Form::kHalves ? 2 : 1, kStep = kStepBytes<Format>;
-  Ints dots[Tokens][kSets][kPieces][4];
+/// What four rows' parts from p on contribute for each token: terms[t][set]. Memory is asked for before each row.
+template <class Format, int Sets, int Tokens, class Ask>
+inline DSMOE_INLINE void multiply_four_rows(const uint8_t* p, int64_t stride,
+                                            const AllActivations<Format, Sets>* const* x, Terms (*terms)[Sets],
+                                            const Ask& ask) {
+  constexpr int kPieces = Format::kForm == Form::kHalves ? 2 : 1;
+  Ints dots[Tokens][Sets][kPieces][4];
   counted<4>([&](auto index) DSMOE_INLINE {
     constexpr int r = decltype(index)::value;
-    ahead.template ask_between<r * kStep, (r + 1) * kStep>();
-    const PartsOfRow<kSets> row = Format::parts(p + r * stride);
-    counted<Tokens * kSets>([&](auto index) DSMOE_INLINE {
-      constexpr int t = decltype(index)::value / kSets, set = decltype(index)::value % kSets;
+    ask(index);
+    const PartsOfRow<Sets> row = Format::template parts<Sets>(p + r * stride);
+    in_order();
+    counted<Tokens * Sets>([&](auto index) DSMOE_INLINE {
+      constexpr int t = decltype(index)::value / Sets, set = decltype(index)::value % Sets;
       const auto& a = x[t]->template of<set>();
       if constexpr (kPieces == 1) {
         dots[t][set][0][r] = dot<Format::kBits>(row.first[set], a.first, row.second[set], a.second);
@@ -121,10 +126,9 @@ inline DSMOE_INLINE void multiply_four_rows(const uint8_t* p, int64_t stride, co
       }
     });
   });
-  ahead.skip(4 * kStep);
-  const PartScales<kSets> scales = Format::scales(p, stride);
-  counted<Tokens * kSets>([&](auto index) DSMOE_INLINE {
-    constexpr int t = decltype(index)::value / kSets, set = decltype(index)::value % kSets;
+  const PartScales<Sets> scales = Format::template scales<Sets>(p, stride);
+  counted<Tokens * Sets>([&](auto index) DSMOE_INLINE {
+    constexpr int t = decltype(index)::value / Sets, set = decltype(index)::value % Sets;
     const auto whole = [&](int piece) DSMOE_INLINE {
       const Ints* rows = dots[t][set][piece];
       return sum_quarters(rows[0], rows[1], rows[2], rows[3]);
@@ -133,38 +137,70 @@ inline DSMOE_INLINE void multiply_four_rows(const uint8_t* p, int64_t stride, co
   });
 }
 
-/// All whole steps of as many rows as are a multiple of eight; returns the row behind them. Eight rows of 2048 columns
-/// are as many as the nearest cache holds beside the next eight, which are asked for meanwhile.
-template <class Format, int Tokens>
-int64_t quarter_matmul(const Product& p) {
-  constexpr int kRows = 8, kParts = 4 * Format::kSets;
-  const int64_t stored = p.weights.cols / block_values(Format::kType), steps = stored / kStepBlocks<Format>;
-  const int64_t stride = stored * block_bytes(Format::kType), parts = p.weights.cols / kBlockValues;
+/// Rows on their way side by side: what comes next of them and of the tokens, and their sums.
+template <class Format, int Fours, int Tokens>
+struct RowsAbreast {
+  const uint8_t* at;
+  int64_t stride;
   const int8_t* values[Tokens];
   const ActivationBlock* blocks[Tokens];
-  for (int t = 0; t < Tokens; ++t) {
-    const int64_t row = p.x_rows ? p.x_rows[t] : t;
-    values[t] = p.activations.values + row * p.weights.cols;
-    blocks[t] = p.activations.blocks + row * parts;
+  Eight sums[Tokens];
+
+  template <int Sets, class Ask>
+  DSMOE_INLINE void step(const Ask& ask) {
+    const auto activations = [&](int t) DSMOE_INLINE { return AllActivations<Format, Sets>(values[t], blocks[t]); };
+    const AllActivations<Format, Sets> first = activations(0), last = activations(Tokens - 1);
+    const AllActivations<Format, Sets>* const x[] = {&first, &last};
+    Terms terms[Fours][Tokens][Sets];
+    unrolled<Fours>([&](int four) DSMOE_INLINE {
+      multiply_four_rows<Format, Sets, Tokens>(at + 4 * four * stride, stride, x, terms[four], ask);
+    });
+    unrolled<Tokens>([&](int t) DSMOE_INLINE {
+      sums[t] = add_parts<Format, Sets>(sums[t], terms[0][t], terms[Fours - 1][t]);
+      values[t] += 4 * Sets * kBlockValues;
+      blocks[t] += 4 * Sets;
+    });
+    at += kStepBytes<Format, Sets>;
   }
+};
+
+/// All whole sets of as many rows as are a multiple of eight (or four); returns the row behind them. Rows abreast are
+/// asked for while those before them are multiplied. How many, and how much of each, has been measured: a step takes
+/// about a kilobyte, and rows of 2048 columns leave the nearest cache room for the next ones.
+template <class Format, int Tokens>
+int64_t quarter_matmul(const Product& p) {
+  constexpr int kLeast = kLeastSets<Format>, kSets = kLeast > 1 ? 2 : quarter_sets(Tokens, Format::kBits);
+  constexpr int kFours = kSets > 1 && Format::kBits == 8 ? 1 : 2, kRows = 4 * kFours;
+  const int64_t stored = p.weights.cols / block_values(Format::kType), steps = stored / kStepBlocks<Format, kSets>;
+  const bool one_more = stored % kStepBlocks<Format, kSets> >= kStepBlocks<Format, kLeast>;
+  const int64_t stride = stored * block_bytes(Format::kType), parts = p.weights.cols / kBlockValues;
   int64_t n = p.row_begin;
   for (; n + kRows <= p.row_end; n += kRows) {
     Ahead ahead = rows_ahead(p, n, kRows, stride);
-    const uint8_t* at = static_cast<const uint8_t*>(p.weights.data) + n * stride;
-    Eight sums[Tokens];
-    for (int64_t step = 0; step < steps; ++step, at += kStepBytes<Format>) {
-      const auto activations = [&](int t) DSMOE_INLINE {
-        return AllActivations<Format>(values[t] + step * kParts * kBlockValues, blocks[t] + step * kParts);
-      };
-      const AllActivations<Format> first = activations(0), last = activations(Tokens - 1);
-      const AllActivations<Format>* const x[] = {&first, &last};
-      Terms terms[2][Tokens][Format::kSets];
-      unrolled<2>([&](int four) DSMOE_INLINE {
-        multiply_four_rows<Format, Tokens>(at + 4 * four * stride, stride, x, terms[four], ahead);
-      });
-      unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = add_parts<Format>(sums[t], terms[0][t], terms[1][t]); });
+    RowsAbreast<Format, kFours, Tokens> rows;
+    rows.at = static_cast<const uint8_t*>(p.weights.data) + n * stride;
+    rows.stride = stride;
+    for (int t = 0; t < Tokens; ++t) {
+      const int64_t row = p.x_rows ? p.x_rows[t] : t;
+      rows.values[t] = p.activations.values + row * p.weights.cols;
+      rows.blocks[t] = p.activations.blocks + row * parts;
     }
-    unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t].store(p.out_of(t) + n); });
+    for (int64_t step = 0; step < steps; ++step) {
+      rows.template step<kSets>([&](auto row) DSMOE_INLINE {
+        constexpr int r = decltype(row)::value, kStep = kStepBytes<Format, kSets>;
+        ahead.template ask_between<r * kStep, (r + 1) * kStep>();
+        // What the last, shorter step reads is asked for by those before it, a line at a time.
+        if (r == 2 && one_more) ahead.template ask_between<4 * kStep, 4 * kStep + 64>();
+        if constexpr (r == 3) ahead.skip(4 * kStep + (one_more ? 64 : 0));
+      });
+    }
+    if constexpr (kLeast < kSets) {
+      if (one_more) rows.template step<kLeast>([](auto) {});
+    }
+    unrolled<Tokens>([&](int t) DSMOE_INLINE {
+      float* out = p.out_of(t) + n;
+      kFours == 1 ? rows.sums[t].store_four(out) : rows.sums[t].store(out);
+    });
   }
   return n;
 }

@@ -30,6 +30,10 @@ struct Slab {
   Vec more_of(int half, int block) const { return Vec::load(more[half][block]); }
 };
 
+/// Parts of 32 values in a stored block.
+template <class Format>
+constexpr int kParts = block_values(Format::kType) / kBlockValues;
+
 /// What a weight is: scale * (value - 2^kOffset), scale * value + minimum, or scale * half's scale * (value -
 /// 2^kOffset).
 enum class Form { kOffset, kMinimum, kHalves };
@@ -99,31 +103,45 @@ struct PartScales {
 /// Formats of one part a block: four blocks of a row are a set, and each block begins with its scale (and minimum).
 template <class Format>
 struct OnePart {
-  static constexpr int kSets = 1;
-  static constexpr int part_of(int, int quarter) { return quarter; }
-  /// Sixteen bytes of each of the four blocks, from byte At on.
+  static constexpr int part_of(int set, int quarter) { return 4 * set + quarter; }
+  /// Sixteen bytes of each of four blocks, from byte At on.
   template <int At>
   static DSMOE_INLINE Ints four_blocks(const uint8_t* p) {
     constexpr int kBytes = block_bytes(Format::kType);
     return Ints::quarters<At, kBytes, 2 * kBytes, 3 * kBytes>(p);
   }
-  static DSMOE_INLINE PartScales<1> scales(const uint8_t* p, int64_t stride) {
-    PartScales<1> s;
-    s.scale[0] = block_halves<block_bytes(Format::kType), 0>(p, stride);
-    if constexpr (Format::kForm == Form::kMinimum)
-      s.more[0][0] = block_halves<block_bytes(Format::kType), 1>(p, stride);
+  template <int Sets>
+  static DSMOE_INLINE PartScales<Sets> scales(const uint8_t* p, int64_t stride) {
+    constexpr int kBytes = block_bytes(Format::kType);
+    PartScales<Sets> s;
+    unrolled<Sets>([&](int set) DSMOE_INLINE {
+      const uint8_t* blocks = p + 4 * set * kBytes;
+      s.scale[set] = block_halves<kBytes, 0>(blocks, stride);
+      if constexpr (Format::kForm == Form::kMinimum) s.more[0][set] = block_halves<kBytes, 1>(blocks, stride);
+    });
     return s;
   }
+  template <int Sets>
+  static DSMOE_INLINE PartsOfRow<Sets> parts(const uint8_t* p) {
+    PartsOfRow<Sets> parts;
+    unrolled<Sets>([&](int set) DSMOE_INLINE {
+      Format::set_of_row(p + 4 * set * block_bytes(Format::kType), parts.first[set], parts.second[set]);
+    });
+    return parts;
+  }
   template <int At>
-  static DSMOE_INLINE PartsOfRow<1> halves(const uint8_t* p) {
+  static DSMOE_INLINE void halves(const uint8_t* p, Ints& first, Ints& second) {
     const Ints q = four_blocks<At>(p);
-    return {{low_half(q)}, {high_half(q)}};
+    first = low_half(q);
+    second = high_half(q);
   }
   /// The same with 32 fifth bits of each block from byte Bits on.
   template <int At, int Bits>
-  static DSMOE_INLINE PartsOfRow<1> halves(const uint8_t* p) {
-    const Ints q = four_blocks<At>(p), high = right_by(spread<0>(four_blocks<Bits>(p)), Ints::by_lane(0, 4, 8, 12));
-    return {{low_half(q) | spread_bits(high)}, {high_half(q) | spread_bits(right<16>(high))}};
+  static DSMOE_INLINE void halves(const uint8_t* p, Ints& first, Ints& second) {
+    const Ints high = right_by(spread<0>(four_blocks<Bits>(p)), Ints::by_lane(0, 4, 8, 12));
+    halves<At>(p, first, second);
+    first = first | spread_bits(high);
+    second = second | spread_bits(right<16>(high));
   }
 };
 
@@ -144,9 +162,10 @@ struct Q8_0 : OnePart<Q8_0> {
       to.template put<j + 4>(block, second.column[j] ^ Ints::all(static_cast<int32_t>(0x80808080)));
     });
   }
-  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) {
+  static DSMOE_INLINE void set_of_row(const uint8_t* p, Ints& first, Ints& second) {
     const Ints signs = Ints::all(static_cast<int32_t>(0x80808080));
-    return {{four_blocks<2>(p) ^ signs}, {four_blocks<18>(p) ^ signs}};
+    first = four_blocks<2>(p) ^ signs;
+    second = four_blocks<18>(p) ^ signs;
   }
 };
 
@@ -159,7 +178,7 @@ struct Q4_0 : OnePart<Q4_0> {
     to.put_scale(block, halves_to_floats(load_columns(rows).column[0]));
     put_halves(rows + 2, block, to);
   }
-  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return OnePart::halves<2>(p); }
+  static DSMOE_INLINE void set_of_row(const uint8_t* p, Ints& first, Ints& second) { halves<2>(p, first, second); }
 };
 
 struct Q4_1 : OnePart<Q4_1> {
@@ -173,7 +192,7 @@ struct Q4_1 : OnePart<Q4_1> {
     to.put_more(0, block, high_halves_to_floats(head));
     put_halves(rows + 4, block, to);
   }
-  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return OnePart::halves<4>(p); }
+  static DSMOE_INLINE void set_of_row(const uint8_t* p, Ints& first, Ints& second) { halves<4>(p, first, second); }
 };
 
 struct Q5_0 : OnePart<Q5_0> {
@@ -186,7 +205,7 @@ struct Q5_0 : OnePart<Q5_0> {
     to.put_scale(block, halves_to_floats(head.column[0]));
     put_halves(rows + 6, right<16>(head.column[0]) | left<16>(head.column[1]), block, to);
   }
-  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return OnePart::halves<6, 2>(p); }
+  static DSMOE_INLINE void set_of_row(const uint8_t* p, Ints& first, Ints& second) { halves<6, 2>(p, first, second); }
 };
 
 struct Q5_1 : OnePart<Q5_1> {
@@ -200,7 +219,7 @@ struct Q5_1 : OnePart<Q5_1> {
     to.put_more(0, block, high_halves_to_floats(head.column[0]));
     put_halves(rows + 8, head.column[1], block, to);
   }
-  static DSMOE_INLINE PartsOfRow<1> parts(const uint8_t* p) { return OnePart::halves<8, 4>(p); }
+  static DSMOE_INLINE void set_of_row(const uint8_t* p, Ints& first, Ints& second) { halves<8, 4>(p, first, second); }
 };
 
 /// Scales and minima of the eight parts of Q4_K and Q5_K: a row's first sixteen bytes are d, dmin and the twelve bytes
@@ -245,7 +264,7 @@ inline DSMOE_INLINE PartScales<2> six_bit_scales(const uint8_t* p, int64_t strid
 
 struct Q4K {
   static constexpr BlockType kType = BlockType::kQ4K;
-  static constexpr int kBits = 4, kOffset = 0, kSets = 2;
+  static constexpr int kBits = 4, kOffset = 0;
   static constexpr int part_of(int set, int quarter) { return 2 * quarter + set; }
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
@@ -261,7 +280,11 @@ struct Q4K {
       });
     });
   }
-  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) { return six_bit_scales(p, stride); }
+  template <int Sets>
+  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) {
+    return six_bit_scales(p, stride);
+  }
+  template <int Sets>
   static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
     Ints a, b;
     sixteens(p + 16, a, b);
@@ -271,7 +294,7 @@ struct Q4K {
 
 struct Q5K {
   static constexpr BlockType kType = BlockType::kQ5K;
-  static constexpr int kBits = 5, kOffset = 0, kSets = 2;
+  static constexpr int kBits = 5, kOffset = 0;
   static constexpr int part_of(int set, int quarter) { return 2 * quarter + set; }
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
@@ -292,7 +315,11 @@ struct Q5K {
       });
     });
   }
-  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) { return six_bit_scales(p, stride); }
+  template <int Sets>
+  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) {
+    return six_bit_scales(p, stride);
+  }
+  template <int Sets>
   static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
     Ints a, b;
     sixteens(p + 48, a, b);
@@ -308,7 +335,7 @@ struct Q5K {
 
 struct Q6K {
   static constexpr BlockType kType = BlockType::kQ6K;
-  static constexpr int kBits = 6, kOffset = 5, kSets = 2;
+  static constexpr int kBits = 6, kOffset = 5;
   static constexpr int part_of(int set, int quarter) { return quarter / 2 * 4 + quarter % 2 + 2 * set; }
   static constexpr Form kForm = Form::kHalves;
   /// Byte J of each lane, with its sign.
@@ -348,6 +375,7 @@ struct Q6K {
       });
     });
   }
+  template <int Sets>
   static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) {
     const Vec d = high_halves_to_floats(pick<3, 3, 3, 3>(transposed(Ints::quarters(p + 194, stride))));
     const Ints all = transposed(Ints::quarters(p + 192, stride));  // quarter q: of parts 2 q and 2 q + 1
@@ -360,6 +388,7 @@ struct Q6K {
     });
     return s;
   }
+  template <int Sets>
   static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
     Ints a, b;
     sixteens(p, a, b);

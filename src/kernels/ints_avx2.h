@@ -8,7 +8,8 @@ namespace dsmoe::kernels {
 namespace {
 
 constexpr int few_tokens(int) { return 2; }
-constexpr int quarter_tokens(int sets, int bits) { return sets == 1 && bits != 5 ? 1 : 0; }
+constexpr int quarter_tokens(int parts, int bits) { return parts == 1 && bits != 5 ? 1 : 0; }
+constexpr int quarter_sets(int, int) { return 1; }
 constexpr int kSlabGroups = 1;
 constexpr int most_tokens(int bits) { return bits == 4 ? 4 : 2; }
 
@@ -139,6 +140,7 @@ inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
 struct Eight {
   __m256 x = _mm256_setzero_ps();
   void store(float* p) const { _mm256_storeu_ps(p, x); }
+  void store_four(float* p) const { _mm_storeu_ps(p, _mm256_castps256_ps128(x)); }
 };
 inline Eight operator+(Eight a, Eight b) { return {_mm256_add_ps(a.x, b.x)}; }
 struct EightQuarters {

@@ -7,8 +7,9 @@
 namespace dsmoe::kernels {
 namespace {
 
-constexpr int few_tokens(int sets) { return sets == 1 ? 6 : 2; }
+constexpr int few_tokens(int parts) { return parts == 1 ? 6 : 2; }
 constexpr int quarter_tokens(int, int) { return 2; }
+constexpr int quarter_sets(int tokens, int bits) { return tokens == 2 && bits == 5 ? 1 : 2; }
 constexpr int kSlabGroups = 2;
 constexpr int most_tokens(int bits) { return kDotProducts || bits < 8 ? 6 : 3; }
 
@@ -16,13 +17,6 @@ constexpr int most_tokens(int bits) { return kDotProducts || bits < 8 ? 6 : 3; }
 struct alignas(64) Words {
   uint16_t at[32];
 };
-/// Eight from each of these on.
-constexpr Words words_of(int a, int b, int c) {
-  const int first[] = {a, b, c, 0};
-  Words words{};
-  for (int i = 0; i < 32; ++i) words.at[i] = static_cast<uint16_t>(first[i / 8] + i % 8);
-  return words;
-}
 
 struct Ints {
   __m512i x;
@@ -54,12 +48,6 @@ struct Ints {
       return load(p + At);
     } else if constexpr (B == 0 && C == 0 && D == 0) {
       return {_mm512_broadcast_i32x4(quarter(p + At))};
-    } else if constexpr (C + 16 <= 64) {
-      // Three from one register, of the bytes from p on if it reaches: the scales are there too.
-      constexpr int kFrom = At + C + 16 <= 64 ? 0 : At;
-      static constexpr Words kWords = words_of((At - kFrom) / 2, (At - kFrom + B) / 2, (At - kFrom + C) / 2);
-      const __m512i three = _mm512_permutexvar_epi16(_mm512_load_si512(&kWords), load(p + kFrom).x);
-      return {_mm512_mask_broadcast_i32x4(three, 0xf000, quarter(p + At + D))};
     } else {
       return quarters(p + At, B, C, D);
     }
@@ -154,6 +142,7 @@ inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
 struct Eight {
   __m256 x = _mm256_setzero_ps();
   void store(float* p) const { _mm256_storeu_ps(p, x); }
+  void store_four(float* p) const { _mm_storeu_ps(p, _mm256_castps256_ps128(x)); }
 };
 inline Eight operator+(Eight a, Eight b) { return {_mm256_add_ps(a.x, b.x)}; }
 struct EightQuarters {

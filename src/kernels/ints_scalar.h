@@ -15,9 +15,11 @@ namespace dsmoe::kernels {
 namespace {
 
 /// Tokens up to which weights are multiplied as they are unpacked, and up to which of these by quarters, at most 2; for
-/// formats of so many sets (body_unpack.h) and bits.
+/// formats of so many parts a block and bits.
 constexpr int few_tokens(int) { return 2; }
 constexpr int quarter_tokens(int, int) { return 2; }
+/// How many sets (body_unpack.h) a step of so many tokens takes in formats of one part a block.
+constexpr int quarter_sets(int /*tokens*/, int /*bits*/) { return 2; }
 constexpr int kSlabGroups = 1;                ///< groups of 16 rows that one product tile holds
 constexpr int most_tokens(int) { return 2; }  ///< tokens of a tile for weights of so many bits
 
@@ -51,8 +53,7 @@ struct Ints {
     const int values[] = {a, b, c, d};
     return map([&](int i) { return values[i % 4]; });
   }
-  /// Sixteen bytes at p + At, and B, C and D bytes behind that: even numbers that ascend; 64 bytes from p on, and from
-  /// p + At on, may be read. Or sixteen bytes at p and multiples of a stride behind it.
+  /// Sixteen bytes at p + At, and B, C and D bytes behind that; or at p and multiples of a stride behind it.
   template <int At, int B, int C, int D>
   static Ints quarters(const void* p) {
     Ints v;
@@ -180,6 +181,7 @@ inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
 struct Eight {
   float lane[8] = {};
   void store(float* p) const { __builtin_memcpy(p, lane, sizeof(lane)); }
+  void store_four(float* p) const { __builtin_memcpy(p, lane, sizeof(lane) / 2); }
 };
 inline Eight operator+(Eight a, const Eight& b) {
   for (int r = 0; r < 8; ++r) a.lane[r] += b.lane[r];
