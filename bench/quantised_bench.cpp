@@ -1,5 +1,7 @@
 // Products of stored weights on two threads: decode (one token) in GB/s of weights beside the memory's bandwidth, and
-// prefill (48 tokens an expert) in GOP/s beside the ceiling of the machine's integer products, all in one run.
+// prefill (48 tokens an expert) in GOP/s beside the ceiling of the machine's integer products, all in one run. Shares
+// of the bandwidth are medians of turns with reads of the same memory, as a machine's neighbours read too; on one
+// thread as well, which has its core's way to memory for itself.
 // The matrices are the gates of DeepSeekMoE-16B's experts, [1408, 2048]. DSMOE_ISA chooses the instruction set; names
 // of types as arguments choose some of them.
 #include <algorithm>
@@ -8,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,19 +26,23 @@ namespace {
 
 using kernels::WeightType;
 
-constexpr int kThreads = 2, kRepeats = 5;
+constexpr int kThreads = 2, kRepeats = 5, kTurns = 15;
 constexpr int64_t kRows = 1408, kCols = 2048, kExperts = 64, kTokens = 48;
 constexpr int64_t kFew[] = {1, 2, 3, 4, 6, 8};  // tokens of one sequence and of several
 constexpr int64_t kMemory = int64_t{1} << 30;
 constexpr const char* kNames[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
 
-double best_seconds(const std::function<void()>& work) {
+using Work = std::function<void()>;
+
+double seconds_of(const Work& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double best_seconds(const Work& work, int repeats = kRepeats) {
   double best = 1e9;
-  for (int i = 0; i < kRepeats; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
+  for (int i = 0; i < repeats; ++i) best = std::min(best, seconds_of(work));
   return best;
 }
 
@@ -107,11 +114,7 @@ struct Bench {
 
   void machine() {
 #ifdef __x86_64__
-    bandwidth = kMemory / 1e9 / best_seconds([&] {
-                  pool.run(kThreads, 1, [&](int64_t begin, int64_t) {
-                    used = read_all(memory.data() + begin * (kMemory / kThreads), kMemory / kThreads);
-                  });
-                });
+    bandwidth = kMemory / 1e9 / best_seconds([&] { read(kThreads); });
     double operations = 0;
     const bool vnni = kernels::active_isa() == kernels::Isa::kAvx512Bf16;
     const double seconds = best_seconds([&] {
@@ -120,6 +123,27 @@ struct Bench {
     });
     ceiling = kThreads * operations / seconds / 1e9;
 #endif
+  }
+
+  /// All memory, an equal part for each thread.
+  void read(int threads) {
+#ifdef __x86_64__
+    const auto part = [&](int64_t begin, int64_t) {
+      used = read_all(memory.data() + begin * (kMemory / threads), kMemory / threads);
+    };
+    threads > 1 ? pool.run(threads, 1, part) : part(0, 1);
+#endif
+  }
+
+  /// Bandwidth of a product that reads so many gigabytes, of that of reads in turns with it.
+  double share_of_reads(const Work& product, double gigabytes, int threads) {
+    std::vector<double> shares;
+    for (int i = 0; i < kTurns; ++i) {
+      const double reads = kMemory / 1e9 / seconds_of([&] { read(threads); });
+      shares.push_back(gigabytes / seconds_of(product) / reads);
+    }
+    std::nth_element(shares.begin(), shares.begin() + kTurns / 2, shares.end());
+    return shares[kTurns / 2];
   }
 
   /// Fills memory with copies of 64 rows of random weights; matrices of `type` that it holds.
@@ -144,28 +168,31 @@ struct Bench {
     return matrices;
   }
 
-  /// Seconds for `tokens` tokens through all matrices.
-  double seconds(std::span<const kernels::Matrix> matrices, int64_t tokens, const base::ParallelFor& parallel_for) {
-    std::vector<float> x(static_cast<size_t>(tokens * kCols));
-    for (float& value : x) value = static_cast<float>(rng.normal());
+  struct Operands {
+    std::vector<float> x, out;
     kernels::ActivationRows activations;
-    activations.resize(tokens, kCols);
-    activations.quantise(base::serial_for, x);
-    std::vector<float> out(matrices.size() * static_cast<size_t>(tokens * kRows));
     std::vector<kernels::Product> products;
+  };
+  /// `tokens` tokens through all matrices, whenever it is called.
+  Work product(std::span<const kernels::Matrix> matrices, int64_t tokens, base::ParallelFor parallel_for) {
+    const auto a = std::make_shared<Operands>();
+    a->x.resize(static_cast<size_t>(tokens * kCols));
+    for (float& value : a->x) value = static_cast<float>(rng.normal());
+    a->activations.resize(tokens, kCols);
+    a->activations.quantise(base::serial_for, a->x);
+    a->out.resize(matrices.size() * static_cast<size_t>(tokens * kRows));
     for (const auto& matrix : matrices) {
-      float* to = out.data() + std::ssize(products) * tokens * kRows;
-      products.push_back({matrix, 0, matrix.rows, x.data(), kCols, nullptr, tokens, to, kRows, activations.view()});
+      float* to = a->out.data() + std::ssize(a->products) * tokens * kRows;
+      a->products.push_back(
+          {matrix, 0, matrix.rows, a->x.data(), kCols, nullptr, tokens, to, kRows, a->activations.view()});
     }
-    return best_seconds([&] { kernels::matmul(parallel_for, products); });
+    return [a, parallel_for] { kernels::matmul(parallel_for, a->products); };
   }
 
   /// One thread, one matrix of 256 rows: the arithmetic alone, in the nearest caches.
   double cached_seconds(kernels::Matrix matrix, int64_t tokens) {
     matrix.rows = 256;
-    double best = 1e9;
-    for (int i = 0; i < 20; ++i) best = std::min(best, seconds({&matrix, 1}, tokens, base::serial_for));
-    return best;
+    return best_seconds(product({&matrix, 1}, tokens, base::serial_for), 20 * kRepeats);
   }
 
   void type(int i) {
@@ -177,16 +204,18 @@ struct Bench {
     };
     const auto operations = [&](double rows, double tokens) { return 2e-9 * rows * tokens * kCols; };
     const double rows = static_cast<double>(std::ssize(matrices) * kRows);
-    double read[std::size(kFew)];
+    double rates[std::size(kFew)];
     for (size_t few = 0; few < std::size(kFew); ++few) {
-      read[few] = gigabytes(rows) / seconds(matrices, kFew[few], pool.parallel_for());
+      rates[few] = gigabytes(rows) / best_seconds(product(matrices, kFew[few], pool.parallel_for()));
     }
+    const double together = share_of_reads(product(matrices, 1, pool.parallel_for()), gigabytes(rows), kThreads);
+    const double alone = share_of_reads(product(matrices, 1, base::serial_for), gigabytes(rows), 1);
     const double many = operations(static_cast<double>(std::ssize(some) * kRows), kTokens) /
-                        seconds(some, kTokens, pool.parallel_for());
+                        best_seconds(product(some, kTokens, pool.parallel_for()));
     std::printf("%-6s", kNames[i]);
-    for (const double rate : read) std::printf(" %6.1f", rate);
-    std::printf(" %4.0f %% %6.0f %4.0f %% %10.1f %6.0f\n", 100 * read[0] / bandwidth, many, 100 * many / ceiling,
-                gigabytes(256) / cached_seconds(matrices[0], 1),
+    for (const double rate : rates) std::printf(" %6.1f", rate);
+    std::printf(" %4.0f %% %3.0f %% %6.0f %4.0f %% %10.1f %6.0f\n", 100 * together, 100 * alone, many,
+                100 * many / ceiling, gigabytes(256) / cached_seconds(matrices[0], 1),
                 operations(256, kTokens) / cached_seconds(matrices[0], kTokens));
     std::fflush(stdout);
   }
@@ -202,10 +231,11 @@ int main(int argc, char** argv) {
               std::string(dsmoe::kernels::isa_name(dsmoe::kernels::active_isa())).c_str(), dsmoe::kThreads,
               bench.bandwidth, bench.ceiling);
   std::printf(
-      "       two threads, from memory: GB/s, and share of the reads of one token; GOP/s       one, from its cache\n");
+      "       two threads, from memory: GB/s, and share of reads (two threads, one); GOP/s          one, from its "
+      "cache\n");
   std::printf("tokens");
   for (const int64_t few : dsmoe::kFew) std::printf(" %6d", static_cast<int>(few));
-  std::printf("  of 1  %5d  of peak     1: GB/s %2d:GOP/s\n", static_cast<int>(dsmoe::kTokens),
+  std::printf("  1 token: two, one %4d  of peak     1: GB/s %2d:GOP/s\n", static_cast<int>(dsmoe::kTokens),
               static_cast<int>(dsmoe::kTokens));
   for (int i = 0; i < dsmoe::kernels::kWeightTypes; ++i) {
     const bool wanted =
