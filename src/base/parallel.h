@@ -73,25 +73,33 @@ class ThreadPool {
 
  private:
   void work();
-  void take_chunks(uint64_t loop);
+  int64_t take_chunks(uint64_t loop);
   bool claim(uint64_t loop, int64_t& chunk);
+  int64_t run_chunk(uint64_t loop, int64_t chunk);
+  int64_t abandon(uint64_t loop);
   void finish(int64_t chunks);
-  void abandon(uint64_t loop);
+  void await(int64_t own_chunks);
   uint64_t next_loop(uint64_t seen);
 
-  // Which loop (upper half) and its next chunk (lower half). A chunk is claimed by counting it up while the loop is
-  // still the one that the thread knows; the loop's own data was written before and is not written again until all of
-  // its chunks are done, so a claimed chunk's data is right.
-  std::atomic<uint64_t> ticket_{0};
-  std::atomic<const Body*> body_{nullptr};
-  std::atomic<int64_t> count_{0}, grain_{1}, chunks_{0};
-  std::atomic<int64_t> unfinished_{0};  // chunks
+  // What threads hand to each other has lines of its own, as every line that passes between cores costs a tenth of a
+  // microsecond and more. The ticket says which loop (upper half) and how many of its chunks nobody has claimed (lower
+  // half). The loop's own data was written before it and is not written again until all chunks are done, so whoever
+  // has claimed one may read them, and nobody else does.
+  struct alignas(128) {
+    std::atomic<uint64_t> ticket{0};
+    std::atomic<const Body*> body{nullptr};
+    std::atomic<int64_t> count{0}, grain{1}, chunks{0};
+  } loop_;
+  struct alignas(128) {
+    std::atomic<int64_t> unfinished{0};  // chunks, the caller's among them to the end
+    std::atomic<bool> caller_sleeps{false};
+  } end_;
 
-  int spins_ = 0;
+  alignas(128) int spins_ = 0;
   std::mutex mutex_;
   std::condition_variable start_, done_;
   std::atomic<int> sleepers_{0};
-  std::atomic<bool> caller_sleeps_{false}, stopping_{false};
+  std::atomic<bool> stopping_{false};
   std::exception_ptr error_;
   std::vector<std::thread> workers_;
 };
