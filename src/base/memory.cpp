@@ -3,10 +3,30 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <new>
 #include <string>
 
 namespace dsmoe::base {
+namespace {
+
+class LargePages : public std::pmr::memory_resource {
+  void* do_allocate(size_t bytes, size_t alignment) override {
+    void* memory = ::operator new(bytes, of(bytes, alignment));
+    prefer_large_pages(memory, bytes);
+    return memory;
+  }
+  void do_deallocate(void* memory, size_t bytes, size_t alignment) override {
+    ::operator delete(memory, bytes, of(bytes, alignment));
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+  static std::align_val_t of(size_t bytes, size_t alignment) {
+    return std::align_val_t{bytes >= kLargePage ? std::max(kLargePage, alignment) : alignment};
+  }
+};
+
+}  // namespace
 
 uint64_t physical_memory() {
   return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
@@ -34,6 +54,11 @@ void gather_into_large_pages(std::span<const std::byte> memory) {
   const uintptr_t begin = (address + kLargePage - 1) / kLargePage * kLargePage;
   const uintptr_t end = (address + memory.size()) / kLargePage * kLargePage;
   if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, kCollapse);
+}
+
+std::pmr::memory_resource* large_page_memory() {
+  static LargePages pages;
+  return &pages;
 }
 
 }  // namespace dsmoe::base

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 
 namespace dsmoe::base {
@@ -21,5 +22,9 @@ inline constexpr size_t kLargePage = size_t{2} << 20;
 void prefer_large_pages(void* memory, size_t bytes);
 /// Moves what lies there onto large pages at once, where the system can (Linux 6.1, memory that is not a disk's file).
 void gather_into_large_pages(std::span<const std::byte> memory);
+
+/// For small things that are read as one stretch after another: what an arena above it
+/// (std::pmr::monotonic_buffer_resource, at least a large page at once) hands out lies on large pages.
+std::pmr::memory_resource* large_page_memory();
 
 }  // namespace dsmoe::base

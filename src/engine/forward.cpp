@@ -16,6 +16,9 @@ size_t at(int64_t i) { return static_cast<size_t>(i); }
 // many places, each of which is waited for.
 constexpr int64_t kWorthAttending = int64_t{1} << 14;
 
+// Rows whose experts one thread chooses while the others have begun with the shared ones; a chunk where they are more.
+constexpr int64_t kChosenByOne = 64;
+
 // Working memory of at least n values, never smaller than before.
 template <class T>
 std::span<T> grown(std::vector<T>& buffer, int64_t n) {
@@ -36,9 +39,9 @@ void Forward::run(std::span<Piece> pieces) {
   embed();
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     const LayerWeights& weights = weights_.layers()[at(layer)];
-    norm(weights.attention_norm);
+    enter(weights.attention_norm, weights.attention_reads_int8());
     attention(layer, pieces);
-    norm(weights.ffn_norm);
+    enter(weights.ffn_norm, weights.ffn_reads_int8());
     if (weights.is_moe) {
       mixture(layer, pieces);
     } else {
@@ -76,80 +79,107 @@ void Forward::list_rows(std::span<Piece> pieces) {
 void Forward::embed() {
   const int64_t D = config_.hidden_size;
   grown(x_TD_, tokens() * D);
+  grown(h_TD_, tokens() * D);
+  std::ranges::fill(grown(y_TD_, tokens() * D), 0.0f);
   per_row(tokens(), D, [&](int64_t t) {
     const auto x = row(x_TD_, t, D);
     kernels::weight_row(weights_.embedding(), rows_[at(t)].token(), x);
   });
 }
 
-void Forward::norm(const std::vector<float>& weight) {
+// The way into a half layer: x += y, h = norm(x).
+void Forward::enter(const std::vector<float>& norm, bool quantised) {
   const int64_t D = config_.hidden_size;
-  grown(h_TD_, tokens() * D);
-  per_row(tokens(), 4 * D,
-          [&](int64_t t) { kernels::rms_norm(row(x_TD_, t, D), weight, config_.rms_norm_eps, row(h_TD_, t, D)); });
-}
-
-// h as quantised weights meet it.
-void Forward::quantise_h() {
-  const int64_t D = config_.hidden_size;
-  h_rows_.resize(tokens(), D);
-  per_row(tokens(), 4 * D, [&](int64_t t) { h_rows_.quantise(t, 0, row(h_TD_, t, D)); });
-}
-
-void Forward::add_to_residual(std::span<const float> y_TD) {
-  const int64_t D = config_.hidden_size;
-  per_row(tokens(), 2 * D,
-          [&](int64_t t) { kernels::add_scaled(1, y_TD.subspan(at(t * D), at(D)), row(x_TD_, t, D)); });
+  if (quantised) h_rows_.resize(tokens(), D);
+  kernels::ask_for(norm);
+  per_row(tokens(), 8 * D, [&](int64_t t) {
+    const auto x = row(x_TD_, t, D), h = row(h_TD_, t, D);
+    kernels::add_scaled(1, row(y_TD_, t, D), x);
+    kernels::rms_norm(x, norm, config_.rms_norm_eps, h);
+    if (quantised) h_rows_.quantise(t, 0, h);
+  });
 }
 
 void Forward::attention(int64_t layer, std::span<const Piece> pieces) {
-  const int64_t D = config_.hidden_size;
-  project_and_store(layer);
-  attend(layer, pieces);  // leaves its result in h
-  const kernels::Matrix& o = weights_.layers()[at(layer)].o;
-  if (is_quantised(o.type)) quantise_h();
-  const auto y_TD = grown(y_TD_, tokens() * D);
-  const kernels::Product product{o, 0, D, h_TD_.data(), D, nullptr, tokens(), y_TD.data(), D, h_rows_.view()};
+  const LayerWeights& weights = weights_.layers()[at(layer)];
+  const int64_t D = config_.hidden_size, A = config_.head_dim(), kv_heads = config_.num_key_value_heads;
+  const auto threads = static_cast<int>(parallel_for_.threads());
+  project(weights);
+  const bool own_heads = list_attend_tasks(pieces);
+  if (!own_heads) per_row(tokens(), 8 * D, [&](int64_t t) { rotate_and_store(layer, t, 0, kv_heads); });
+  const bool quantised = is_quantised(weights.o.type), by_heads = quantised && A % kernels::kActivationBlock == 0;
+  if (quantised) h_rows_.resize(tokens(), D);
+  const auto count = static_cast<int64_t>(attend_tasks_.size());
+  base::for_each_run(
+      parallel_for_, attend_work_ < 2 * kWorthAttending ? 1 : threads,
+      [&](int64_t s, int64_t shares) { return count * s / shares; }, 1,
+      [&](const base::Stretch& run) {
+        const AttendTask& task = attend_tasks_[at(run.begin)];
+        if (own_heads) {
+          for (size_t i = 0; i < task.piece->tokens.size(); ++i) {
+            rotate_and_store(layer, task.piece->first_row + static_cast<int64_t>(i), task.kv_head, task.kv_end);
+          }
+        }
+        attend(layer, task);
+        if (by_heads && task.spans == 0) quantise_attended(task);
+      });
+  for (const AttendTask& task : attend_tasks_) {
+    if (task.spans == 0 || task.span > 0) continue;
+    join_parts(task);
+    if (by_heads) quantise_attended(task);
+  }
+  if (quantised && !by_heads) per_row(tokens(), 4 * D, [&](int64_t t) { h_rows_.quantise(t, 0, row(h_TD_, t, D)); });
+  const kernels::Product product{weights.o, 0, D, h_TD_.data(), D, nullptr, tokens(), y_TD_.data(), D, h_rows_.view()};
   kernels::matmul(parallel_for_, {&product, 1});
-  add_to_residual(y_TD);
 }
 
-// Queries, keys and values; rotation; keys and values into the caches, head by head.
-void Forward::project_and_store(int64_t layer) {
-  const LayerWeights& weights = weights_.layers()[at(layer)];
-  const int64_t D = config_.hidden_size, A = config_.head_dim(), kv_width = weights.k.rows;
+void Forward::project(const LayerWeights& weights) {
+  const int64_t D = config_.hidden_size, kv_width = weights.k.rows;
   grown(q_TD_, tokens() * D);
   grown(k_, tokens() * kv_width);
   grown(v_, tokens() * kv_width);
-  if (is_quantised(weights.q.type) || is_quantised(weights.k.type) || is_quantised(weights.v.type)) quantise_h();
   const auto product = [&](const kernels::Matrix& w, std::vector<float>& out) {
     return kernels::Product{w, 0, w.rows, h_TD_.data(), D, nullptr, tokens(), out.data(), w.rows, h_rows_.view()};
   };
   const kernels::Product products[] = {product(weights.q, q_TD_), product(weights.k, k_), product(weights.v, v_)};
   kernels::matmul(parallel_for_, products);
-  per_row(tokens(), 4 * (D + kv_width), [&](int64_t t) {
-    const Row& where = rows_[at(t)];
-    const auto q = row(q_TD_, t, D), k = row(k_, t, kv_width), v = row(v_, t, kv_width);
+}
+
+// Of one row, some key/value heads with their queries: rotation, and into the cache.
+void Forward::rotate_and_store(int64_t layer, int64_t t, int64_t kv_head, int64_t kv_end) {
+  const int64_t A = config_.head_dim(), group = config_.num_attention_heads / config_.num_key_value_heads;
+  const Row& where = rows_[at(t)];
+  const auto heads = [&](std::vector<float>& matrix, int64_t of_one) {
+    return row(matrix, t, config_.num_key_value_heads * of_one * A)
+        .subspan(at(kv_head * of_one * A), at((kv_end - kv_head) * of_one * A));
+  };
+  const auto q = heads(q_TD_, group), k = heads(k_, 1), v = heads(v_, 1);
+  for (const auto matrix : {q, k}) {
     if (weights_.pairs_neighbours()) {
-      split_pairs(q, A);
-      split_pairs(k, A);
+      thread_local std::vector<float> pairs;
+      pairs.assign(matrix.begin(), matrix.end());
+      kernels::rope_pairs(pairs, rope_, where.position(), matrix);
+    } else {
+      kernels::rope(matrix, rope_, where.position());
     }
-    kernels::rope(q, rope_, where.position());
-    kernels::rope(k, rope_, where.position());
-    for (int64_t head = 0; head < config_.num_key_value_heads; ++head) {
-      where.piece->cache->store_key(layer, head, where.position(), k.subspan(at(head * A), at(A)));
-      where.piece->cache->store_value(layer, head, where.position(), v.subspan(at(head * A), at(A)));
-    }
-  });
+  }
+  for (int64_t head = kv_head; head < kv_end; ++head) {
+    const size_t from = at((head - kv_head) * A);
+    where.piece->cache->store_key(layer, head, where.position(), k.subspan(from, at(A)));
+    where.piece->cache->store_value(layer, head, where.position(), v.subspan(from, at(A)));
+  }
 }
 
 // One task is up to kAttentionRows queries of one piece: of one key/value head, or of neighbours that a thread takes
 // together where they are few; and where that is a long past, one span of it. A thread's share of the list is some
-// heads from their first block to their last one.
-void Forward::attend(int64_t layer, std::span<const Piece> pieces) {
+// heads from their first block to their last one. Returns whether every head of a piece belongs to one task alone,
+// which may then rotate and store what it needs itself.
+bool Forward::list_attend_tasks(std::span<const Piece> pieces) {
   const int64_t group = config_.num_attention_heads / config_.num_key_value_heads, A = config_.head_dim();
   const int64_t kv_heads = config_.num_key_value_heads, threads = parallel_for_.threads();
-  int64_t work = 0, parts = 0;
+  int64_t parts = 0;
+  bool own_heads = true;
+  attend_work_ = 0;
   attend_tasks_.clear();
   for (const Piece& piece : pieces) {
     const auto count = static_cast<int64_t>(piece.tokens.size()),
@@ -157,6 +187,7 @@ void Forward::attend(int64_t layer, std::span<const Piece> pieces) {
     const int64_t spans = (piece.first_position + count + kernels::kSpan - 1) / kernels::kSpan;
     const bool split = spans > 1 && rows < kernels::kAttentionRows;
     const int64_t heads = std::min((kv_heads + threads - 1) / threads, kernels::kAttentionRows / rows);
+    own_heads = own_heads && !split && rows == count * group;
     for (int64_t kv_head = 0; kv_head < kv_heads; kv_head += heads) {
       const int64_t kv_end = std::min(kv_heads, kv_head + heads);
       for (int64_t begin = 0; begin < count * group; begin += rows) {
@@ -167,16 +198,11 @@ void Forward::attend(int64_t layer, std::span<const Piece> pieces) {
         if (split) parts += attend_tasks_.back().rows() * spans;
       }
     }
-    work += 2 * count * config_.hidden_size * (piece.first_position + count);
+    attend_work_ += 2 * count * config_.hidden_size * (piece.first_position + count);
   }
   grown(attend_parts_, parts * A);
   grown(attend_states_, parts);
-  const auto count = static_cast<int64_t>(attend_tasks_.size());
-  base::for_each_run(
-      parallel_for_, work < 2 * kWorthAttending ? 1 : static_cast<int>(threads),
-      [&](int64_t s, int64_t shares) { return count * s / shares; }, 1,
-      [&](const base::Stretch& run) { attend_tile(layer, attend_tasks_[at(run.begin)]); });
-  if (parts > 0) join_parts();
+  return own_heads;
 }
 
 // Row i of a task is query begin + i % queries of its head i / queries; query r of a head is token r / group of the
@@ -187,7 +213,7 @@ int64_t Forward::query_offset(const AttendTask& task, int64_t i) const {
   return (task.piece->first_row + r / group) * config_.hidden_size + head * config_.head_dim();
 }
 
-void Forward::attend_tile(int64_t layer, const AttendTask& task) {
+void Forward::attend(int64_t layer, const AttendTask& task) {
   const int64_t A = config_.head_dim(), group = config_.num_attention_heads / config_.num_key_value_heads;
   const KvCache& cache = *task.piece->cache;
   const float* queries[kernels::kAttentionRows];
@@ -217,77 +243,87 @@ void Forward::attend_tile(int64_t layer, const AttendTask& task) {
   for (int64_t i = 0; i < task.rows(); ++i) attend_states_[at(part(i))] = states[i];
 }
 
-void Forward::join_parts() {
+void Forward::join_parts(const AttendTask& task) {
   const int64_t A = config_.head_dim();
-  for (const AttendTask& task : attend_tasks_) {
-    if (task.spans == 0 || task.span > 0) continue;
-    for (int64_t i = 0; i < task.rows(); ++i) {
-      const size_t first = at(task.first_part + i * task.spans), spans = at(task.spans);
-      kernels::join_spans(std::span(attend_parts_).subspan(first * at(A), spans * at(A)),
-                          std::span(attend_states_).subspan(first, spans),
-                          std::span(h_TD_).subspan(at(query_offset(task, i)), at(A)));
-    }
+  for (int64_t i = 0; i < task.rows(); ++i) {
+    const size_t first = at(task.first_part + i * task.spans), spans = at(task.spans);
+    kernels::join_spans(std::span(attend_parts_).subspan(first * at(A), spans * at(A)),
+                        std::span(attend_states_).subspan(first, spans),
+                        std::span(h_TD_).subspan(at(query_offset(task, i)), at(A)));
+  }
+}
+
+// What the queries of a task found, as o meets it; heads are whole blocks.
+void Forward::quantise_attended(const AttendTask& task) {
+  const int64_t D = config_.hidden_size, A = config_.head_dim();
+  for (int64_t i = 0; i < task.rows(); ++i) {
+    const int64_t offset = query_offset(task, i);
+    h_rows_.quantise(offset / D, offset % D, std::span<const float>(h_TD_).subspan(at(offset), at(A)));
   }
 }
 
 void Forward::dense(const LayerWeights& weights) {
-  const auto y_TD = grown(y_TD_, tokens() * config_.hidden_size);
   const kernels::FfnJob job{&weights.dense, std::span<const int32_t>(all_rows_).first(rows_.size()), 0};
-  kernels::ffn_bank(parallel_for_, {&job, 1}, h_TD_.data(), y_TD.data(), bank_);
-  add_to_residual(y_TD);
+  kernels::ffn_bank(parallel_for_, {&job, 1}, {h_TD_.data(), h_rows_.view()}, y_TD_.data(), bank_);
 }
 
-// Routed experts and the shared bank run as one list of jobs; their sum is routed experts in ascending order, then the
-// shared bank (paper section 7.3).
+// Shared experts need not wait for the router: their gates and ups share its loop. Fills ids, gates and the grouping by
+// expert on the way. The sum of a row is routed experts in ascending order, then the shared bank (paper section 7.3);
+// the latter's rows come first in the bank's output.
 void Forward::mixture(int64_t layer, std::span<const Piece> pieces) {
   const LayerWeights& weights = weights_.layers()[at(layer)];
-  const int64_t D = config_.hidden_size, slots = route(layer, pieces);
-  jobs_.clear();
-  for (int64_t e = 0; e < config_.n_routed_experts; ++e) {
-    const auto group = expert_rows_.group(e);
-    if (!group.empty()) jobs_.push_back({&weights.experts[at(e)], group, expert_rows_.offsets[at(e)]});
-  }
-  const auto routed_rows = static_cast<int64_t>(expert_rows_.tokens.size());
-  shared_rows_.clear();
-  for (int64_t t = 0; weights.has_shared() && t < tokens(); ++t) {
-    if (!rows_[at(t)].piece->intervention->drop_shared) shared_rows_.push_back(static_cast<int32_t>(t));
-  }
-  if (!shared_rows_.empty()) jobs_.push_back({&weights.shared, shared_rows_, routed_rows});
-  grown(bank_RD_, (routed_rows + static_cast<int64_t>(shared_rows_.size())) * D);
-  kernels::ffn_bank(parallel_for_, jobs_, h_TD_.data(), bank_RD_.data(), bank_);
-
-  const auto y_TD = grown(y_TD_, tokens() * D);
-  const auto gates = std::span<const float>(gates_TK_).first(at(tokens() * slots));
-  kernels::combine(parallel_for_, expert_rows_.place, gates, slots, bank_RD_.data(), y_TD);
-  for (size_t i = 0; i < shared_rows_.size(); ++i) {
-    kernels::add_scaled(1, row(bank_RD_, routed_rows + static_cast<int64_t>(i), D), row(y_TD_, shared_rows_[i], D));
-  }
-  add_to_residual(y_TD);
-}
-
-// Fills ids, gates and the grouping by expert; returns K, the widest row's slots.
-int64_t Forward::route(int64_t layer, std::span<const Piece> pieces) {
-  const LayerWeights& weights = weights_.layers()[at(layer)];
+  const int64_t D = config_.hidden_size, E = weights.router.rows;  // E is 0 for a hash table
   int64_t slots = 1;
   for (const Piece& piece : pieces) slots = std::max(slots, piece.intervention->slots(config_, layer));
-  const int64_t E = weights.router.rows;  // 0 for a hash table
   const auto affinities = grown(affinities_TE_, tokens() * E);
-  const auto hidden = std::span<const float>(h_TD_).first(at(tokens() * config_.hidden_size));
-  if (E > 0) kernels::matmul(parallel_for_, weights.router, hidden, tokens(), affinities);
   const auto ids = grown(ids_TK_, tokens() * slots);
   const auto gates = grown(gates_TK_, tokens() * slots);
   const Gate gate{config_, layer, weights.router_bias, weights.hash_table};
-  parallel_for_(tokens(), 64, [&](int64_t begin, int64_t end) {
+  const auto choose = [&](int64_t begin, int64_t end) {
     thread_local Gate::Scratch scratch;
     for (int64_t t = begin; t < end; ++t) {
       const auto K = [&](auto all) { return all.subspan(at(t * slots), at(slots)); };
       gate.route(rows_[at(t)].token(), affinities.subspan(at(t * E), at(E)), *rows_[at(t)].piece->intervention, K(ids),
                  K(gates), scratch);
     }
-  });
+  };
+  const base::Body choose_all(choose);
+  const bool beside = E > 0 && tokens() <= kChosenByOne;
+  list_shared_rows(weights);
+  const auto shared = static_cast<int64_t>(shared_rows_.size());
+  const kernels::FfnJob shared_job{&weights.shared, shared_rows_, 0};
+  const kernels::Product router{weights.router, 0, E, h_TD_.data(), D, nullptr, tokens(), affinities.data(), E};
+  kernels::FfnBank bank({h_TD_.data(), h_rows_.view()}, bank_);
+  bank.hidden(parallel_for_, {&shared_job, shared > 0 ? size_t{1} : size_t{0}},
+              {E > 0 ? &router : nullptr, beside ? &choose_all : nullptr});
+  if (!beside) parallel_for_(tokens(), kChosenByOne, choose_all);
   probe(layer, slots, pieces);
   kernels::rows_by_expert(ids, slots, config_.n_routed_experts, expert_rows_);
-  return slots;
+  jobs_.clear();
+  for (int64_t e = 0; e < config_.n_routed_experts; ++e) {
+    const auto group = expert_rows_.group(e);
+    if (!group.empty()) jobs_.push_back({&weights.experts[at(e)], group, shared + expert_rows_.offsets[at(e)]});
+  }
+  grown(bank_RD_, (shared + static_cast<int64_t>(expert_rows_.tokens.size())) * D);
+  bank.hidden(parallel_for_, jobs_);
+  bank.down(parallel_for_, bank_RD_.data());
+  per_row(tokens(), (slots + 1) * D, [&](int64_t t) {
+    const auto y = row(y_TD_, t, D);
+    kernels::combine(std::span<const int32_t>(expert_rows_.place).subspan(at(t * slots), at(slots)),
+                     std::span<const float>(gates).subspan(at(t * slots), at(slots)), bank_RD_.data() + shared * D, y);
+    if (shared_place_[at(t)] >= 0) kernels::add_scaled(1, row(bank_RD_, shared_place_[at(t)], D), y);
+  });
+}
+
+// The rows that meet the shared experts, and each row's place among them or -1.
+void Forward::list_shared_rows(const LayerWeights& weights) {
+  shared_rows_.clear();
+  grown(shared_place_, tokens());
+  for (int64_t t = 0; t < tokens(); ++t) {
+    const bool meets = weights.has_shared() && !rows_[at(t)].piece->intervention->drop_shared;
+    shared_place_[at(t)] = meets ? static_cast<int32_t>(shared_rows_.size()) : -1;
+    if (meets) shared_rows_.push_back(static_cast<int32_t>(t));
+  }
 }
 
 void Forward::probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const {
@@ -326,8 +362,9 @@ void Forward::head(std::span<const Piece> pieces) {
   if (count == 0) return;
   if (is_quantised(head.type)) h_rows_.resize(count, D);
   per_row(count, 4 * D, [&](int64_t i) {
-    const auto h = row(h_TD_, i, D);
-    kernels::rms_norm(row(x_TD_, head_rows_[at(i)], D), weights_.final_norm(), config_.rms_norm_eps, h);
+    const auto x = row(x_TD_, head_rows_[at(i)], D), h = row(h_TD_, i, D);
+    kernels::add_scaled(1, row(y_TD_, head_rows_[at(i)], D), x);
+    kernels::rms_norm(x, weights_.final_norm(), config_.rms_norm_eps, h);
     if (is_quantised(head.type)) h_rows_.quantise(i, 0, h);
   });
   kernels::Product product{head, 0, head.rows, h_TD_.data(), D, nullptr, count, nullptr, 0, h_rows_.view()};

@@ -47,9 +47,10 @@ class Forward {
   };
   void list_rows(std::span<Piece> pieces);
   void embed();
-  void norm(const std::vector<float>& weight);
+  void enter(const std::vector<float>& norm, bool quantised);
   void attention(int64_t layer, std::span<const Piece> pieces);
-  void project_and_store(int64_t layer);
+  void project(const LayerWeights& weights);
+  void rotate_and_store(int64_t layer, int64_t t, int64_t kv_head, int64_t kv_end);
   /// Queries begin .. end of a piece against each of the key/value heads kv_head .. kv_end, rows [heads, queries]: all
   /// of their past, or one span of `spans`, whose part for row 0 lies at first_part + span, for the next one `spans`
   /// further.
@@ -58,17 +59,16 @@ class Forward {
     int64_t kv_head, kv_end, begin, end, span, spans, first_part;
     int64_t rows() const { return (kv_end - kv_head) * (end - begin); }
   };
-  void attend(int64_t layer, std::span<const Piece> pieces);
-  void attend_tile(int64_t layer, const AttendTask& task);
+  bool list_attend_tasks(std::span<const Piece> pieces);
+  void attend(int64_t layer, const AttendTask& task);
   int64_t query_offset(const AttendTask& task, int64_t i) const;
-  void join_parts();
+  void join_parts(const AttendTask& task);
+  void quantise_attended(const AttendTask& task);
   void dense(const LayerWeights& weights);
   void mixture(int64_t layer, std::span<const Piece> pieces);
-  int64_t route(int64_t layer, std::span<const Piece> pieces);
+  void list_shared_rows(const LayerWeights& weights);
   void probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const;
   void head(std::span<const Piece> pieces);
-  void add_to_residual(std::span<const float> y_TD);
-  void quantise_h();
   /// body(row) for `rows` rows.
   template <class RowBody>
   void per_row(int64_t rows, int64_t work_per_row, const RowBody& body) const {
@@ -89,16 +89,18 @@ class Forward {
   kernels::RopeTable rope_;
 
   std::vector<Row> rows_;
-  std::vector<float> x_TD_, h_TD_, q_TD_, k_, v_, y_TD_;
+  std::vector<float> x_TD_, h_TD_, q_TD_, k_, v_;
+  std::vector<float> y_TD_;  // what the half layer before adds to x
   std::vector<float> affinities_TE_, gates_TK_, bank_RD_;
-  std::vector<int32_t> ids_TK_, all_rows_, shared_rows_;
-  kernels::ActivationRows h_rows_;  // h_TD_ for quantised weights
+  std::vector<int32_t> ids_TK_, all_rows_, shared_rows_, shared_place_;
+  kernels::ActivationRows h_rows_;  // h_TD_ as quantised weights meet it
   kernels::ExpertRows expert_rows_;
   kernels::BankScratch bank_;
   std::vector<kernels::FfnJob> jobs_;
   std::vector<int64_t> head_rows_;  // of x, whose logits are wanted
   std::vector<float*> logits_;      // and where to
   std::vector<AttendTask> attend_tasks_;
+  int64_t attend_work_ = 0;  // in multiply-adds
   std::vector<float> attend_parts_;
   std::vector<kernels::AttentionState> attend_states_;
 };

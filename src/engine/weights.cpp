@@ -16,6 +16,8 @@ namespace dsmoe::engine {
 
 namespace {
 
+constexpr size_t kLine = 64;
+
 bool aligned(std::span<const std::byte> bytes, size_t alignment) {
   return reinterpret_cast<uintptr_t>(bytes.data()) % alignment == 0;
 }
@@ -181,6 +183,11 @@ class Weights::MemorySource : public Weights::Source {
   FloatTensors tensors_;
 };
 
+bool LayerWeights::ffn_reads_int8() const {
+  const auto reads = [](const kernels::Ffn& ffn) { return is_quantised(ffn.gate.type) || is_quantised(ffn.up.type); };
+  return reads(dense) || reads(shared) || std::ranges::any_of(experts, reads);
+}
+
 Weights Weights::from_source(const spec::ModelConfig& config, std::shared_ptr<const Source> source) {
   Weights weights;
   weights.config_ = config;
@@ -225,14 +232,19 @@ Weights Weights::from_tensors(const spec::ModelConfig& config, FloatTensors tens
   return from_source(config, std::make_shared<MemorySource>(config, std::move(tensors)));
 }
 
+// Routers are small and many, and on small pages they would be read at half the speed.
+Weights::Weights()
+    : narrow_copies_(
+          std::make_unique<std::pmr::monotonic_buffer_resource>(base::kLargePage, base::large_page_memory())) {}
+
 // A copy: as bfloat16 where that loses nothing, as in a router that was trained or published in it. Products have the
-// same bits and read half as much. The vectors' memory does not move when the lists grow.
+// same bits and read half as much. The vectors' memory does not move when the list grows.
 kernels::Matrix Weights::own(std::vector<float> values, int64_t rows, int64_t cols) {
   const bool narrow = std::ranges::all_of(values, [](float x) { return (std::bit_cast<uint32_t>(x) & 0xffff) == 0; });
   if (narrow) {
-    std::vector<uint16_t>& copy = narrow_copies_.emplace_back(values.size());
-    std::ranges::transform(values, copy.begin(), kernels::to_bf16);
-    return {kernels::WeightType::kBf16, copy.data(), rows, cols};
+    auto* copy = static_cast<uint16_t*>(narrow_copies_->allocate(values.size() * sizeof(uint16_t), kLine));
+    std::ranges::transform(values, copy, kernels::to_bf16);
+    return {kernels::WeightType::kBf16, copy, rows, cols};
   }
   copies_.push_back(std::move(values));
   return {kernels::WeightType::kF32, copies_.back().data(), rows, cols};
@@ -283,19 +295,6 @@ void Weights::bind_mixture(const Source& source, int64_t layer, LayerWeights& we
   if (config_.n_shared_experts > 0) {
     const auto part = [&](const char* name) { return matrix(source, spec::shared_name(layer, name)); };
     weights.shared = {part("gate_proj"), part("up_proj"), part("down_proj")};
-  }
-}
-
-void split_pairs(std::span<float> heads, int64_t head_dim) {
-  thread_local std::vector<float> even_then_odd;
-  even_then_odd.resize(static_cast<size_t>(head_dim));
-  const auto half = static_cast<size_t>(head_dim / 2);
-  for (size_t head = 0; head < heads.size(); head += static_cast<size_t>(head_dim)) {
-    for (size_t i = 0; i < half; ++i) {
-      even_then_odd[i] = heads[head + 2 * i];
-      even_then_odd[half + i] = heads[head + 2 * i + 1];
-    }
-    std::copy(even_then_odd.begin(), even_then_odd.end(), heads.begin() + static_cast<int64_t>(head));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <memory_resource>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct LayerWeights {
   std::vector<kernels::Ffn> experts;
   kernels::Ffn shared;  ///< no rows without shared experts
   bool has_shared() const { return shared.gate.rows > 0; }
+  /// Whether what reads the layer's normed rows (queries, keys, values; gates, ups) is quantised, some of it at least.
+  bool attention_reads_int8() const { return is_quantised(q.type) || is_quantised(k.type) || is_quantised(v.type); }
+  bool ffn_reads_int8() const;
 };
 
 class Weights {
@@ -53,7 +57,7 @@ class Weights {
   const std::vector<float>& final_norm() const { return final_norm_; }
   const kernels::Matrix& head() const { return head_; }  ///< [V, D]
   /// True where the rows of q and k pair neighbours for the rotary embedding, as GGUF files have them
-  /// (data/gguf_model.h): outputs of such a product go through split_pairs before the embedding.
+  /// (data/gguf_model.h): outputs of such a product go through kernels::rope_pairs.
   bool pairs_neighbours() const { return pairs_neighbours_; }
 
  private:
@@ -61,7 +65,7 @@ class Weights {
   class FolderSource;
   class GgufSource;
   class MemorySource;
-  Weights() = default;
+  Weights();
   void bind(const Source& source);
   void bind_mixture(const Source& source, int64_t layer, LayerWeights& weights);
   static Weights from_source(const spec::ModelConfig& config, std::shared_ptr<const Source> source);
@@ -71,7 +75,7 @@ class Weights {
   spec::ModelConfig config_;
   std::shared_ptr<const Source> source_;    // owns the bytes that matrices point to
   std::vector<std::vector<float>> copies_;  // or these do
-  std::vector<std::vector<uint16_t>> narrow_copies_;
+  std::unique_ptr<std::pmr::memory_resource> narrow_copies_;
   kernels::Matrix embedding_, head_;
   std::vector<float> final_norm_;
   std::vector<LayerWeights> layers_;
@@ -80,8 +84,5 @@ class Weights {
 
 /// Throws Error(kInvalid) with both figures, and -q named, where `weights` bytes are more than `memory`.
 void require_memory(uint64_t weights, uint64_t memory, const base::fs::path& model);
-
-/// Every head of one row: elements 0, 2, 4, ... and then 1, 3, 5, ...
-void split_pairs(std::span<float> heads, int64_t head_dim);
 
 }  // namespace dsmoe::engine

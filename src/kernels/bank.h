@@ -1,7 +1,7 @@
 // Many SwiGLU FFNs over rows picked by index: the routed experts, the shared bank and dense FFNs alike.
 //
-// Tokens find experts in three steps: `rows_by_expert` groups token slots by expert (counting sort), `ffn_bank` runs
-// every FFN on its rows as one flat list of tiles, so that an uneven load leaves no idle tail, and `combine` adds each
+// Tokens find experts in three steps: `rows_by_expert` groups token slots by expert (counting sort), `FfnBank` runs
+// every FFN on its rows as one flat list of tiles, so that an uneven load leaves no idle tail, and `combine` adds a
 // token's results, weighted, in ascending order of experts. T tokens, K slots a token, E experts, D model, F width.
 #pragma once
 
@@ -39,24 +39,58 @@ struct FfnJob {
   int64_t out_row = 0;
 };
 
-/// Memory that a bank needs between its two halves, kept from call to call.
+/// What FFNs read: x_TD, and for quantised gates and ups its int8 rows.
+struct FfnInput {
+  const float* x_TD = nullptr;
+  Activations activations = {};
+};
+
+/// Memory that a bank needs between its loops, kept from call to call.
 struct BankScratch {
+  std::vector<FfnJob> jobs;
   std::vector<float> gate, up;
   std::vector<int64_t> offsets;
-  ActivationRows x;  ///< for quantised gate and up
   std::vector<int8_t> hidden;
   std::vector<ActivationBlock> hidden_blocks;  ///< for quantised down
   RowList list;
 };
-void ffn_bank(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const float* x_TD, float* out_RD,
-              BankScratch& scratch);
-void ffn_bank_ref(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const float* x_TD, float* out_RD,
-                  BankScratch& scratch);
 
-/// out[t] = sum over its slots of weight * rows[place], ascending in place and so in expert; zero without slots.
-void combine(const base::ParallelFor& parallel_for, std::span<const int32_t> place_TK,
-             std::span<const float> weights_TK, int64_t slots, const float* rows_RD, std::span<float> out_TD);
-void combine_ref(const base::ParallelFor& parallel_for, std::span<const int32_t> place_TK,
-                 std::span<const float> weights_TK, int64_t slots, const float* rows_RD, std::span<float> out_TD);
+/// A product whose rows come first in a loop of gates and ups; and what the thread that finishes the last of them does
+/// then, for its tokens 0 .. tokens, while the others go on.
+struct ProductBefore {
+  const Product* product = nullptr;
+  const base::Body* then = nullptr;
+};
+
+/// FFNs at work, whose jobs need not be known at the same time: shared experts work while routed ones are chosen.
+class FfnBank {
+ public:
+  /// Both are borrowed; what the scratch held is lost.
+  FfnBank(const FfnInput& input, BankScratch& scratch);
+  /// silu(gate(x)) * up(x) of these jobs, in one loop. Their rows are borrowed until `down`.
+  void hidden(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const ProductBefore& before = {});
+  /// What all jobs so far add to the output, in one loop.
+  void down(const base::ParallelFor& parallel_for, float* out_RD);
+
+ private:
+  void add(std::span<const FfnJob> jobs);
+  const FfnJob& job_of(const RowRange& rows) const { return scratch_.jobs[static_cast<size_t>(rows.matrix)]; }
+  void hidden_rows(const RowRange& rows, const void* next);
+  void down_rows(const RowRange& rows, const void* next, float* out_RD);
+
+  FfnInput input_;
+  BankScratch& scratch_;
+};
+/// All of it for jobs that are known at once.
+void ffn_bank(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const FfnInput& input, float* out_RD,
+              BankScratch& scratch);
+void ffn_bank_ref(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const FfnInput& input,
+                  float* out_RD, BankScratch& scratch);
+
+/// One token's sum over its slots of weight * rows[place], ascending in place and so in expert; zero without slots.
+void combine(std::span<const int32_t> place_K, std::span<const float> weights_K, const float* rows_RD,
+             std::span<float> out_D);
+void combine_ref(std::span<const int32_t> place_K, std::span<const float> weights_K, const float* rows_RD,
+                 std::span<float> out_D);
 
 }  // namespace dsmoe::kernels

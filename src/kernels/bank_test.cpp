@@ -5,6 +5,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 
 #include "kernels/product.h"
@@ -50,7 +51,7 @@ struct Bank {
   template <class Kernel>
   std::vector<float> run(Kernel kernel, const base::ParallelFor& parallel_for) {
     std::vector<float> out(static_cast<size_t>(out_rows * D), -7);
-    kernel(parallel_for, jobs, x.data(), out.data(), scratch);
+    kernel(parallel_for, jobs, {x.data(), {}}, out.data(), scratch);
     return out;
   }
 
@@ -141,6 +142,10 @@ TEST_P(ExpertBank, OfQuantisedWeightsIsItsPartsToTheBit) {
   using enum BlockType;
   const int64_t D = 256, tokens = 41;
   const auto x = normal_values(rng_, tokens * D);
+  ActivationRows x_rows;
+  x_rows.resize(tokens, D);
+  x_rows.quantise(base::serial_for, x);
+  const FfnInput input{x.data(), x_rows.view()};
   std::vector<int32_t> everyone(static_cast<size_t>(tokens));
   std::iota(everyone.begin(), everyone.end(), 0);
   std::vector<std::vector<uint8_t>> bytes;
@@ -168,23 +173,56 @@ TEST_P(ExpertBank, OfQuantisedWeightsIsItsPartsToTheBit) {
     base::ThreadPool pool(threads);
     BankScratch scratch;
     std::vector<float> got(want.size());
-    ffn_bank(pool.parallel_for(), jobs, x.data(), got.data(), scratch);
+    ffn_bank(pool.parallel_for(), jobs, input, got.data(), scratch);
     EXPECT_EQ(got, want) << threads;
   }
   // The definition rounds hidden values in double: one in 10^5 may be on the other side of a half and so one int8 step
   // away. Two of them in one output are allowed: 2 steps of the largest hidden block times the largest weight. Float
   // roundings are far below that.
   BankScratch scratch;
-  ffn_bank(base::serial_for, jobs, x.data(), close.data(), scratch);
+  ffn_bank(base::serial_for, jobs, input, close.data(), scratch);
   float step = 0, weight = 0;
   for (const auto& block : scratch.hidden_blocks) step = std::max(step, block.scale);
   for (const FfnJob& job : jobs) {
     for (int64_t k = 0; k < job.ffn->down.cols; ++k)
       weight = std::max(weight, std::abs(weight_at(job.ffn->down, 0, k)));
   }
-  ffn_bank_ref(base::serial_for, jobs, x.data(), close.data(), scratch);
+  ffn_bank_ref(base::serial_for, jobs, input, close.data(), scratch);
   testing::expect_within(
       want, close, [&](size_t) { return 2.0 * step * weight; }, "the definition");
+}
+
+// Jobs of two calls, and a product before them: the same bits, whatever the threads; and what follows the product sees
+// all of it, once.
+TEST_P(ExpertBank, JobsMayComeLaterAndAProductBefore) {
+  std::vector<int32_t> everyone(9);
+  std::iota(everyone.begin(), everyone.end(), 0);
+  Bank bank(rng_, 64, 9, {96, 40, 64}, {everyone, {5}, {0, 3, 8}});
+  const auto want = bank.run(ffn_bank, base::serial_for);
+  const auto router = normal_values(rng_, 70 * 64);
+  std::vector<float> logits(9 * 70), want_logits(9 * 70);
+  const Matrix weights{WeightType::kF32, router.data(), 70, 64};
+  matmul(base::serial_for, weights, bank.x, 9, want_logits);
+  const Product product{weights, 0, 70, bank.x.data(), 64, nullptr, 9, logits.data(), 70};
+  for (const int threads : {1, 2, 3, 5}) {
+    base::ThreadPool pool(threads);
+    std::ranges::fill(logits, -7.0f);
+    std::vector<float> out(want.size(), -7);
+    std::atomic<int> times = 0;
+    const auto then = [&](int64_t begin, int64_t end) {
+      ++times;
+      EXPECT_EQ(begin, 0);
+      EXPECT_EQ(end, 9);
+      EXPECT_EQ(logits, want_logits) << threads;
+    };
+    const base::Body body(then);
+    FfnBank two({bank.x.data(), {}}, bank.scratch);
+    two.hidden(pool.parallel_for(), std::span(bank.jobs).first(1), {&product, &body});
+    two.hidden(pool.parallel_for(), std::span(bank.jobs).subspan(1));
+    two.down(pool.parallel_for(), out.data());
+    EXPECT_EQ(out, want) << threads;
+    EXPECT_EQ(times, 1);
+  }
 }
 
 TEST_P(ExpertBank, CombineIsTheWeightedSum) {
@@ -195,12 +233,18 @@ TEST_P(ExpertBank, CombineIsTheWeightedSum) {
   rows_by_expert(ids, slots, 5, rows);
   const auto outputs = normal_values(rng_, static_cast<int64_t>(rows.tokens.size()) * D);
   const auto weights = normal_values(rng_, tokens * slots);
-  std::vector<float> got(static_cast<size_t>(tokens * D), -7), want(got.size());
-  combine(base::serial_for, rows.place, weights, slots, outputs.data(), got);
-  combine_ref(base::serial_for, rows.place, weights, slots, outputs.data(), want);
+  const auto all = [&](auto kernel) {
+    std::vector<float> out(static_cast<size_t>(tokens * D), -7);
+    for (size_t t = 0; t < static_cast<size_t>(tokens); ++t) {
+      const size_t K = static_cast<size_t>(slots), n = static_cast<size_t>(D);
+      kernel(std::span(rows.place).subspan(t * K, K), std::span(weights).subspan(t * K, K), outputs.data(),
+             std::span(out).subspan(t * n, n));
+    }
+    return out;
+  };
   // Three products and sums of values around 1: six roundings of at most their sizes' sum, taken as 12.
   testing::expect_within(
-      got, want, [](size_t) { return 6 * 12 * kRound; }, "combine");
+      all(combine), all(combine_ref), [](size_t) { return 6 * 12 * kRound; }, "combine");
 }
 
 // Dispatch and combine undo each other: FFNs aside, each token meets its own row, whatever the ids.
@@ -211,10 +255,12 @@ TEST_P(ExpertBank, CombineAfterDispatchIsTheIdentity) {
   ExpertRows rows;
   rows_by_expert(ids, 1, 4, rows);
   std::vector<float> moved(x.size()), back(x.size());
+  const float one = 1;
   for (size_t place = 0; place < 30; ++place) {
     std::copy_n(x.begin() + rows.tokens[place] * 8, 8, moved.begin() + static_cast<int64_t>(place) * 8);
   }
-  combine(base::serial_for, rows.place, std::vector<float>(30, 1.0f), 1, moved.data(), back);
+  for (size_t t = 0; t < 30; ++t)
+    combine({&rows.place[t], 1}, {&one, 1}, moved.data(), std::span(back).subspan(t * 8, 8));
   EXPECT_EQ(back, x);
 }
 

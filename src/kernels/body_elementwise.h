@@ -51,12 +51,31 @@ void rms_norm(const float* x, const float* weight, int64_t n, double eps, float*
   });
 }
 
+/// Elements i of a head's two halves, rotated.
+inline void rotate_lanes(Vec a, Vec b, const float* cosines, const float* sines, int64_t half, int64_t i, int64_t lanes,
+                         float* head) {
+  const Vec c = Vec::load(cosines + i, lanes), s = Vec::load(sines + i, lanes);
+  (a * c - b * s).store(head + i, lanes);
+  (b * c + a * s).store(head + half + i, lanes);
+}
+
 void rope(float* head, const float* cosines, const float* sines, int64_t half) {
   each_vec(half, [&](int64_t i, int64_t lanes) {
-    const Vec a = Vec::load(head + i, lanes), b = Vec::load(head + half + i, lanes);
-    const Vec c = Vec::load(cosines + i, lanes), s = Vec::load(sines + i, lanes);
-    (a * c - b * s).store(head + i, lanes);
-    (b * c + a * s).store(head + half + i, lanes);
+    rotate_lanes(Vec::load(head + i, lanes), Vec::load(head + half + i, lanes), cosines, sines, half, i, lanes, head);
+  });
+}
+
+void rope_pairs(const float* pairs, const float* cosines, const float* sines, int64_t half, float* head) {
+  each_vec(half, [&](int64_t i, int64_t lanes) {
+    const float* p = pairs + 2 * i;
+    Vec a = Vec::zero(), b = Vec::zero();
+    if (lanes == kLanes) {
+      deinterleave(Vec::load(p), Vec::load(p + kLanes), a, b);
+    } else {
+      const int64_t low = 2 * lanes < kLanes ? 2 * lanes : kLanes;
+      deinterleave(Vec::load(p, low), Vec::load(p + low, 2 * lanes - low), a, b);
+    }
+    rotate_lanes(a, b, cosines, sines, half, i, lanes, head);
   });
 }
 

@@ -20,6 +20,7 @@ constexpr KernelTable kTable = {
     .attention = kAttentionKernels,
     .rms_norm = rms_norm,
     .rope = rope,
+    .rope_pairs = rope_pairs,
     .softmax = softmax,
     .softmax_top_k = softmax_top_k,
     .silu_mul = silu_mul,

@@ -45,6 +45,14 @@ void matmul_ref(const Product& p) {
   }
 }
 
+Product part_of(const Product& whole, int64_t begin, int64_t end, const void* next) {
+  Product part = whole;
+  part.row_begin = whole.row_begin + begin;
+  part.row_end = whole.row_begin + end;
+  part.next = next;
+  return part;
+}
+
 int64_t row_work(const Matrix& weights, int64_t tokens) {
   return std::max(weights.cols * tokens, tokens > 0 ? row_bytes(weights.type, weights.cols) / 2 : 0);
 }
@@ -60,15 +68,11 @@ void matmul(const base::ParallelFor& parallel_for, std::span<const Product> prod
   list.clear();
   for (const Product& p : products) list.add(p.row_end - p.row_begin, row_work(p.weights, p.tokens));
   list.run(parallel_for, [&](const RowRange& rows, const RowRange* next) {
-    const Product& whole = products[static_cast<size_t>(rows.matrix)];
-    Product part = whole;
-    part.row_begin = whole.row_begin + rows.begin;
-    part.row_end = whole.row_begin + rows.end;
-    if (next) {
-      const Product& after = products[static_cast<size_t>(next->matrix)];
-      part.next = row_address(after.weights, after.row_begin + next->begin);
-    }
-    matmul(part);
+    const auto of = [&](const RowRange& range) -> const Product& {
+      return products[static_cast<size_t>(range.matrix)];
+    };
+    const void* after = next ? row_address(of(*next).weights, of(*next).row_begin + next->begin) : nullptr;
+    matmul(part_of(of(rows), rows.begin, rows.end, after));
   });
 }
 

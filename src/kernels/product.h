@@ -25,6 +25,9 @@ void matmul(const base::ParallelFor& parallel_for, std::span<const Product> prod
 void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::span<const float> x_TK, int64_t tokens,
             std::span<float> out_TN);
 
+/// Rows begin .. end of those of a product, and where the thread reads next.
+Product part_of(const Product& whole, int64_t begin, int64_t end, const void* next);
+
 /// How work is cut, never into what (row_list.h). A row of weights times `tokens` tokens, in multiply-adds; reading two
 /// bytes counts as one.
 int64_t row_work(const Matrix& weights, int64_t tokens);

@@ -75,6 +75,27 @@ void rope_ref(std::span<float> heads, const RopeTable& table, int64_t position) 
   }
 }
 
+void rope_pairs(std::span<const float> pairs, const RopeTable& table, int64_t position, std::span<float> heads) {
+  const int64_t head_dim = 2 * table.half();
+  DSMOE_CHECK(length(heads) % head_dim == 0 && heads.size() == pairs.size(), "whole heads");
+  const auto kernel = kernels().rope_pairs;
+  for (int64_t begin = 0; begin < length(heads); begin += head_dim) {
+    kernel(pairs.data() + begin, table.cosines(position).data(), table.sines(position).data(), table.half(),
+           heads.data() + begin);
+  }
+}
+
+void rope_pairs_ref(std::span<const float> pairs, const RopeTable& table, int64_t position, std::span<float> heads) {
+  const size_t half = static_cast<size_t>(table.half());
+  for (size_t begin = 0; begin < heads.size(); begin += 2 * half) {
+    for (size_t i = 0; i < half; ++i) {
+      heads[begin + i] = pairs[begin + 2 * i];
+      heads[begin + half + i] = pairs[begin + 2 * i + 1];
+    }
+  }
+  rope_ref(heads, table, position);
+}
+
 void softmax(std::span<const float> x, int64_t n, std::span<float> out) {
   const int64_t rows = rows_of(x, out, n);
   const auto kernel = kernels().softmax;

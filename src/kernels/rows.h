@@ -37,6 +37,10 @@ class RopeTable {
 /// Rotates every head of one row in place, pairing element i with i + head_dim / 2 (half-split, "NeoX").
 void rope(std::span<float> heads, const RopeTable& table, int64_t position);
 void rope_ref(std::span<float> heads, const RopeTable& table, int64_t position);
+/// The same, to the bit, for heads whose pairs are neighbours, elements 2 i and 2 i + 1; `heads` has them half-split.
+/// `pairs` is other memory.
+void rope_pairs(std::span<const float> pairs, const RopeTable& table, int64_t position, std::span<float> heads);
+void rope_pairs_ref(std::span<const float> pairs, const RopeTable& table, int64_t position, std::span<float> heads);
 
 /// out = e^(x - max) / sum of the same, per row of n columns.
 void softmax(std::span<const float> x, int64_t n, std::span<float> out);
@@ -49,6 +53,11 @@ void silu_mul_ref(std::span<const float> gate, std::span<const float> up, std::s
 /// y += scale * x.
 void add_scaled(float scale, std::span<const float> x, std::span<float> y);
 void add_scaled_ref(float scale, std::span<const float> x, std::span<float> y);
+
+/// Asks for memory that will be read soon, while something else is waited for.
+inline void ask_for(std::span<const float> values) {
+  for (size_t i = 0; i < values.size(); i += 16) __builtin_prefetch(values.data() + i);
+}
 
 /// out = e^x, for -87 <= x <= 88; beyond, it stays at the value of the border.
 void exponential(std::span<const float> x, std::span<float> out);

@@ -96,6 +96,24 @@ TEST_P(Rows, RopeMatchesItsDefinitionAndKeepsLengths) {
   }
 }
 
+TEST_P(Rows, RopeOfNeighboursIsThatOfHalves) {
+  for (const int64_t head_dim : {2, 4, 10, 16, 30, 32, 34, 62, 64, 128}) {
+    const RopeTable table(head_dim, 10000, 70);
+    const auto pairs = normal_values(rng_, 3 * head_dim);
+    std::vector<float> halves(pairs.size()), got(pairs.size()), want(pairs.size());
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      const size_t n = static_cast<size_t>(head_dim), in_head = i % n;
+      halves[i - in_head + in_head / 2 + in_head % 2 * n / 2] = pairs[i];
+    }
+    rope(halves, table, 69);
+    rope_pairs(pairs, table, 69, got);
+    EXPECT_EQ(got, halves) << head_dim;
+    rope_pairs_ref(pairs, table, 69, want);
+    expect_within(
+        got, want, [](size_t) { return 8 * 4 * kRound; }, "neighbours");  // values below 4, as above
+  }
+}
+
 // What rotary embeddings are for: scores depend on the distance of two positions alone.
 TEST_P(Rows, RopeScoresDependOnDistanceOnly) {
   const int64_t head_dim = 64;

@@ -32,6 +32,7 @@ struct KernelTable {
   AttentionKernels attention;
   void (*rms_norm)(const float* x, const float* weight, int64_t n, double eps, float* out);
   void (*rope)(float* head, const float* cosines, const float* sines, int64_t half);
+  void (*rope_pairs)(const float* pairs, const float* cosines, const float* sines, int64_t half, float* head);
   void (*softmax)(const float* x, int64_t n, float* out);
   void (*softmax_top_k)(float* row, int64_t n, int32_t* ids, int64_t k);
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);

@@ -118,6 +118,16 @@ inline float sum(Vec a) {
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
+inline void deinterleave(Vec a, Vec b, Vec& even, Vec& odd) {
+  // Fours of both registers, then their order mended.
+  const auto half = [](__m256 low, __m256 high, auto pick) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pick(low, high)), 0b11'01'10'00));
+  };
+  const auto evens = [](__m256 x, __m256 y) { return _mm256_shuffle_ps(x, y, 0b10'00'10'00); };
+  const auto odds = [](__m256 x, __m256 y) { return _mm256_shuffle_ps(x, y, 0b11'01'11'01); };
+  even = {half(a.low, a.high, evens), half(b.low, b.high, evens)};
+  odd = {half(a.low, a.high, odds), half(b.low, b.high, odds)};
+}
 inline float largest(Vec a) {
   const __m256 eight = _mm256_max_ps(a.low, a.high);
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

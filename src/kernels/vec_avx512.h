@@ -91,6 +91,11 @@ inline float sum(Vec a) {
   x = _mm512_add_ps(x, _mm512_shuffle_ps(x, x, 0xb1));
   return _mm512_cvtss_f32(x);
 }
+inline void deinterleave(Vec a, Vec b, Vec& even, Vec& odd) {
+  const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  even = {_mm512_permutex2var_ps(a.x, evens, b.x)};
+  odd = {_mm512_permutex2var_ps(a.x, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), b.x)};
+}
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a.x); }
 inline Vec max_below(Vec limit, Vec a, Vec b) {
   return {_mm512_mask_max_ps(a.x, _mm512_cmp_ps_mask(b.x, limit.x, _CMP_LT_OQ), a.x, b.x)};

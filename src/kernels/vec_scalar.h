@@ -150,6 +150,12 @@ inline float sum(const Vec& a) {
 inline void sum_four(const Vec& a, const Vec& b, const Vec& c, const Vec& d, float* out) {
   out[0] = sum(a), out[1] = sum(b), out[2] = sum(c), out[3] = sum(d);
 }
+/// Elements 0, 2, 4, ... of a and b one after the other, and the others.
+inline void deinterleave(const Vec& a, const Vec& b, Vec& even, Vec& odd) {
+  const auto of = [&](int i) { return i < kLanes ? a.lane[i] : b.lane[i - kLanes]; };
+  even = Vec::map([&](int i) { return of(2 * i); });
+  odd = Vec::map([&](int i) { return of(2 * i + 1); });
+}
 inline float largest(const Vec& a) {
   float x = a.lane[0];
   for (int i = 1; i < kLanes; ++i) x = a.lane[i] > x ? a.lane[i] : x;
