@@ -1,8 +1,9 @@
 // Tokens one after the other, in turns with plain reads of the same file: decode_bench MODEL.gguf [TOKENS [THREADS]].
 // A machine's memory is not as fast in one moment as in the next, so a share of it is of the reads around a token: the
-// median of many is a figure to compare two builds by. Each token reads the matrices that it must, from random ids;
-// contexts stay short.
+// median of many is a figure to compare two builds by. A token counts where the reads before and after it agree within
+// a tenth. Each token reads the matrices that it must, from random ids; contexts stay short.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -75,16 +76,20 @@ int main(int argc, char** argv) {
   std::vector<double> shares, seconds, rates;
   double before = read();
   for (int i = 0; i < tokens; ++i) {
-    seconds.push_back(bench::seconds_of(step));
-    rates.push_back(read());
-    shares.push_back(100 * gigabytes / seconds.back() / ((before + rates.back()) / 2));
-    before = rates.back();
+    const double second = bench::seconds_of(step), after = read(), rate = (before + after) / 2;
+    if (std::abs(after - before) < rate / 10) {
+      seconds.push_back(second);
+      rates.push_back(rate);
+      shares.push_back(100 * gigabytes / second / rate);
+    }
+    before = after;
   }
+  if (shares.empty()) return std::fprintf(stderr, "memory changed its speed at every token\n"), 1;
   const Quartiles share(shares), second(seconds), rate(rates);
   std::printf(
-      "%d tokens of %.3f GB: %.2f ms in the median, %.1f GB/s; reads %.1f GB/s; share %.1f %% (quartiles %.1f to "
+      "%zu tokens of %.3f GB: %.2f ms in the median, %.1f GB/s; reads %.1f GB/s; share %.1f %% (quartiles %.1f to "
       "%.1f)\n",
-      tokens, gigabytes, 1e3 * second.median, gigabytes / second.median, rate.median, share.median, share.low,
+      shares.size(), gigabytes, 1e3 * second.median, gigabytes / second.median, rate.median, share.median, share.low,
       share.high);
   return 0;
 }
