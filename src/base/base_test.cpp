@@ -251,7 +251,7 @@ TEST(Shares, EveryItemOnceAndNextIsWhatComesNext) {
         EXPECT_EQ(run.next, run.end < 64 ? run.end : -1);
         alone.push_back(run.end);
       });
-  EXPECT_EQ(alone.front(), 48);
+  EXPECT_EQ(alone.front(), 56);
   EXPECT_EQ(alone.back(), 64);
 }
 

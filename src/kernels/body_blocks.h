@@ -261,19 +261,35 @@ int64_t multiply_few(const Product& p) {
   return -1;
 }
 
+/// Few tokens: whole steps of rows, then their last `left` stored blocks, then rows that are too few. Or all tokens.
 template <class Format>
-void block_matmul(const Product& p) {
+void rows_matmul(const Product& p, int64_t left) {
   const int64_t n = multiply_few<Format, few_tokens(kParts<Format>)>(p);
   if (n < 0) return slab_matmul<Format>(p);
-  // Columns that are no whole step, then rows that are too few.
   Product rest = p;
   rest.row_end = n;
-  const int64_t stored = p.weights.cols / block_values(Format::kType),
-                left = stored % kStepBlocks<Format, kLeastSets<Format>>;
-  if (meets_quarters<Format>(p.tokens) && left > 0) slab_matmul<Format>(rest, stored - left);
+  if (left > 0) slab_matmul<Format>(rest, p.weights.cols / block_values(Format::kType) - left);
   rest.row_begin = n;
   rest.row_end = p.row_end;
   slab_matmul<Format>(rest);
+}
+
+template <class Format>
+void block_matmul(const Product& p) {
+  const int64_t stored = p.weights.cols / block_values(Format::kType),
+                left = stored % kStepBlocks<Format, kLeastSets<Format>>;
+  if (!meets_quarters<Format>(p.tokens) || left == 0) return rows_matmul<Format>(p, 0);
+  // Columns that are no whole step soon after the others of their rows, whose lines they share.
+  constexpr int64_t kRows = 64;
+  Product part = p;
+  for (int64_t n = p.row_begin; n < p.row_end; n = part.row_end) {
+    part.row_begin = n;
+    part.row_end = n + kRows < p.row_end ? n + kRows : p.row_end;
+    const bool last = part.row_end == p.row_end;
+    part.next = last ? p.next
+                     : static_cast<const uint8_t*>(p.weights.data) + part.row_end * stored * block_bytes(Format::kType);
+    rows_matmul<Format>(part, left);
+  }
 }
 
 void quantise_activations(const float* x, int64_t blocks, int8_t* values, ActivationBlock* out) {
