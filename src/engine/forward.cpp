@@ -267,37 +267,19 @@ void Forward::dense(const LayerWeights& weights) {
   kernels::ffn_bank(parallel_for_, {&job, 1}, {h_TD_.data(), h_rows_.view()}, y_TD_.data(), bank_);
 }
 
-// Shared experts need not wait for the router: their gates and ups share its loop. Fills ids, gates and the grouping by
-// expert on the way. The sum of a row is routed experts in ascending order, then the shared bank (paper section 7.3);
-// the latter's rows come first in the bank's output.
+// The sum of a row is routed experts in ascending order, then the shared bank (paper section 7.3), whose rows come
+// first in the bank's output.
 void Forward::mixture(int64_t layer, std::span<const Piece> pieces) {
   const LayerWeights& weights = weights_.layers()[at(layer)];
-  const int64_t D = config_.hidden_size, E = weights.router.rows;  // E is 0 for a hash table
+  const int64_t D = config_.hidden_size;
   int64_t slots = 1;
   for (const Piece& piece : pieces) slots = std::max(slots, piece.intervention->slots(config_, layer));
-  const auto affinities = grown(affinities_TE_, tokens() * E);
-  const auto ids = grown(ids_TK_, tokens() * slots);
-  const auto gates = grown(gates_TK_, tokens() * slots);
-  const Gate gate{config_, layer, weights.router_bias, weights.hash_table};
-  const auto choose = [&](int64_t begin, int64_t end) {
-    thread_local Gate::Scratch scratch;
-    for (int64_t t = begin; t < end; ++t) {
-      const auto K = [&](auto all) { return all.subspan(at(t * slots), at(slots)); };
-      gate.route(rows_[at(t)].token(), affinities.subspan(at(t * E), at(E)), *rows_[at(t)].piece->intervention, K(ids),
-                 K(gates), scratch);
-    }
-  };
-  const base::Body choose_all(choose);
-  const bool beside = E > 0 && tokens() <= kChosenByOne;
   list_shared_rows(weights);
   const auto shared = static_cast<int64_t>(shared_rows_.size());
-  const kernels::FfnJob shared_job{&weights.shared, shared_rows_, 0};
-  const kernels::Product router{weights.router, 0, E, h_TD_.data(), D, nullptr, tokens(), affinities.data(), E};
   kernels::FfnBank bank({h_TD_.data(), h_rows_.view()}, bank_);
-  bank.hidden(parallel_for_, {&shared_job, shared > 0 ? size_t{1} : size_t{0}},
-              {E > 0 ? &router : nullptr, beside ? &choose_all : nullptr});
-  if (!beside) parallel_for_(tokens(), kChosenByOne, choose_all);
+  route_beside_shared(layer, slots, bank);
   probe(layer, slots, pieces);
+  const auto ids = std::span<const int32_t>(ids_TK_).first(at(tokens() * slots));
   kernels::rows_by_expert(ids, slots, config_.n_routed_experts, expert_rows_);
   jobs_.clear();
   for (int64_t e = 0; e < config_.n_routed_experts; ++e) {
@@ -310,9 +292,39 @@ void Forward::mixture(int64_t layer, std::span<const Piece> pieces) {
   per_row(tokens(), (slots + 1) * D, [&](int64_t t) {
     const auto y = row(y_TD_, t, D);
     kernels::combine(std::span<const int32_t>(expert_rows_.place).subspan(at(t * slots), at(slots)),
-                     std::span<const float>(gates).subspan(at(t * slots), at(slots)), bank_RD_.data() + shared * D, y);
+                     std::span<const float>(gates_TK_).subspan(at(t * slots), at(slots)), bank_RD_.data() + shared * D,
+                     y);
     if (shared_place_[at(t)] >= 0) kernels::add_scaled(1, row(bank_RD_, shared_place_[at(t)], D), y);
   });
+}
+
+// Fills ids and gates. Shared experts need not wait for the router: their gates and ups share its loop, and where
+// tokens are few, whoever finishes the router chooses experts while the others read on.
+void Forward::route_beside_shared(int64_t layer, int64_t slots, kernels::FfnBank& bank) {
+  const LayerWeights& weights = weights_.layers()[at(layer)];
+  const int64_t D = config_.hidden_size, E = weights.router.rows;  // E is 0 for a hash table
+  grown(affinities_TE_, tokens() * E);
+  grown(ids_TK_, tokens() * slots);
+  grown(gates_TK_, tokens() * slots);
+  const auto choose = [&](int64_t begin, int64_t end) { choose_experts(layer, slots, begin, end); };
+  const base::Body choose_some(choose);
+  const bool beside = E > 0 && tokens() <= kChosenByOne;
+  const kernels::Product router{weights.router, 0, E, h_TD_.data(), D, nullptr, tokens(), affinities_TE_.data(), E};
+  const kernels::FfnJob shared{&weights.shared, shared_rows_, 0};
+  bank.hidden(parallel_for_, {&shared, shared_rows_.empty() ? size_t{0} : size_t{1}},
+              {E > 0 ? &router : nullptr, beside ? &choose_some : nullptr});
+  if (!beside) parallel_for_(tokens(), kChosenByOne, choose_some);
+}
+
+void Forward::choose_experts(int64_t layer, int64_t slots, int64_t begin, int64_t end) {
+  thread_local Gate::Scratch scratch;
+  const LayerWeights& weights = weights_.layers()[at(layer)];
+  const Gate gate{config_, layer, weights.router_bias, weights.hash_table};
+  for (int64_t t = begin; t < end; ++t) {
+    const auto of = [&](auto& matrix, int64_t width) { return std::span(matrix).subspan(at(t * width), at(width)); };
+    gate.route(rows_[at(t)].token(), of(affinities_TE_, weights.router.rows), *rows_[at(t)].piece->intervention,
+               of(ids_TK_, slots), of(gates_TK_, slots), scratch);
+  }
 }
 
 // The rows that meet the shared experts, and each row's place among them or -1.

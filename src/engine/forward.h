@@ -67,6 +67,8 @@ class Forward {
   void dense(const LayerWeights& weights);
   void mixture(int64_t layer, std::span<const Piece> pieces);
   void list_shared_rows(const LayerWeights& weights);
+  void route_beside_shared(int64_t layer, int64_t slots, kernels::FfnBank& bank);
+  void choose_experts(int64_t layer, int64_t slots, int64_t begin, int64_t end);
   void probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const;
   void head(std::span<const Piece> pieces);
   /// body(row) for `rows` rows.
