@@ -18,7 +18,7 @@ class LargePages : public std::pmr::memory_resource {
     return memory;
   }
   void do_deallocate(void* memory, size_t bytes, size_t alignment) override {
-    ::operator delete(memory, bytes, of(bytes, alignment));
+    ::operator delete(memory, of(bytes, alignment));
   }
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
   static std::align_val_t of(size_t bytes, size_t alignment) {
