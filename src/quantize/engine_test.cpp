@@ -22,10 +22,10 @@ ExportOptions options_of(const char* type) {
   return options;
 }
 
-std::vector<int32_t> some_ids(const spec::ModelConfig& config) {
+std::vector<int32_t> some_ids(const spec::ModelConfig& config, size_t count = 12) {
   base::Rng rng(5);
   std::vector<int32_t> ids;
-  while (ids.size() < 12) ids.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(config.vocab_size))));
+  while (ids.size() < count) ids.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(config.vocab_size))));
   return ids;
 }
 
@@ -100,6 +100,32 @@ TEST(EngineOfGguf, QuantisedFilesGiveWhatTheirWeightsMean) {
       EXPECT_LT(relative_distance(got, want.logits_TV), 0.04) << type << (moe ? " moe" : " dense");
       expect_same_bits(logits(engine::Engine::load(folder / "f.gguf", {.threads = 3, .chunk = 7}), ids), got,
                        type + " by threads and chunks");
+    }
+  }
+}
+
+// Past a span's border, where heads are attended in parts, and before it; heads that are whole blocks of int8, which
+// are rounded one by one, and heads that are not.
+TEST(EngineOfGguf, QuantisedModelsHaveTheSameBitsBehindLongContexts) {
+  const base::TestFolder folder("gguf_engine_long");
+  for (const int64_t heads : {4, 16}) {
+    spec::ModelConfig config = wide(true);
+    config.num_attention_heads = heads;
+    config.max_position_embeddings = 600;
+    base::fs::remove_all(folder / "m");
+    data::write_model(folder / "m", config, {.dtype = data::Dtype::kF32});
+    export_gguf(data::ModelFolder::open(folder / "m"), folder / "f.gguf", options_of("q4_0"), base::unsynced_files);
+    const auto ids = some_ids(config, 530);
+    const auto want = logits(engine::Engine::load(folder / "f.gguf", {.threads = 1}), ids);
+    for (const int threads : {1, 2, 3}) {
+      engine::Engine engine = engine::Engine::load(folder / "f.gguf", {.threads = threads});
+      engine::Session session(engine);
+      session.append(std::span(ids).first(490));
+      const auto V = static_cast<size_t>(config.vocab_size);
+      for (size_t t = 490; t < ids.size(); ++t) {
+        const auto last = session.append(std::span(ids).subspan(t, 1));
+        ASSERT_EQ(std::memcmp(last.data(), want.data() + t * V, V * sizeof(float)), 0) << heads << " heads, " << t;
+      }
     }
   }
 }
