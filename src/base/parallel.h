@@ -81,10 +81,10 @@ class ThreadPool {
   void await(int64_t own_chunks);
   uint64_t next_loop(uint64_t seen);
 
-  // What threads hand to each other has lines of its own, as every line that passes between cores costs a tenth of a
-  // microsecond and more. The ticket says which loop (upper half) and how many of its chunks nobody has claimed (lower
-  // half). The loop's own data was written before it and is not written again until all chunks are done, so whoever
-  // has claimed one may read them, and nobody else does.
+  // What threads hand to each other has lines of its own (by twos, as machines fetch them in pairs): every line that
+  // passes between cores costs a tenth of a microsecond and more. The ticket says which loop (upper half) and how many
+  // of its chunks nobody has claimed (lower half). The loop's own data was written before it and is not written again
+  // until all chunks are done, so whoever has claimed one may read them, and nobody else does.
   struct alignas(128) {
     std::atomic<uint64_t> ticket{0};
     std::atomic<const Body*> body{nullptr};

@@ -232,7 +232,7 @@ Weights Weights::from_tensors(const spec::ModelConfig& config, FloatTensors tens
   return from_source(config, std::make_shared<MemorySource>(config, std::move(tensors)));
 }
 
-// Routers are small and many, and on small pages they would be read at half the speed.
+// Routers are small and many; on small pages they took a quarter longer to read.
 Weights::Weights()
     : narrow_copies_(
           std::make_unique<std::pmr::monotonic_buffer_resource>(base::kLargePage, base::large_page_memory())) {}
