@@ -3,7 +3,9 @@
 //
 // A step takes of each row four parts of 32 values (or eight), and a quarter of a vector belongs to a part: a row's
 // bytes are used nearly as they lie, and a token's activations are loaded once for all rows. Sums across a quarter,
-// four rows at a time, take the place of the transposition that sixteen rows side by side need.
+// four rows at a time, take the place of the transposition that sixteen rows side by side need. Then a part's integers
+// meet its scale. K formats, whose scales are packed bits, first join those of eight rows, a half of a vector for each
+// of two parts: their scales are taken apart for eight rows at once.
 #pragma once
 
 #include "kernels/body_ahead.h"
@@ -34,20 +36,47 @@ inline DSMOE_INLINE Terms block_terms(Ints first, Ints second, const Weights& we
   }
 }
 
+/// What vectors see of activations' blocks, over field<I>(): the I-th four bytes of an ActivationBlock, in the lanes of
+/// its part.
+template <class Fields>
+struct SeenBlocks : Fields {
+  DSMOE_INLINE Vec scale() const { return as_floats(this->template field<0>()); }
+  DSMOE_INLINE Vec sum() const { return as_floats(this->template field<1>()); }
+  DSMOE_INLINE Ints total() const { return this->template field<2>(); }
+  DSMOE_INLINE Ints half() const { return this->template field<3>(); }
+};
+struct QuarterFields {
+  Ints block;  ///< of four parts, a quarter each
+  template <int Field>
+  DSMOE_INLINE Ints field() const {
+    return lanes<Field, Field, Field, Field>(block);
+  }
+};
+/// Parts A and B of a step.
+template <int A, int B>
+struct PairFields {
+  const ActivationBlock* blocks;  ///< of the step
+  template <int Field>
+  DSMOE_INLINE Ints field() const {
+    constexpr int kFields = sizeof(ActivationBlock) / 4;
+    return Ints::halves<A * kFields + Field, B * kFields + Field>(blocks);
+  }
+};
+
 /// A token's activations for the parts of one set, a quarter each.
 template <class Format, int Set>
 struct PartActivations {
   static constexpr int kFirst = Format::part_of(Set, 0);
   Ints first, second;  ///< values 0-15 and 16-31
-  Ints block;          ///< an ActivationBlock
+  SeenBlocks<QuarterFields> blocks;
 
   template <int Bytes, int At = 0>
   static DSMOE_INLINE Ints quarters(const void* of_part_0) {
     constexpr auto kAt = [](int quarter) { return (Format::part_of(Set, quarter) - kFirst) * Bytes; };
     return Ints::quarters<kFirst * Bytes + At, kAt(1), kAt(2), kAt(3)>(of_part_0);
   }
-  DSMOE_INLINE PartActivations(const int8_t* values, const ActivationBlock* blocks)
-      : block(quarters<sizeof(ActivationBlock)>(blocks)) {
+  DSMOE_INLINE PartActivations(const int8_t* values, const ActivationBlock* of)
+      : blocks{quarters<sizeof(ActivationBlock)>(of)} {
     if constexpr (Format::part_of(Set, 3) == kFirst + 3) {
       sixteens(values + kFirst * kBlockValues, first, second);
     } else {
@@ -55,10 +84,6 @@ struct PartActivations {
       second = quarters<kBlockValues, kBlockValues / 2>(values);
     }
   }
-  DSMOE_INLINE Vec scale() const { return as_floats(spread<0>(block)); }
-  DSMOE_INLINE Vec sum() const { return as_floats(spread<1>(block)); }
-  DSMOE_INLINE Ints total() const { return spread<2>(block); }
-  DSMOE_INLINE Ints half() const { return spread<3>(block); }
 };
 
 /// Of all sets.
@@ -76,24 +101,6 @@ struct AllActivations {
   }
 };
 
-/// Adds what all parts of eight rows contribute, in ascending order; terms of four rows, and of the other four.
-template <class Format, int Sets>
-inline DSMOE_INLINE Eight add_parts(Eight sum, const Terms* a, const Terms* b) {
-  counted<4 * Sets>([&](auto index) DSMOE_INLINE {
-    constexpr int part = decltype(index)::value;
-    counted<4 * Sets>([&](auto place) DSMOE_INLINE {
-      constexpr int set = decltype(place)::value / 4, quarter = decltype(place)::value % 4;
-      if constexpr (Format::part_of(set, quarter) == part) {
-        sum = sum + EightQuarters(a[set].term, b[set].term).template get<quarter>();
-        if constexpr (Format::kForm == Form::kMinimum) {
-          sum = sum + EightQuarters(a[set].minimum, b[set].minimum).template get<quarter>();
-        }
-      }
-    });
-  });
-  return sum;
-}
-
 /// A step takes one set of four parts or two, which in K formats are a block.
 template <class Format>
 constexpr int kLeastSets = kParts<Format> > 1 ? 2 : 1;
@@ -103,38 +110,87 @@ constexpr int64_t kStepBlocks = 4 * Sets* kBlockValues / block_values(Format::kT
 template <class Format, int Sets>
 constexpr int kStepBytes = kStepBlocks<Format, Sets>* block_bytes(Format::kType);
 
-/// What four rows' parts from p on contribute for each token: terms[t][set]. Memory is asked for before each row.
-template <class Format, int Sets, int Tokens, class Ask>
-inline DSMOE_INLINE void multiply_four_rows(const uint8_t* p, int64_t stride,
-                                            const AllActivations<Format, Sets>* const* x, Terms (*terms)[Sets],
-                                            const Ask& ask) {
-  constexpr int kPieces = Format::kForm == Form::kHalves ? 2 : 1;
-  Ints dots[Tokens][Sets][kPieces][4];
-  counted<4>([&](auto index) DSMOE_INLINE {
-    constexpr int r = decltype(index)::value;
-    ask(index);
-    const PartsOfRow<Sets> row = Format::template parts<Sets>(p + r * stride);
-    in_order();
-    counted<Tokens * Sets>([&](auto index) DSMOE_INLINE {
-      constexpr int t = decltype(index)::value / Sets, set = decltype(index)::value % Sets;
-      const auto& a = x[t]->template of<set>();
-      if constexpr (kPieces == 1) {
-        dots[t][set][0][r] = dot<Format::kBits>(row.first[set], a.first, row.second[set], a.second);
-      } else {
-        dots[t][set][0][r] = dot<Format::kBits>(row.first[set], a.first);
-        dots[t][set][1][r] = dot<Format::kBits>(row.second[set], a.second);
+/// Integers that a part has.
+template <class Format>
+constexpr int kPieces = Format::kForm == Form::kHalves ? 2 : 1;
+
+/// The integers of four rows' parts: lane r of quarter q is row r's.
+template <class Format, int Sets, int Tokens>
+struct FourRows {
+  Ints whole[Tokens][Sets][kPieces<Format>];
+
+  /// From p on. Memory is asked for before each row.
+  template <class Ask>
+  DSMOE_INLINE void multiply(const uint8_t* p, int64_t stride, const AllActivations<Format, Sets>* const* x,
+                             const Ask& ask) {
+    Ints dots[Tokens][Sets][kPieces<Format>][4];
+    counted<4>([&](auto index) DSMOE_INLINE {
+      constexpr int r = decltype(index)::value;
+      ask(index);
+      const PartsOfRow<Sets> row = Format::template parts<Sets>(p + r * stride);
+      in_order();
+      counted<Tokens * Sets>([&](auto index) DSMOE_INLINE {
+        constexpr int t = decltype(index)::value / Sets, set = decltype(index)::value % Sets;
+        const auto& a = x[t]->template of<set>();
+        if constexpr (kPieces<Format> == 1) {
+          dots[t][set][0][r] = dot<Format::kBits>(row.first[set], a.first, row.second[set], a.second);
+        } else {
+          dots[t][set][0][r] = dot<Format::kBits>(row.first[set], a.first);
+          dots[t][set][1][r] = dot<Format::kBits>(row.second[set], a.second);
+        }
+      });
+    });
+    unrolled<Tokens * Sets * kPieces<Format>>([&](int i) DSMOE_INLINE {
+      const int piece = i % kPieces<Format>, set = i / kPieces<Format> % Sets, t = i / kPieces<Format> / Sets;
+      const Ints* rows = dots[t][set][piece];
+      whole[t][set][piece] = sum_quarters(rows[0], rows[1], rows[2], rows[3]);
+    });
+  }
+};
+
+/// What a step adds for a token where scales are those of four rows: of the first four rows, and of the others (or of
+/// the same, where there are no others).
+template <class Format, int Sets>
+struct QuarterTerms {
+  Terms a[Sets], b[Sets];
+
+  template <int Set, int Quarter>
+  DSMOE_INLINE Eight term() const {
+    return EightQuarters(a[Set].term, b[Set].term).template get<Quarter>();
+  }
+  template <int Set, int Quarter>
+  DSMOE_INLINE Eight minimum() const {
+    return EightQuarters(a[Set].minimum, b[Set].minimum).template get<Quarter>();
+  }
+};
+/// And where they are those of eight rows.
+struct PairTerms {
+  Terms pairs[4];
+
+  template <int Set, int Quarter>
+  DSMOE_INLINE Eight term() const {
+    return eight<Quarter / 2>(pairs[2 * Set + Quarter % 2].term);
+  }
+  template <int Set, int Quarter>
+  DSMOE_INLINE Eight minimum() const {
+    return eight<Quarter / 2>(pairs[2 * Set + Quarter % 2].minimum);
+  }
+};
+
+/// Adds them in ascending order of parts.
+template <class Format, int Sets, class StepTerms>
+inline DSMOE_INLINE Eight add_parts(Eight sum, const StepTerms& terms) {
+  counted<4 * Sets>([&](auto index) DSMOE_INLINE {
+    constexpr int part = decltype(index)::value;
+    counted<4 * Sets>([&](auto place) DSMOE_INLINE {
+      constexpr int set = decltype(place)::value / 4, quarter = decltype(place)::value % 4;
+      if constexpr (Format::part_of(set, quarter) == part) {
+        sum = sum + terms.template term<set, quarter>();
+        if constexpr (Format::kForm == Form::kMinimum) sum = sum + terms.template minimum<set, quarter>();
       }
     });
   });
-  const PartScales<Sets> scales = Format::template scales<Sets>(p, stride);
-  counted<Tokens * Sets>([&](auto index) DSMOE_INLINE {
-    constexpr int t = decltype(index)::value / Sets, set = decltype(index)::value % Sets;
-    const auto whole = [&](int piece) DSMOE_INLINE {
-      const Ints* rows = dots[t][set][piece];
-      return sum_quarters(rows[0], rows[1], rows[2], rows[3]);
-    };
-    terms[t][set] = block_terms<Format>(whole(0), whole(kPieces - 1), scales, set, x[t]->template of<set>());
-  });
+  return sum;
 }
 
 /// Rows on their way side by side: what comes next of them and of the tokens, and their sums.
@@ -151,16 +207,51 @@ struct RowsAbreast {
     const auto activations = [&](int t) DSMOE_INLINE { return AllActivations<Format, Sets>(values[t], blocks[t]); };
     const AllActivations<Format, Sets> first = activations(0), last = activations(Tokens - 1);
     const AllActivations<Format, Sets>* const x[] = {&first, &last};
-    Terms terms[Fours][Tokens][Sets];
-    unrolled<Fours>([&](int four) DSMOE_INLINE {
-      multiply_four_rows<Format, Sets, Tokens>(at + 4 * four * stride, stride, x, terms[four], ask);
-    });
+    FourRows<Format, Sets, Tokens> fours[Fours];
+    unrolled<Fours>([&](int four) DSMOE_INLINE { fours[four].multiply(at + 4 * four * stride, stride, x, ask); });
+    add(fours[0], fours[Fours - 1], x);
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
-      sums[t] = add_parts<Format, Sets>(sums[t], terms[0][t], terms[Fours - 1][t]);
       values[t] += 4 * Sets * kBlockValues;
       blocks[t] += 4 * Sets;
     });
     at += kStepBytes<Format, Sets>;
+  }
+
+ private:
+  /// What four rows and four more give, to the tokens' sums: by quarters where a block is one part, else by pairs.
+  template <int Sets>
+  DSMOE_INLINE void add(const FourRows<Format, Sets, Tokens>& a, const FourRows<Format, Sets, Tokens>& b,
+                        const AllActivations<Format, Sets>* const* x) {
+    constexpr int kLast = kPieces<Format> - 1;
+    if constexpr (kParts<Format> == 1) {
+      const auto scales_a = Format::template scales<Sets>(at, stride);
+      const auto scales_b = Fours == 1 ? scales_a : Format::template scales<Sets>(at + 4 * stride, stride);
+      counted<Tokens>([&](auto index) DSMOE_INLINE {
+        constexpr int t = decltype(index)::value;
+        QuarterTerms<Format, Sets> terms;
+        counted<Sets>([&](auto index) DSMOE_INLINE {
+          constexpr int set = decltype(index)::value;
+          const auto& of = x[t]->template of<set>().blocks;
+          terms.a[set] = block_terms<Format>(a.whole[t][set][0], a.whole[t][set][kLast], scales_a, set, of);
+          terms.b[set] = block_terms<Format>(b.whole[t][set][0], b.whole[t][set][kLast], scales_b, set, of);
+        });
+        sums[t] = add_parts<Format, Sets>(sums[t], terms);
+      });
+    } else {
+      const auto scales = Format::template scales<Sets>(at, stride);
+      counted<Tokens>([&](auto index) DSMOE_INLINE {
+        constexpr int t = decltype(index)::value;
+        PairTerms terms;
+        counted<4>([&](auto index) DSMOE_INLINE {
+          constexpr int pair = decltype(index)::value, set = pair / 2, odd = pair % 2;
+          const SeenBlocks<PairFields<Format::part_of(set, odd), Format::part_of(set, 2 + odd)>> of{{blocks[t]}};
+          const auto both = [&](int piece)
+                                DSMOE_INLINE { return join<odd>(a.whole[t][set][piece], b.whole[t][set][piece]); };
+          terms.pairs[pair] = block_terms<Format>(both(0), both(kLast), scales, pair, of);
+        });
+        sums[t] = add_parts<Format, Sets>(sums[t], terms);
+      });
+    }
   }
 };
 

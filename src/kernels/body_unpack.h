@@ -91,16 +91,17 @@ template <int Sets>
 struct PartsOfRow {
   Ints first[Sets], second[Sets];
 };
-/// Their scales for four rows: lane r of quarter q is row r's; names as in Slab.
-template <int Sets>
-struct PartScales {
-  Vec scale[Sets], more[2][Sets];
+/// Scales of `Vectors` vectors; names as in Slab.
+template <int Vectors>
+struct VectorScales {
+  Vec scale[Vectors], more[2][Vectors];
 
-  DSMOE_INLINE Vec scale_of(int set) const { return scale[set]; }
-  DSMOE_INLINE Vec more_of(int half, int set) const { return more[half][set]; }
+  DSMOE_INLINE Vec scale_of(int i) const { return scale[i]; }
+  DSMOE_INLINE Vec more_of(int half, int i) const { return more[half][i]; }
 };
 
 /// Formats of one part a block: four blocks of a row are a set, and each block begins with its scale (and minimum).
+/// Their scales are those of four rows, a vector a set: lane r of quarter q is row r's.
 template <class Format>
 struct OnePart {
   static constexpr int part_of(int set, int quarter) { return 4 * set + quarter; }
@@ -111,9 +112,9 @@ struct OnePart {
     return Ints::quarters<At, kBytes, 2 * kBytes, 3 * kBytes>(p);
   }
   template <int Sets>
-  static DSMOE_INLINE PartScales<Sets> scales(const uint8_t* p, int64_t stride) {
+  static DSMOE_INLINE VectorScales<Sets> scales(const uint8_t* p, int64_t stride) {
     constexpr int kBytes = block_bytes(Format::kType);
-    PartScales<Sets> s;
+    VectorScales<Sets> s;
     unrolled<Sets>([&](int set) DSMOE_INLINE {
       const uint8_t* blocks = p + 4 * set * kBytes;
       s.scale[set] = block_halves<kBytes, 0>(blocks, stride);
@@ -138,7 +139,7 @@ struct OnePart {
   /// The same with 32 fifth bits of each block from byte Bits on.
   template <int At, int Bits>
   static DSMOE_INLINE void halves(const uint8_t* p, Ints& first, Ints& second) {
-    const Ints high = right_by(spread<0>(four_blocks<Bits>(p)), Ints::by_lane(0, 4, 8, 12));
+    const Ints high = right_by(block_dwords<block_bytes(Format::kType), Bits>(p), Ints::by_lane(0, 4, 8, 12));
     halves<At>(p, first, second);
     first = first | spread_bits(high);
     second = second | spread_bits(right<16>(high));
@@ -243,21 +244,27 @@ inline DSMOE_INLINE void put_six_bit_scales(const LaneRows& rows, To& to) {
   });
 }
 
-/// The same of four rows, in two sets: parts of even number, and of odd.
-inline DSMOE_INLINE PartScales<2> six_bit_scales(const uint8_t* p, int64_t stride) {
-  const Ints head = transposed(Ints::quarters(p, stride));  // a quarter each: d and dmin, scales, minima, upper
-  // Bytes are parts: scales of the first four parts and of the last, minima of the first four and of the last.
-  const Ints six = Ints::by_quarter(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f);
-  const Ints top = right<2>(pick<1, 1, 2, 2>(head)) & Ints::by_quarter(0, 0x30303030, 0, 0x30303030);
-  const Ints all = (right_by(pick<1, 3, 2, 3>(head), Ints::by_quarter(0, 0, 0, 4)) & six) | top;
-  const Ints units = pick<0, 0, 0, 0>(head), scales = pick<0, 0, 1, 1>(all), minima = pick<2, 2, 3, 3>(all);
-  const Vec d = halves_to_floats(units), minus_dmin = Vec::zero() - high_halves_to_floats(units);
-  PartScales<2> s;
-  counted<2>([&](auto which) DSMOE_INLINE {
-    constexpr int set = decltype(which)::value;
-    const Ints at = Ints::by_quarter(8 * set, 8 * set + 16, 8 * set, 8 * set + 16);
-    s.scale[set] = d * to_floats(right_by(scales, at) & Ints::all(255));
-    s.more[0][set] = minus_dmin * to_floats(right_by(minima, at) & Ints::all(255));
+/// Formats of eight parts a block: its parts are two sets. Their scales are those of eight rows, a vector a pair of
+/// parts, a half of the lanes each: of pair i, quarters i % 2 and 2 + i % 2 of set i / 2.
+///
+/// Here parts j and 4 + j, from the same bytes.
+template <class Format>
+inline DSMOE_INLINE VectorScales<4> six_bit_scales(const uint8_t* p, int64_t stride) {
+  // Of each row, bytes are parts: scales of the first four and of the last, minima of the first four and of the last.
+  const auto bytes = [](Ints head) DSMOE_INLINE {
+    const Ints six = Ints::by_lane(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f);
+    const Ints top = right<2>(lanes<1, 1, 2, 2>(head)) & Ints::by_lane(0, 0x30303030, 0, 0x30303030);
+    return (right_by(lanes<1, 3, 2, 3>(head), Ints::by_lane(0, 0, 0, 4)) & six) | top;
+  };
+  const Ints a = Ints::quarters(p, stride), b = Ints::quarters(p + 4 * stride, stride);
+  const Ints of_a = bytes(a), of_b = bytes(b);
+  const Ints scales = columns<0, 1>(of_a, of_b), minima = columns<2, 3>(of_a, of_b);
+  const Vec d = half_columns<0>(a, b), minus_dmin = Vec::zero() - half_columns<1>(a, b);
+  VectorScales<4> s;
+  counted<4>([&](auto index) DSMOE_INLINE {
+    constexpr int pair = decltype(index)::value, j = Format::part_of(pair / 2, pair % 2);
+    s.scale[pair] = d * to_floats(right<8 * j>(scales) & Ints::all(255));
+    s.more[0][pair] = minus_dmin * to_floats(right<8 * j>(minima) & Ints::all(255));
   });
   return s;
 }
@@ -281,8 +288,8 @@ struct Q4K {
     });
   }
   template <int Sets>
-  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) {
-    return six_bit_scales(p, stride);
+  static DSMOE_INLINE VectorScales<4> scales(const uint8_t* p, int64_t stride) {
+    return six_bit_scales<Q4K>(p, stride);
   }
   template <int Sets>
   static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
@@ -316,17 +323,17 @@ struct Q5K {
     });
   }
   template <int Sets>
-  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) {
-    return six_bit_scales(p, stride);
+  static DSMOE_INLINE VectorScales<4> scales(const uint8_t* p, int64_t stride) {
+    return six_bit_scales<Q5K>(p, stride);
   }
   template <int Sets>
   static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
     Ints a, b;
     sixteens(p + 48, a, b);
     const Ints high_a = Ints::quarters<16, 0, 0, 0>(p), high_b = Ints::quarters<32, 0, 0, 0>(p);
-    const auto fifth = [](Ints high, int set) DSMOE_INLINE {  // bit 2 q + set of each byte
-      const Ints at = Ints::by_quarter(set, 2 + set, 4 + set, 6 + set);
-      return left<4>(right_by(high, at) & Ints::all(0x01010101));
+    const auto fifth = [](Ints high, int set) DSMOE_INLINE {  // bit 2 q + set of each byte, as bit 4
+      const auto by = [&](int quarter) DSMOE_INLINE { return (4 - 2 * quarter - set) & 31; };
+      return rotated_by(high, Ints::by_quarter(by(0), by(1), by(2), by(3))) & Ints::all(0x10101010);
     };
     return {{low_half(a) | fifth(high_a, 0), high_half(a) | fifth(high_a, 1)},
             {low_half(b) | fifth(high_b, 0), high_half(b) | fifth(high_b, 1)}};
@@ -376,15 +383,18 @@ struct Q6K {
     });
   }
   template <int Sets>
-  static DSMOE_INLINE PartScales<2> scales(const uint8_t* p, int64_t stride) {
-    const Vec d = high_halves_to_floats(pick<3, 3, 3, 3>(transposed(Ints::quarters(p + 194, stride))));
-    const Ints all = transposed(Ints::quarters(p + 192, stride));  // quarter q: of parts 2 q and 2 q + 1
-    const Ints of[] = {pick<0, 0, 2, 2>(all), pick<1, 1, 3, 3>(all)};
-    PartScales<2> s;
-    unrolled<2>([&](int set) DSMOE_INLINE {
-      s.scale[set] = d;
-      s.more[0][set] = to_floats(signed_right<24>(left_by(of[set], Ints::by_quarter(24, 8, 24, 8))));
-      s.more[1][set] = to_floats(signed_right<24>(left_by(of[set], Ints::by_quarter(16, 0, 16, 0))));
+  static DSMOE_INLINE VectorScales<4> scales(const uint8_t* p, int64_t stride) {
+    const auto four_rows = [&](int64_t row, int64_t at)
+                               DSMOE_INLINE { return Ints::quarters(p + row * stride + at, stride); };
+    const Vec d = half_columns<7>(four_rows(0, 194), four_rows(4, 194));
+    const Ints a = four_rows(0, 192), b = four_rows(4, 192);  // lane j has those of parts 2 j and 2 j + 1
+    const Ints of[] = {columns<0, 2>(a, b), columns<1, 3>(a, b)};
+    VectorScales<4> s;
+    counted<4>([&](auto index) DSMOE_INLINE {
+      constexpr int pair = decltype(index)::value, byte = pair % 2 * 2;
+      s.scale[pair] = d;
+      s.more[0][pair] = signed_byte<byte>(of[pair / 2]);
+      s.more[1][pair] = signed_byte<byte + 1>(of[pair / 2]);
     });
     return s;
   }
@@ -393,9 +403,9 @@ struct Q6K {
     Ints a, b;
     sixteens(p, a, b);
     const Ints high = Ints::load(p + 128), high_a = pick<0, 0, 2, 2>(high), high_b = pick<1, 1, 3, 3>(high);
-    const auto upper = [](Ints bits, int set) DSMOE_INLINE {
-      const Ints at = Ints::by_quarter(4 * set, 4 * set + 2, 4 * set, 4 * set + 2);
-      return left<4>(right_by(bits, at) & Ints::all(0x03030303));
+    const auto upper = [](Ints bits, int set) DSMOE_INLINE {  // bits 4 set + 2 (q % 2) and the next, as bits 4 and 5
+      const int even = 4 - 4 * set, odd = (2 - 4 * set) & 31;
+      return rotated_by(bits, Ints::by_quarter(even, odd, even, odd)) & Ints::all(0x30303030);
     };
     return {{low_half(a) | upper(high_a, 0), high_half(a) | upper(high_a, 1)},
             {low_half(b) | upper(high_b, 0), high_half(b) | upper(high_b, 1)}};

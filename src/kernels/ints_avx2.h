@@ -31,6 +31,11 @@ struct Ints {
     __builtin_memcpy(&four, p, sizeof(four));
     return all(four);
   }
+  template <int A, int B>
+  static Ints halves(const void* of) {
+    const auto* p = static_cast<const char*>(of);
+    return {repeat(p + 4 * A).low, repeat(p + 4 * B).low};
+  }
   static Ints by_quarter(int a, int b, int c, int d) {
     return {_mm256_setr_epi32(a, a, a, a, b, b, b, b), _mm256_setr_epi32(c, c, c, c, d, d, d, d)};
   }
@@ -96,21 +101,19 @@ inline Vec halves_to_floats(Ints a) {
 
 inline Vec as_floats(Ints a) { return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)}; }
 inline Ints right_by(Ints a, Ints n) { return {_mm256_srlv_epi32(a.low, n.low), _mm256_srlv_epi32(a.high, n.high)}; }
-inline Ints left_by(Ints a, Ints n) { return {_mm256_sllv_epi32(a.low, n.low), _mm256_sllv_epi32(a.high, n.high)}; }
+inline Ints rotated_by(Ints a, Ints n) {
+  const Ints left{_mm256_sllv_epi32(a.low, n.low), _mm256_sllv_epi32(a.high, n.high)};
+  return left | right_by(a, Ints::all(32) - n);
+}
 
 template <int A, int B, int C, int D>
 inline Ints pick(Ints a) {
   return {_mm256_permute2x128_si256(a.low, a.high, A | B << 4), _mm256_permute2x128_si256(a.low, a.high, C | D << 4)};
 }
-template <int Lane>
-inline Ints spread(Ints a) {
-  return {_mm256_shuffle_epi32(a.low, Lane * 0x55), _mm256_shuffle_epi32(a.high, Lane * 0x55)};
-}
-inline Ints transposed(Ints a) {
-  // Rows 0 and 2 beside 1 and 3; then the halves of a register side by side, and interleaved.
-  const __m256i first = _mm256_unpacklo_epi32(a.low, a.high), last = _mm256_unpackhi_epi32(a.low, a.high);
-  const __m256i columns = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  return {_mm256_permutevar8x32_epi32(first, columns), _mm256_permutevar8x32_epi32(last, columns)};
+template <int A, int B, int C, int D>
+inline Ints lanes(Ints a) {
+  constexpr int kFrom = A | B << 2 | C << 4 | D << 6;
+  return {_mm256_shuffle_epi32(a.low, kFrom), _mm256_shuffle_epi32(a.high, kFrom)};
 }
 inline __m256i add_neighbours(__m256i a, __m256i b) {
   return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
@@ -137,6 +140,11 @@ inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
   return halves_to_floats(At == 0 ? heads : right<16>(heads));
 }
 
+template <int Stride, int At>
+inline Ints block_dwords(const uint8_t* p) {
+  return lanes<0, 0, 0, 0>(Ints::quarters<At, Stride, 2 * Stride, 3 * Stride>(p));
+}
+
 struct Eight {
   __m256 x = _mm256_setzero_ps();
   void store(float* p) const { _mm256_storeu_ps(p, x); }
@@ -152,6 +160,33 @@ struct EightQuarters {
     return {_mm256_permute2f128_ps(x, y, Quarter % 2 == 0 ? 0x20 : 0x31)};
   }
 };
+
+template <int Odd>
+inline Ints join(Ints a, Ints b) {
+  constexpr int kHalves = Odd == 0 ? 0x20 : 0x31;
+  return {_mm256_permute2x128_si256(a.low, b.low, kHalves), _mm256_permute2x128_si256(a.high, b.high, kHalves)};
+}
+template <int A, int B>
+inline Ints columns(Ints a, Ints b) {
+  // Of rows 0 and 2 beside 1 and 3; of a's beside b's; then in order.
+  constexpr int kFrom = A | B << 2 | A << 4 | B << 6;
+  const auto rows = [](Ints x) DSMOE_INLINE {
+    return _mm256_shuffle_ps(_mm256_castsi256_ps(x.low), _mm256_castsi256_ps(x.high), kFrom);
+  };
+  const __m256 of_a = rows(a), of_b = rows(b);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const auto column = [&](__m256 x) DSMOE_INLINE { return _mm256_permutevar8x32_epi32(_mm256_castps_si256(x), order); };
+  return {column(_mm256_shuffle_ps(of_a, of_b, 0x88)), column(_mm256_shuffle_ps(of_a, of_b, 0xdd))};
+}
+template <int At>
+inline Vec half_columns(Ints a, Ints b) {
+  const Ints column = columns<At / 2, At / 2>(a, b);
+  return halves_to_floats(At % 2 == 0 ? column : right<16>(column));
+}
+template <int Half>
+inline Eight eight(Vec a) {
+  return {Half == 0 ? a.low : a.high};
+}
 
 struct Columns {
   Ints column[4];

@@ -17,6 +17,12 @@ constexpr int most_tokens(int bits) { return kDotProducts || bits < 8 ? 6 : 3; }
 struct alignas(64) Words {
   uint16_t at[32];
 };
+template <class From>
+constexpr Words words_of(From from) {
+  Words words{};
+  for (int i = 0; i < 32; ++i) words.at[i] = static_cast<uint16_t>(from(i));
+  return words;
+}
 
 struct Ints {
   __m512i x;
@@ -28,6 +34,13 @@ struct Ints {
     int32_t four;
     __builtin_memcpy(&four, p, sizeof(four));
     return all(four);
+  }
+  template <int A, int B>
+  static Ints halves(const void* of) {
+    const auto* p = static_cast<const char*>(of);
+    int32_t b;
+    __builtin_memcpy(&b, p + 4 * B, sizeof(b));
+    return {_mm512_mask_broadcastd_epi32(repeat(p + 4 * A).x, 0xff00, _mm_cvtsi32_si128(b))};
   }
   static Ints by_quarter(int a, int b, int c, int d) {
     return {_mm512_setr_epi32(a, a, a, a, b, b, b, b, c, c, c, c, d, d, d, d)};
@@ -85,19 +98,15 @@ inline Vec halves_to_floats(Ints a) { return {_mm512_cvtph_ps(_mm512_cvtepi32_ep
 
 inline Vec as_floats(Ints a) { return {_mm512_castsi512_ps(a.x)}; }
 inline Ints right_by(Ints a, Ints n) { return {_mm512_srlv_epi32(a.x, n.x)}; }
-inline Ints left_by(Ints a, Ints n) { return {_mm512_sllv_epi32(a.x, n.x)}; }
+inline Ints rotated_by(Ints a, Ints n) { return {_mm512_rolv_epi32(a.x, n.x)}; }
 
 template <int A, int B, int C, int D>
 inline Ints pick(Ints a) {
   return {_mm512_shuffle_i64x2(a.x, a.x, A | B << 2 | C << 4 | D << 6)};
 }
-template <int Lane>
-inline Ints spread(Ints a) {
-  return {_mm512_shuffle_epi32(a.x, static_cast<_MM_PERM_ENUM>(Lane * 0x55))};
-}
-inline Ints transposed(Ints a) {
-  const __m512i lanes = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return {_mm512_permutexvar_epi32(lanes, a.x)};
+template <int A, int B, int C, int D>
+inline Ints lanes(Ints a) {
+  return {_mm512_shuffle_epi32(a.x, static_cast<_MM_PERM_ENUM>(A | B << 2 | C << 4 | D << 6))};
 }
 inline __m512i add_neighbours(__m512i a, __m512i b) {
   return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
@@ -106,8 +115,15 @@ inline Ints sum_quarters(Ints a, Ints b, Ints c, Ints d) {
   const __m512i ab = add_neighbours(a.x, b.x), cd = add_neighbours(c.x, d.x);
   return {_mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))};
 }
+/// Two loads of 32 bytes where one of 64 would do, as that would nearly always touch two lines: slower from the caches,
+/// faster from memory (docs/kernels/quantised.md).
 inline void sixteens(const void* p, Ints& first, Ints& second) {
-  const __m512i a = Ints::load(p).x, b = Ints::load(static_cast<const char*>(p) + 64).x;
+  const auto* at = static_cast<const __m256i*>(p);
+  const auto two = [&](int i) DSMOE_INLINE {
+    const __m512i low = _mm512_castsi256_si512(_mm256_loadu_si256(at + i));
+    return _mm512_mask_broadcast_i64x4(low, 0xf0, _mm256_loadu_si256(at + i + 1));
+  };
+  const __m512i a = two(0), b = two(2);
   first = {_mm512_shuffle_i64x2(a, b, 0x88)};
   second = {_mm512_shuffle_i64x2(a, b, 0xdd)};
 }
@@ -116,14 +132,10 @@ template <int Stride, int At>
 inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
   constexpr int kLast = 3 * Stride + 2 * At + 2 - 64;  // a register from here on ends with the last one
   constexpr bool kOne = kLast <= 0;
-  static constexpr Words kWords = [] {
-    Words words{};
-    for (int i = 0; i < 16; ++i) {
-      const int byte = i / 4 * Stride + 2 * At;
-      words.at[i] = static_cast<uint16_t>(kOne || byte < 64 ? byte / 2 : 32 + (byte - kLast) / 2);
-    }
-    return words;
-  }();
+  static constexpr Words kWords = words_of([](int i) {
+    const int byte = i / 4 % 4 * Stride + 2 * At;
+    return kOne || byte < 64 ? byte / 2 : 32 + (byte - kLast) / 2;
+  });
   const __m512i words = _mm512_load_si512(&kWords);
   __m512i x = _mm512_setzero_si512();
   unrolled<4>([&](int r) DSMOE_INLINE {
@@ -137,6 +149,16 @@ inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
     }
   });
   return {_mm512_cvtph_ps(_mm512_castsi512_si256(x))};
+}
+
+template <int Stride, int At>
+inline Ints block_dwords(const uint8_t* p) {
+  constexpr int kLast = 3 * Stride + At + 4 - 64;  // as above
+  static constexpr Words kWords = words_of([](int i) {
+    const int byte = i / 8 * Stride + At + i % 2 * 2;
+    return byte < 64 ? byte / 2 : 32 + (byte - kLast) / 2;
+  });
+  return {_mm512_permutex2var_epi16(_mm512_loadu_si512(p), _mm512_load_si512(&kWords), _mm512_loadu_si512(p + kLast))};
 }
 
 struct Eight {
@@ -159,6 +181,29 @@ struct EightQuarters {
     return {Quarter % 2 == 0 ? _mm512_castps512_ps256(of) : _mm512_extractf32x8_ps(of, 1)};
   }
 };
+
+template <int Odd>
+inline Ints join(Ints a, Ints b) {
+  constexpr int k = 4 * Odd;
+  const __m512i from = _mm512_setr_epi32(k, k + 1, k + 2, k + 3, k + 16, k + 17, k + 18, k + 19, k + 8, k + 9, k + 10,
+                                         k + 11, k + 24, k + 25, k + 26, k + 27);
+  return {_mm512_permutex2var_epi32(a.x, from, b.x)};
+}
+template <int A, int B>
+inline Ints columns(Ints a, Ints b) {
+  const __m512i from = _mm512_setr_epi32(A, A + 4, A + 8, A + 12, A + 16, A + 20, A + 24, A + 28, B, B + 4, B + 8,
+                                         B + 12, B + 16, B + 20, B + 24, B + 28);
+  return {_mm512_permutex2var_epi32(a.x, from, b.x)};
+}
+template <int At>
+inline Vec half_columns(Ints a, Ints b) {
+  static constexpr Words kWords = words_of([](int i) { return i % 8 * 8 + At; });
+  return {_mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutex2var_epi16(a.x, _mm512_load_si512(&kWords), b.x)))};
+}
+template <int Half>
+inline Eight eight(Vec a) {
+  return {Half == 0 ? _mm512_castps512_ps256(a.x) : _mm512_extractf32x8_ps(a.x, 1)};
+}
 
 struct Columns {
   Ints column[4];

@@ -37,11 +37,14 @@ struct Ints {
     return v;
   }
   void store(void* p) const { __builtin_memcpy(p, lane, sizeof(lane)); }
-  /// All lanes the four bytes at p.
-  static Ints repeat(const void* p) {
-    int32_t x;
-    __builtin_memcpy(&x, p, sizeof(x));
-    return all(x);
+  /// All lanes the four bytes at p; or the first eight those at p + 4 A, and the others those at p + 4 B.
+  static Ints repeat(const void* p) { return halves<0, 0>(p); }
+  template <int A, int B>
+  static Ints halves(const void* p) {
+    int32_t a, b;
+    __builtin_memcpy(&a, static_cast<const char*>(p) + 4 * A, sizeof(a));
+    __builtin_memcpy(&b, static_cast<const char*>(p) + 4 * B, sizeof(b));
+    return map([&](int i) { return i < 8 ? a : b; });
   }
 
   /// Quarter i of the lanes is the i-th of these; or lane i of each quarter.
@@ -135,8 +138,9 @@ inline Vec as_floats(const Ints& a) {
 inline Ints right_by(const Ints& a, const Ints& n) {
   return Ints::map([&](int i) { return a.bits(i) >> n.lane[i]; });
 }
-inline Ints left_by(const Ints& a, const Ints& n) {
-  return Ints::map([&](int i) { return a.bits(i) << n.lane[i]; });
+/// To the left; what leaves a lane comes in again on its right.
+inline Ints rotated_by(const Ints& a, const Ints& n) {
+  return Ints::map([&](int i) { return a.bits(i) << n.lane[i] | a.bits(i) >> (32 - n.lane[i]) % 32; });
 }
 
 /// Quarters A, B, C and D.
@@ -145,14 +149,11 @@ inline Ints pick(const Ints& a) {
   constexpr int kFrom[] = {A, B, C, D};
   return Ints::map([&](int i) { return a.lane[4 * kFrom[i / 4] + i % 4]; });
 }
-/// One lane of each quarter in all of its lanes.
-template <int Lane>
-inline Ints spread(const Ints& a) {
-  return Ints::map([&](int i) { return a.lane[i / 4 * 4 + Lane]; });
-}
-/// Lane r of quarter q from lane q of quarter r.
-inline Ints transposed(const Ints& a) {
-  return Ints::map([&](int i) { return a.lane[i % 4 * 4 + i / 4]; });
+/// Lanes A, B, C and D of each quarter.
+template <int A, int B, int C, int D>
+inline Ints lanes(const Ints& a) {
+  constexpr int kFrom[] = {A, B, C, D};
+  return Ints::map([&](int i) { return a.lane[i / 4 * 4 + kFrom[i % 4]]; });
 }
 /// The sum of each quarter: of a in its first lane, of b in its second, ...
 inline Ints sum_quarters(const Ints& a, const Ints& b, const Ints& c, const Ints& d) {
@@ -177,6 +178,12 @@ inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
   });
 }
 
+/// The four bytes from byte At on of block q, in all lanes of quarter q.
+template <int Stride, int At>
+inline Ints block_dwords(const uint8_t* p) {
+  return lanes<0, 0, 0, 0>(Ints::quarters<At, Stride, 2 * Stride, 3 * Stride>(p));
+}
+
 /// Sums of eight rows.
 struct Eight {
   float lane[8] = {};
@@ -199,6 +206,31 @@ struct EightQuarters {
     return x;
   }
 };
+
+/// Two parts of eight rows in one vector, a half of its lanes each, from vectors with a quarter for each of rows 0 to 3
+/// (a) and 4 to 7 (b). This: quarter Odd of both, then quarter 2 + Odd.
+template <int Odd>
+inline Ints join(const Ints& a, const Ints& b) {
+  return Ints::map([&](int i) { return (i / 4 % 2 == 0 ? a : b).lane[(i / 8 * 2 + Odd) * 4 + i % 4]; });
+}
+/// Lane A of each quarter, then lane B.
+template <int A, int B>
+inline Ints columns(const Ints& a, const Ints& b) {
+  return Ints::map([&](int i) { return (i / 4 % 2 == 0 ? a : b).lane[i % 4 * 4 + (i < 8 ? A : B)]; });
+}
+/// Half float At (0 to 7) of each quarter, twice.
+template <int At>
+inline Vec half_columns(const Ints& a, const Ints& b) {
+  const Ints column = columns<At / 2, At / 2>(a, b);
+  return halves_to_floats(At % 2 == 0 ? column : right<16>(column));
+}
+/// One of the halves.
+template <int Half>
+inline Eight eight(const Vec& a) {
+  Eight x;
+  __builtin_memcpy(x.lane, a.lane + 8 * Half, sizeof(x.lane));
+  return x;
+}
 
 /// Sixteen bytes of each row: lane r of column j is bytes 4 j ... of row r.
 struct Columns {
