@@ -16,6 +16,9 @@ namespace {
 // More would balance no better on the cores of a machine.
 constexpr int64_t kMostChunks = 128;
 
+// Multiply-adds that take as long as reading a byte of weights does: what makes a row of a few tokens' work.
+constexpr int64_t kWorkOfAByte = 4;
+
 /// What the product multiplies by: x, or its int8 value times its scale.
 double activation_at(const Product& p, int64_t row, int64_t k) {
   if (!is_quantised(p.weights.type)) return p.x[row * p.x_stride + k];
@@ -54,7 +57,7 @@ Product part_of(const Product& whole, int64_t begin, int64_t end, const void* ne
 }
 
 int64_t row_work(const Matrix& weights, int64_t tokens) {
-  return std::max(weights.cols * tokens, tokens > 0 ? row_bytes(weights.type, weights.cols) / 2 : 0);
+  return tokens > 0 ? std::max(weights.cols * tokens, kWorkOfAByte * row_bytes(weights.type, weights.cols)) : 0;
 }
 
 int64_t items_per_chunk(int64_t count, int64_t work) {

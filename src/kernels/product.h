@@ -28,8 +28,9 @@ void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::s
 /// Rows begin .. end of those of a product, and where the thread reads next.
 Product part_of(const Product& whole, int64_t begin, int64_t end, const void* next);
 
-/// How work is cut, never into what (row_list.h). A row of weights times `tokens` tokens, in multiply-adds; reading two
-/// bytes counts as one.
+/// How work is cut, never into what (row_list.h). A row of weights times `tokens` tokens, in multiply-adds; or, where
+/// they are few, what reading it takes: a byte counts as four, so that threads whose shares are of different types end
+/// together.
 int64_t row_work(const Matrix& weights, int64_t tokens);
 /// Items per chunk for `count` items of `work` multiply-adds together.
 int64_t items_per_chunk(int64_t count, int64_t work);

@@ -161,6 +161,18 @@ TEST(RowList, EveryRowOnceInUnits) {
   list.run(base::serial_for, [](const RowRange&, const RowRange*) { FAIL() << "nothing to do"; });
 }
 
+TEST(RowWork, IsWhatIsReadForOneTokenAndWhatIsMultipliedForMany) {
+  const auto work = [](WeightType type, int64_t tokens) {
+    return row_work({.type = type, .rows = 8, .cols = 2048}, tokens);
+  };
+  EXPECT_EQ(18 * work(WeightType::kQ8_0, 1), 34 * work(WeightType::kQ4_0, 1));
+  EXPECT_EQ(210 * work(WeightType::kQ4K, 1), 144 * work(WeightType::kQ6K, 1));
+  for (const auto type : {WeightType::kQ4_0, WeightType::kQ8_0, WeightType::kF32}) {
+    EXPECT_EQ(work(type, 0), 0);
+    EXPECT_EQ(work(type, 64), 64 * 2048);
+  }
+}
+
 TEST(Bf16, RoundsToNearestEvenAndKeepsSpecials) {
   EXPECT_EQ(to_bf16(1.0f), 0x3f80);
   EXPECT_EQ(to_bf16(1.0f + 0x1p-8f), 0x3f80);             // halfway, to even

@@ -60,7 +60,7 @@ class RowList {
 
  private:
   /// The most that a thread takes at once: what others may have to wait for.
-  static constexpr int64_t kMostRunWork = int64_t{1} << 24;
+  static constexpr int64_t kMostRunWork = int64_t{1} << 25;
   struct Part {
     int64_t first_unit = 0, rows = 0, unit_work = 0;
   };
