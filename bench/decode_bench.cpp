@@ -20,21 +20,6 @@ using namespace dsmoe;
 constexpr size_t kPiece = size_t{1} << 20, kRead = size_t{1} << 30;
 constexpr int64_t kContext = 32;
 
-/// Of weights, that a token must read.
-int64_t bytes_of_token(const engine::Engine& engine) {
-  int64_t bytes = 0;
-  const auto add = [&](const kernels::Matrix& m) { bytes += m.rows * kernels::row_bytes(m.type, m.cols); };
-  const auto add_ffn = [&](const kernels::Ffn& ffn) { add(ffn.gate), add(ffn.up), add(ffn.down); };
-  for (const engine::LayerWeights& layer : engine.weights().layers()) {
-    for (const auto* m : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.router}) add(*m);
-    add_ffn(layer.dense);
-    add_ffn(layer.shared);
-    for (int64_t k = 0; layer.is_moe && k < engine.config().num_experts_per_tok; ++k) add_ffn(layer.experts[0]);
-  }
-  add(engine.weights().head());
-  return bytes;
-}
-
 struct Quartiles {
   explicit Quartiles(std::vector<double> values) {
     std::sort(values.begin(), values.end());
@@ -54,6 +39,7 @@ int main(int argc, char** argv) {
   base::ThreadPool pool(threads);
   const auto pieces = bench::cut(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size(), kPiece);
   bench::read_rate(pool, pieces, kPiece);  // into this mapping
+  engine.weights().bring_into_memory();
   engine::Session session(engine);
   base::Rng rng(1);
   const auto step = [&] {
@@ -72,7 +58,10 @@ int main(int argc, char** argv) {
     at += window;
     return bench::read_rate(pool, part, kPiece);
   };
-  const double gigabytes = static_cast<double>(bytes_of_token(engine)) / 1e9;
+  double gigabytes = 0;  // that a token must read
+  engine.weights().for_each_matrix([&](const kernels::Matrix& m, double share) {
+    gigabytes += share * static_cast<double>(kernels::matrix_bytes(m)) / 1e9;
+  });
   std::vector<double> shares, seconds, rates;
   double before = read();
   for (int i = 0; i < tokens; ++i) {

@@ -129,6 +129,7 @@ BenchResult measure(Bench& bench, const BenchTest& test) {
     }
   };
   if (!bench.options.no_warmup) {
+    bench.engine.weights().bring_into_memory();
     run(test.n_prompt, std::min<int64_t>(test.n_gen, 1));
     sequences.rewind(0);
     experts = {};
@@ -197,27 +198,12 @@ struct Sizes {
 Sizes sizes_of(const engine::Weights& weights) {
   std::map<kernels::WeightType, int64_t> bytes;
   Sizes sizes;
-  const auto add = [&](const kernels::Matrix& m, double share = 1) {
-    const int64_t own = m.rows * kernels::row_bytes(m.type, m.cols);
+  weights.for_each_matrix([&](const kernels::Matrix& m, double share) {
+    const int64_t own = kernels::matrix_bytes(m);
     bytes[m.type] += own;
     sizes.all += own;
     sizes.per_token += static_cast<int64_t>(share * static_cast<double>(own));
-  };
-  const auto add_ffn = [&](const kernels::Ffn& ffn, double share = 1) {
-    add(ffn.gate, share), add(ffn.up, share), add(ffn.down, share);
-  };
-  const spec::ModelConfig& config = weights.config();
-  add(weights.embedding(), 1 / static_cast<double>(config.vocab_size));
-  add(weights.head());
-  for (const engine::LayerWeights& layer : weights.layers()) {
-    add(layer.q), add(layer.k), add(layer.v), add(layer.o);
-    if (!layer.is_moe) add_ffn(layer.dense);
-    if (layer.router.rows > 0) add(layer.router);
-    for (const kernels::Ffn& expert : layer.experts) {
-      add_ffn(expert, static_cast<double>(config.num_experts_per_tok) / static_cast<double>(config.n_routed_experts));
-    }
-    if (layer.has_shared()) add_ffn(layer.shared);
-  }
+  });
   const auto most = std::max_element(bytes.begin(), bytes.end(), [](auto& a, auto& b) { return a.second < b.second; });
   sizes.type = kTypeNames[static_cast<size_t>(most->first)];
   return sizes;

@@ -1,6 +1,7 @@
 // Laws of the small tools.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <cmath>
@@ -337,6 +338,28 @@ TEST(File, IsWrittenInPiecesThatLargePagesCanHold) {
   std::vector<std::byte> copy(mapped.bytes().begin(), mapped.bytes().end());
   gather_into_large_pages(copy);
   EXPECT_EQ(as_text(copy), all) << "moved, not changed";
+}
+
+// Faults of this thread that needed no disk.
+long faults() {
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_minflt;
+}
+
+TEST(File, MappedAtOnceCostsItsReadersNoFault) {
+  const TestFolder folder;
+  write_file(folder / "big", std::string(3 * kLargePage, 'x'));
+  const auto faults_of_reading = [](const MappedFile& file) {
+    const long before = faults();
+    const volatile std::byte* bytes = file.bytes().data();
+    for (size_t i = 0; i < file.bytes().size(); i += 4096) (void)bytes[i];
+    return faults() - before;
+  };
+  const MappedFile plain(folder / "big"), file(folder / "big");
+  EXPECT_GT(faults_of_reading(plain), 0);
+  if (!map_at_once(file.bytes().subspan(5))) GTEST_SKIP() << "this system maps page by page";
+  EXPECT_EQ(faults_of_reading(file), 0);
 }
 
 // A disk that is full for a while: every write fails after half of its bytes.

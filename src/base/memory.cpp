@@ -56,6 +56,16 @@ void gather_into_large_pages(std::span<const std::byte> memory) {
   if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, kCollapse);
 }
 
+bool map_at_once(std::span<const std::byte> memory) {
+#ifdef MADV_POPULATE_READ
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(memory.data()), begin = address / page * page;
+  return ::madvise(reinterpret_cast<void*>(begin), address + memory.size() - begin, MADV_POPULATE_READ) == 0;
+#else
+  return memory.empty();
+#endif
+}
+
 std::pmr::memory_resource* large_page_memory() {
   static LargePages pages;
   return &pages;

@@ -22,6 +22,9 @@ inline constexpr size_t kLargePage = size_t{2} << 20;
 void prefer_large_pages(void* memory, size_t bytes);
 /// Moves what lies there onto large pages at once, where the system can (Linux 6.1, memory that is not a disk's file).
 void gather_into_large_pages(std::span<const std::byte> memory);
+/// Maps all pages now and reads those from their file that are not in memory; else each costs its first reader a
+/// fault. Returns whether the system can (Linux 5.14) and has.
+bool map_at_once(std::span<const std::byte> memory);
 
 /// For small things that are read as one stretch after another: what an arena above it
 /// (std::pmr::monotonic_buffer_resource, at least a large page at once) hands out lies on large pages.

@@ -12,6 +12,7 @@
 #include "engine/testing.h"
 #include "kernels/isa.h"
 #include "kernels/product.h"
+#include "spec/counts.h"
 
 namespace dsmoe::engine {
 namespace {
@@ -369,6 +370,21 @@ TEST(WeightsInMemory, ARouterIsReadAsBf16WhereThatLosesNothing) {
   EXPECT_EQ(type(), kernels::WeightType::kBf16);
   tensors.at(name).values.back() = 1 + 0x1p-8f;
   EXPECT_EQ(type(), kernels::WeightType::kF32);
+}
+
+TEST(WeightsInMemory, ATokenReadsItsShareOfEachMatrix) {
+  const auto config = small_config();
+  const Weights weights = random_weights(config);
+  double all = 0, of_a_token = 0;
+  weights.for_each_matrix([&](const kernels::Matrix& m, double share) {
+    const auto values = static_cast<double>(m.rows * m.cols);
+    all += values;
+    of_a_token += share * values;
+  });
+  const auto whole = spec::count_parameters(config), activated = spec::count_activated(config);
+  EXPECT_EQ(all, static_cast<double>(whole.total() - whole.norms));
+  EXPECT_DOUBLE_EQ(of_a_token,
+                   static_cast<double>(activated.total() - activated.norms - activated.embedding + config.hidden_size));
 }
 
 TEST(WeightsInMemory, MustBeExactlyTheModels) {

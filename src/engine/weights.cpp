@@ -232,6 +232,29 @@ Weights Weights::from_tensors(const spec::ModelConfig& config, FloatTensors tens
   return from_source(config, std::make_shared<MemorySource>(config, std::move(tensors)));
 }
 
+void Weights::for_each_matrix(const std::function<void(const kernels::Matrix&, double)>& visit) const {
+  const auto visit_all = [&](const kernels::Ffn& ffn, double share) {
+    for (const kernels::Matrix* part : {&ffn.gate, &ffn.up, &ffn.down}) visit(*part, share);
+  };
+  visit(embedding_, 1 / static_cast<double>(config_.vocab_size));
+  for (const LayerWeights& layer : layers_) {
+    for (const kernels::Matrix* part : {&layer.q, &layer.k, &layer.v, &layer.o}) visit(*part, 1);
+    if (!layer.is_moe) visit_all(layer.dense, 1);
+    if (layer.router.rows > 0) visit(layer.router, 1);
+    for (const kernels::Ffn& expert : layer.experts) {
+      visit_all(expert, static_cast<double>(config_.num_experts_per_tok) / static_cast<double>(layer.experts.size()));
+    }
+    if (layer.has_shared()) visit_all(layer.shared, 1);
+  }
+  visit(head_, 1);
+}
+
+void Weights::bring_into_memory() const {
+  for_each_matrix([](const kernels::Matrix& m, double) {
+    base::map_at_once({static_cast<const std::byte*>(m.data), static_cast<size_t>(kernels::matrix_bytes(m))});
+  });
+}
+
 // Routers are small and many; on small pages they took a quarter longer to read.
 Weights::Weights()
     : narrow_copies_(

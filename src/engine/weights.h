@@ -2,6 +2,7 @@
 // router and biases as float32.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <memory_resource>
@@ -59,6 +60,11 @@ class Weights {
   /// True where the rows of q and k pair neighbours for the rotary embedding, as GGUF files have them
   /// (data/gguf_model.h): outputs of such a product go through kernels::rope_pairs.
   bool pairs_neighbours() const { return pairs_neighbours_; }
+  /// visit(matrix, share) for all matrices: `share` is the part of it that a token reads in the mean, K / E of a routed
+  /// expert's, a row of the embedding, else 1.
+  void for_each_matrix(const std::function<void(const kernels::Matrix& matrix, double share)>& visit) const;
+  /// From now on no token waits for a page that nobody has read before: a mixture meets most experts late.
+  void bring_into_memory() const;
 
  private:
   class Source;

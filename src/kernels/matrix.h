@@ -32,6 +32,7 @@ struct Matrix {
   int64_t rows = 0;
   int64_t cols = 0;
 };
+constexpr int64_t matrix_bytes(const Matrix& m) { return m.rows * row_bytes(m.type, m.cols); }
 
 /// What a block of 32 activations has beside its int8 values v: x is about scale * v.
 struct ActivationBlock {
