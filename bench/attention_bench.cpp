@@ -1,9 +1,8 @@
-// Attention over the cache: bytes a second of one query a head (decode) against a plain read of the same cache by the
+// Attention over the cache: bytes a second of one query a head (decode), in turns with plain reads of memory by the
 // same threads, and arithmetic of a chunk of prefill.
 //
 // attention_bench [POSITIONS]: 16 heads of 128, two threads, each type of cache; medians of the runs.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -14,27 +13,31 @@
 #include "engine/kv_cache.h"
 #include "kernels/attend.h"
 #include "kernels/isa.h"
+#include "read_memory.h"
 
 using namespace dsmoe;
 
 namespace {
 
 constexpr int64_t kHeads = 16, kHeadDim = 128, kLayers = 28;
+constexpr size_t kPiece = size_t{1} << 20;
+constexpr int kTurns = 15;
 
 struct Rows {
   std::vector<float> queries, out, parts;
   std::vector<kernels::AttentionState> states;
 };
 
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 double median_seconds(int runs, const std::function<void()>& run) {
   std::vector<double> all;
-  for (int i = 0; i < runs; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    run();
-    all.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  std::nth_element(all.begin(), all.begin() + runs / 2, all.end());
-  return all[static_cast<size_t>(runs / 2)];
+  for (int i = 0; i < runs; ++i) all.push_back(bench::seconds_of(run));
+  return median(all);
 }
 
 /// One query of every head against one layer, as the engine's list of tasks has it: a thread takes a half of the heads,
@@ -91,17 +94,6 @@ void prefill_layer(const base::ParallelFor& parallel_for, const engine::KvCache&
   });
 }
 
-void read_all(const base::ParallelFor& parallel_for, const std::vector<uint64_t>& words) {
-  parallel_for(static_cast<int64_t>(words.size()), 1 << 18, [&](int64_t begin, int64_t end) {
-    uint64_t sums[8] = {};
-    for (int64_t i = begin; i + 8 <= end; i += 8) {
-      for (int j = 0; j < 8; ++j) sums[j] ^= words[static_cast<size_t>(i + j)];
-    }
-    volatile uint64_t sink = sums[0] ^ sums[1] ^ sums[2] ^ sums[3] ^ sums[4] ^ sums[5] ^ sums[6] ^ sums[7];
-    (void)sink;
-  });
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -117,13 +109,11 @@ int main(int argc, char** argv) {
   rows.queries.resize(512 * kHeads * kHeadDim), rows.out.resize(rows.queries.size());
   std::vector<float> row(kHeadDim);
   for (float& q : rows.queries) q = static_cast<float>(rng.normal());
-  const std::vector<uint64_t> words(size_t{1} << 27, 1);
-  const double read = median_seconds(5, [&] { read_all(parallel_for, words); });
-  const double bandwidth = static_cast<double>(words.size()) * 8 / read;
-  std::printf("%s, %lld positions, plain read %.1f GB/s\n",
-              std::string(kernels::isa_name(kernels::active_isa())).c_str(), static_cast<long long>(positions),
-              bandwidth / 1e9);
-  std::printf("%-6s %12s %10s %10s %14s\n", "cache", "decode ms", "GB/s", "of read", "prefill GF/s");
+  const std::vector<char> memory(size_t{1} << 30, 1);
+  const auto pieces = bench::cut(memory.data(), memory.size(), kPiece);
+  std::printf("%s, %lld positions\n", std::string(kernels::isa_name(kernels::active_isa())).c_str(),
+              static_cast<long long>(positions));
+  std::printf("%-6s %12s %10s %10s %14s\n", "cache", "decode ms", "GB/s", "of reads", "prefill GF/s");
   for (const auto type : {engine::CacheType::kF32, engine::CacheType::kF16, engine::CacheType::kQ8}) {
     engine::KvCache cache(config, type);
     cache.extend(positions);
@@ -138,16 +128,25 @@ int main(int argc, char** argv) {
         }
       }
     }
-    const double decode = median_seconds(7, [&] {
-      for (int64_t layer = 0; layer < kLayers; ++layer) decode_layer(parallel_for, cache, layer, rows);
-    });
-    if (positions < 512) continue;
-    cache.truncate(512);
-    const double prefill = median_seconds(5, [&] { prefill_layer(parallel_for, cache, 0, 512, rows); });
-    const double bytes = static_cast<double>(engine::KvCache::bytes_for(config, type, positions));
+    // Of each block, what it is filled to.
+    const double gigabytes = static_cast<double>(positions) / 1e9 *
+                             static_cast<double>(engine::KvCache::bytes_for(config, type, kernels::kCacheBlock)) /
+                             static_cast<double>(kernels::kCacheBlock);
+    std::vector<double> seconds, shares;
+    for (int i = 0; i < kTurns; ++i) {
+      const double reads = bench::read_rate(pool, pieces, kPiece);
+      seconds.push_back(bench::seconds_of([&] {
+        for (int64_t layer = 0; layer < kLayers; ++layer) decode_layer(parallel_for, cache, layer, rows);
+      }));
+      shares.push_back(gigabytes / seconds.back() / reads);
+    }
+    const double decode = median(seconds);
+    const int64_t count = std::min<int64_t>(positions, 512);
+    cache.truncate(count);
+    const double prefill = median_seconds(5, [&] { prefill_layer(parallel_for, cache, 0, count, rows); });
     std::printf("%-6s %12.2f %10.1f %9.0f%% %14.0f\n", std::string(engine::cache_type_name(type)).c_str(), decode * 1e3,
-                bytes / decode / 1e9, 100 * bytes / decode / bandwidth,
-                4.0 * 512 * 513 / 2 * kHeads * kHeadDim / prefill / 1e9);
+                gigabytes / decode, 100 * median(shares),
+                2.0 * static_cast<double>(count * (count + 1) * kHeads * kHeadDim) / prefill / 1e9);
   }
   return 0;
 }

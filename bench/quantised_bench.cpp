@@ -5,7 +5,6 @@
 // The matrices are the gates of DeepSeekMoE-16B's experts, [1408, 2048]. DSMOE_ISA chooses the instruction set; names
 // of types as arguments choose some of them.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +19,7 @@
 #include "kernels/activations.h"
 #include "kernels/isa.h"
 #include "kernels/product.h"
+#include "read_memory.h"
 
 namespace dsmoe {
 namespace {
@@ -29,38 +29,18 @@ using kernels::WeightType;
 constexpr int kThreads = 2, kRepeats = 5, kTurns = 15;
 constexpr int64_t kRows = 1408, kCols = 2048, kExperts = 64, kTokens = 48;
 constexpr int64_t kFew[] = {1, 2, 3, 4, 6, 8};  // tokens of one sequence and of several
-constexpr int64_t kMemory = int64_t{1} << 30;
+constexpr int64_t kMemory = int64_t{1} << 30, kPiece = int64_t{1} << 20;
 constexpr const char* kNames[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
 
 using Work = std::function<void()>;
 
-double seconds_of(const Work& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 double best_seconds(const Work& work, int repeats = kRepeats) {
   double best = 1e9;
-  for (int i = 0; i < repeats; ++i) best = std::min(best, seconds_of(work));
+  for (int i = 0; i < repeats; ++i) best = std::min(best, bench::seconds_of(work));
   return best;
 }
 
-volatile int64_t used;  // keeps what is only measured
-
 #ifdef __x86_64__
-__attribute__((target("avx2"), noinline)) int64_t read_all(const char* p, int64_t bytes) {
-  typedef long long Four __attribute__((vector_size(32), aligned(1)));
-  Four sums[4] = {};
-  for (int64_t i = 0; i + 128 <= bytes; i += 128) {
-    __builtin_prefetch(p + i + 8192);
-    __builtin_prefetch(p + i + 8192 + 64);
-    for (int j = 0; j < 4; ++j) sums[j] += *reinterpret_cast<const Four*>(p + i + 32 * j);
-  }
-  const Four all = sums[0] + sums[1] + sums[2] + sums[3];
-  return all[0] + all[1] + all[2] + all[3];
-}
-
 #define TWELVE(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 /// Operations of `steps` rounds of twelve independent products of registers.
 __attribute__((target("avx512f,avx512vnni"), noinline)) double vnni_products(int64_t steps) {
@@ -107,14 +87,15 @@ struct LargePages {
 };
 
 struct Bench {
-  base::ThreadPool pool{kThreads};
+  base::ThreadPool pool{kThreads}, one_thread{1};
   LargePages memory{kMemory};
+  const std::vector<const char*> pieces = bench::cut(memory.data(), kMemory, kPiece);
   base::Rng rng{1};
   double bandwidth = 0, ceiling = 0;
 
   void machine() {
+    for (int i = 0; i < kRepeats; ++i) bandwidth = std::max(bandwidth, bench::read_rate(pool, pieces, kPiece));
 #ifdef __x86_64__
-    bandwidth = kMemory / 1e9 / best_seconds([&] { read(kThreads); });
     double operations = 0;
     const bool vnni = kernels::active_isa() == kernels::Isa::kAvx512Bf16;
     const double seconds = best_seconds([&] {
@@ -125,22 +106,12 @@ struct Bench {
 #endif
   }
 
-  /// All memory, an equal part for each thread.
-  void read(int threads) {
-#ifdef __x86_64__
-    const auto part = [&](int64_t begin, int64_t) {
-      used = read_all(memory.data() + begin * (kMemory / threads), kMemory / threads);
-    };
-    threads > 1 ? pool.run(threads, 1, part) : part(0, 1);
-#endif
-  }
-
   /// Bandwidth of a product that reads so many gigabytes, of that of reads in turns with it.
-  double share_of_reads(const Work& product, double gigabytes, int threads) {
+  double share_of_reads(base::ThreadPool& threads, const Work& product, double gigabytes) {
     std::vector<double> shares;
     for (int i = 0; i < kTurns; ++i) {
-      const double reads = kMemory / 1e9 / seconds_of([&] { read(threads); });
-      shares.push_back(gigabytes / seconds_of(product) / reads);
+      const double reads = bench::read_rate(threads, pieces, kPiece);
+      shares.push_back(gigabytes / bench::seconds_of(product) / reads);
     }
     std::nth_element(shares.begin(), shares.begin() + kTurns / 2, shares.end());
     return shares[kTurns / 2];
@@ -208,8 +179,10 @@ struct Bench {
     for (size_t few = 0; few < std::size(kFew); ++few) {
       rates[few] = gigabytes(rows) / best_seconds(product(matrices, kFew[few], pool.parallel_for()));
     }
-    const double together = share_of_reads(product(matrices, 1, pool.parallel_for()), gigabytes(rows), kThreads);
-    const double alone = share_of_reads(product(matrices, 1, base::serial_for), gigabytes(rows), 1);
+    const auto share = [&](base::ThreadPool& threads) {
+      return share_of_reads(threads, product(matrices, 1, threads.parallel_for()), gigabytes(rows));
+    };
+    const double together = share(pool), alone = share(one_thread);
     const double many = operations(static_cast<double>(std::ssize(some) * kRows), kTokens) /
                         best_seconds(product(some, kTokens, pool.parallel_for()));
     std::printf("%-6s", kNames[i]);

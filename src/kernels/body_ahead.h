@@ -25,6 +25,14 @@ class Ahead {
   DSMOE_INLINE void ask(int64_t bytes) {
     for (const char* stop = end_ - at_ < bytes ? end_ : at_ + bytes; at_ < stop; at_ += 64) __builtin_prefetch(at_);
   }
+  template <int Bytes>
+  DSMOE_INLINE void ask_bytes() {
+    if constexpr (Bytes % 64 == 0) {
+      ask_lines<Bytes / 64>();
+    } else {
+      ask(Bytes);
+    }
+  }
   /// From now on a step asks for the next bytes / steps.
   void pace(int64_t bytes, int64_t steps) { step_ = bytes / steps + 1; }
   DSMOE_INLINE void step() { ask(step_); }
@@ -51,6 +59,8 @@ class Ahead {
 /// Where memory is not what is waited for.
 struct NothingAhead {
   void ask(int64_t) const {}
+  template <int>
+  void ask_bytes() const {}
 };
 
 /// What is read after `rows` rows from n on: the rows behind them, or what this thread takes next; where that is not

@@ -28,16 +28,26 @@ struct Padded {
   }
 };
 
-/// A plane of the cache, sixteen values of one position at a time. Scales are widened into `work` when it is opened.
-template <CacheType>
+/// A number known to the compiler, in the place of an int64_t.
+template <int64_t N>
+struct Known {
+  Known(int64_t) {}
+  constexpr operator int64_t() const { return N; }
+};
+
+/// A plane of the cache, sixteen values of one position at a time; from(j) begins at position j. Scales are widened
+/// into `work` when it is opened. The size of a head may be Known: addresses, of scales above all, took more
+/// instructions than the arithmetic.
+template <CacheType, class Size = int64_t>
 struct Plane;
 
-template <>
-struct Plane<CacheType::kF32> {
+template <class Size>
+struct Plane<CacheType::kF32, Size> {
   static constexpr int64_t kBytes = 4;  // of a number
   const float* values;
-  int64_t head_dim;
+  Size head_dim;
   Plane(const void* plane, int64_t n, float* = nullptr) : values(static_cast<const float*>(plane)), head_dim(n) {}
+  Plane from(int64_t j) const { return {values + j * head_dim, head_dim}; }
   Vec at(int64_t j, int64_t d) const { return Vec::load(values + j * head_dim + d); }
   Vec at(int64_t j, int64_t d, int64_t lanes) const { return Vec::load(values + j * head_dim + d, lanes); }
   static void store(const float* row, int64_t n, void* plane, int64_t j) {
@@ -46,12 +56,13 @@ struct Plane<CacheType::kF32> {
   }
 };
 
-template <>
-struct Plane<CacheType::kF16> {
+template <class Size>
+struct Plane<CacheType::kF16, Size> {
   static constexpr int64_t kBytes = 2;  // of a number
   const uint16_t* values;
-  int64_t head_dim;
-  Plane(const void* plane, int64_t n, float*) : values(static_cast<const uint16_t*>(plane)), head_dim(n) {}
+  Size head_dim;
+  Plane(const void* plane, int64_t n, float* = nullptr) : values(static_cast<const uint16_t*>(plane)), head_dim(n) {}
+  Plane from(int64_t j) const { return {values + j * head_dim, head_dim}; }
   Vec at(int64_t j, int64_t d) const { return load_f16(values + j * head_dim + d); }
   Vec at(int64_t j, int64_t d, int64_t lanes) const {
     return load_f16(Padded<uint16_t>(values + j * head_dim + d, lanes).values);
@@ -66,18 +77,27 @@ struct Plane<CacheType::kF16> {
   }
 };
 
-template <>
-struct Plane<CacheType::kQ8> {
+template <class Size>
+struct Plane<CacheType::kQ8, Size> {
   static constexpr int64_t kBytes = 1;  // of a number
   const int8_t* values;
   const float* scales;
-  int64_t head_dim, groups;
+  Size head_dim;
   Plane(const void* plane, int64_t n, float* work)
-      : values(static_cast<const int8_t*>(plane)), scales(work), head_dim(n), groups(cache_groups(n)) {
+      : values(static_cast<const int8_t*>(plane)), scales(work), head_dim(n) {
     const auto* stored = reinterpret_cast<const uint16_t*>(values + kCacheBlock * n);
-    for (int64_t i = 0; i < kCacheBlock * groups; i += kLanes) load_f16(stored + i).store(work + i);
+    for (int64_t i = 0; i < kCacheBlock * cache_groups(n); i += kLanes) load_f16(stored + i).store(work + i);
   }
-  Vec scale(int64_t j, int64_t d) const { return Vec::all(scales[j * groups + d / kCacheGroup]); }
+  Plane from(int64_t j) const {
+    Plane later = *this;
+    later.values += j * head_dim;
+    later.scales += j * cache_groups(head_dim);
+    return later;
+  }
+  Vec scale(int64_t j, int64_t d) const {
+    const auto group = static_cast<uint64_t>(d) / kCacheGroup;
+    return Vec::all(scales[j * cache_groups(head_dim) + static_cast<int64_t>(group)]);
+  }
   // 8 bits times 11 bits: exact.
   Vec at(int64_t j, int64_t d) const { return load_i8(values + j * head_dim + d) * scale(j, d); }
   Vec at(int64_t j, int64_t d, int64_t lanes) const {
@@ -117,13 +137,14 @@ void store_cached(const float* row, int64_t n, void* plane, int64_t j) {
 template <int Keys, int Rows, class Stored, class AfterThem>
 inline DSMOE_INLINE void score_tile(const Stored& keys, int64_t j, const float* const* queries, float* const* out,
                                     AfterThem& after) {
-  const int64_t head_dim = keys.head_dim;
+  const auto head_dim = keys.head_dim;
+  const Stored here = keys.from(j);
   Vec sums[Keys][Rows];
   unrolled<Keys * Rows>([&](int i) DSMOE_INLINE { sums[i / Rows][i % Rows] = Vec::zero(); });
   const auto step = [&](auto key, auto query) DSMOE_INLINE {
-    after.ask(Keys * kLanes * Stored::kBytes);
+    after.template ask_bytes<Keys * kLanes * Stored::kBytes>();
     Vec k[Keys];
-    unrolled<Keys>([&](int i) DSMOE_INLINE { k[i] = key(j + i); });
+    unrolled<Keys>([&](int i) DSMOE_INLINE { k[i] = key(i); });
     unrolled<Rows>([&](int r) DSMOE_INLINE {
       const Vec q = query(queries[r]);
       unrolled<Keys>([&](int i) DSMOE_INLINE { sums[i][r] = fma(k[i], q, sums[i][r]); });
@@ -131,11 +152,11 @@ inline DSMOE_INLINE void score_tile(const Stored& keys, int64_t j, const float* 
   };
   int64_t d = 0;
   for (; d + kLanes <= head_dim; d += kLanes) {
-    step([&](int64_t i) DSMOE_INLINE { return keys.at(i, d); },
+    step([&](int64_t i) DSMOE_INLINE { return here.at(i, d); },
          [&](const float* q) DSMOE_INLINE { return Vec::load(q + d); });
   }
   if (d < head_dim) {
-    step([&](int64_t i) DSMOE_INLINE { return keys.at(i, d, head_dim - d); },
+    step([&](int64_t i) DSMOE_INLINE { return here.at(i, d, head_dim - d); },
          [&](const float* q) DSMOE_INLINE { return Vec::load(q + d, head_dim - d); });
   }
   unrolled<Rows>([&](int r) DSMOE_INLINE {
@@ -157,17 +178,18 @@ inline void score_rows(const Stored& keys, int64_t count, const float* const* qu
   for (; j < count; ++j) score_tile<1, Rows>(keys, j, queries, out, after);
 }
 
-/// out[r] += sum over begin <= j < end of p[r][j] values[j] for Vecs vectors of the head from d on.
-template <int Rows, int Vecs, class Value, class AfterThem>
+/// out[r] += sum over begin <= j < end of p[r][j] values[j] for Vecs vectors of the head, each of so many bytes, from d
+/// on.
+template <int Rows, int Vecs, int Bytes, class Value, class AfterThem>
 inline DSMOE_INLINE void value_tile(int64_t begin, int64_t end, int64_t d, int64_t lanes, const float* const* p,
-                                    float* const* out, Value value, AfterThem& after, int64_t bytes) {
+                                    float* const* out, Value value, AfterThem& after) {
   Vec sums[Rows][Vecs];
   unrolled<Rows * Vecs>([&](int i) DSMOE_INLINE {
     const float* from = out[i / Vecs] + d + i % Vecs * kLanes;
     sums[i / Vecs][i % Vecs] = lanes == kLanes ? Vec::load(from) : Vec::load(from, lanes);
   });
   for (int64_t j = begin; j < end; ++j) {
-    after.ask(bytes);
+    after.template ask_bytes<Vecs * Bytes>();
     Vec v[Vecs];
     unrolled<Vecs>([&](int i) DSMOE_INLINE { v[i] = value(j, d + i * kLanes); });
     unrolled<Rows>([&](int r) DSMOE_INLINE {
@@ -184,18 +206,18 @@ inline DSMOE_INLINE void value_tile(int64_t begin, int64_t end, int64_t d, int64
 template <int Rows, int Vecs, class Stored, class AfterThem>
 inline void add_values(const Stored& values, int64_t begin, int64_t end, const float* const* p, float* const* out,
                        AfterThem& after) {
-  const int64_t head_dim = values.head_dim;
-  constexpr int64_t kBytes = kLanes * Stored::kBytes;  // of a vector
+  const auto head_dim = values.head_dim;
+  constexpr int kBytes = kLanes * Stored::kBytes;
   const auto whole = [&](int64_t j, int64_t at) DSMOE_INLINE { return values.at(j, at); };
   int64_t d = 0;
   for (; d + Vecs * kLanes <= head_dim; d += Vecs * kLanes) {
-    value_tile<Rows, Vecs>(begin, end, d, kLanes, p, out, whole, after, Vecs * kBytes);
+    value_tile<Rows, Vecs, kBytes>(begin, end, d, kLanes, p, out, whole, after);
   }
-  for (; d + kLanes <= head_dim; d += kLanes) value_tile<Rows, 1>(begin, end, d, kLanes, p, out, whole, after, kBytes);
+  for (; d + kLanes <= head_dim; d += kLanes) value_tile<Rows, 1, kBytes>(begin, end, d, kLanes, p, out, whole, after);
   if (d < head_dim) {
     const int64_t lanes = head_dim - d;
     const auto part = [&](int64_t j, int64_t at) DSMOE_INLINE { return values.at(j, at, lanes); };
-    value_tile<Rows, 1>(begin, end, d, lanes, p, out, part, after, kBytes);
+    value_tile<Rows, 1, kBytes>(begin, end, d, lanes, p, out, part, after);
   }
 }
 
@@ -287,6 +309,9 @@ inline void widen(const Stored& from, int64_t count, float* to) {
   }
 }
 
+/// The size of most models' heads.
+constexpr int64_t kUsualSize = 128;
+
 /// Rows of a call from which a block is widened once for all of them.
 constexpr int64_t kWidenRows = 4;
 
@@ -309,10 +334,20 @@ inline void attend_head(const Attention& a, int64_t b, int64_t longest, const ch
   float *key_scales = wide_values + kCacheBlock * a.head_dim,
         *value_scales = key_scales + kCacheBlock * cache_groups(a.head_dim);
   const char *key_plane = a.keys(b, 0), *value_plane = a.values(b, 0);
+  const auto stored_rows = [&](auto size) {
+    using Stored = Plane<T, decltype(size)>;
+    const Stored keys(key_plane, size, key_scales), values(value_plane, size, value_scales);
+    if constexpr (T == CacheType::kQ8) {
+      // Scales lie behind a plane and are read as it is opened.
+      const int64_t scales = plane - kCacheBlock * size;
+      for (int i = 1; next && i <= 2; ++i) Ahead(next + i * plane - scales, scales).ask(scales);
+    }
+    attend_rows(a, Block<Stored, Ahead>{begin, keys, values, {value_plane, plane}, {next, plane}}, states);
+  };
   const Plane<T> keys(key_plane, a.head_dim, key_scales), values(value_plane, a.head_dim, value_scales);
   using Wide = Plane<CacheType::kF32>;
   if (a.rows < kWidenRows) {
-    attend_rows(a, Block<Plane<T>, Ahead>{begin, keys, values, {value_plane, plane}, {next, plane}}, states);
+    a.head_dim == kUsualSize ? stored_rows(Known<kUsualSize>(kUsualSize)) : stored_rows(a.head_dim);
   } else if constexpr (T == CacheType::kF32) {
     attend_rows(a, Block<Wide, NothingAhead>{begin, keys, values, {}, {}}, states);
   } else {
