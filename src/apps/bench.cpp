@@ -115,6 +115,11 @@ std::string utc_now() {
   return text;
 }
 
+using Clock = std::chrono::steady_clock;
+int64_t nanoseconds_since(Clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+}
+
 BenchResult measure(Bench& bench, const BenchTest& test) {
   BenchResult result = bench.about;
   result.test = test;
@@ -124,7 +129,9 @@ BenchResult measure(Bench& bench, const BenchTest& test) {
   const auto run = [&](int64_t prompt, int64_t gen) {
     if (prompt > 0) sequences.append(bench, prompt);
     for (int64_t step = 0; step < gen; ++step) {
+      const auto start = Clock::now();
       sequences.append(bench, 1, probe);
+      result.steps_ns.push_back(nanoseconds_since(start));
       experts.end_step();
     }
   };
@@ -133,15 +140,15 @@ BenchResult measure(Bench& bench, const BenchTest& test) {
     run(test.n_prompt, std::min<int64_t>(test.n_gen, 1));
     sequences.rewind(0);
     experts = {};
+    result.steps_ns.clear();
   }
   if (test.n_depth > 0) sequences.append(bench, test.n_depth);
   result.test_time = utc_now();
   for (int64_t r = 0; r < bench.options.repetitions; ++r) {
     sequences.rewind(test.n_depth);
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     run(test.n_prompt, test.n_gen);
-    const auto spent = std::chrono::steady_clock::now() - start;
-    result.samples_ns.push_back(std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count());
+    result.samples_ns.push_back(nanoseconds_since(start));
   }
   result.distinct_experts = experts.mean();
   result.cache_bytes = sequences.cache_bytes();

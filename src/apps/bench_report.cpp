@@ -31,6 +31,12 @@ std::vector<double> BenchResult::samples_ts() const {
   return rates;
 }
 
+int64_t percentile_of(std::vector<int64_t> values, int percent) {
+  const auto at = values.begin() + (std::ssize(values) - 1) * percent / 100;
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
 double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
@@ -73,6 +79,11 @@ base::Json bench_json(const BenchResult& r) {
                      {"memory_bytes", r.memory_bytes},
                      {"cache_bytes", r.cache_bytes}};
   if (r.distinct_experts > 0) json["distinct_experts"] = r.distinct_experts;
+  if (!r.steps_ns.empty()) {
+    for (const int percent : {10, 50, 90}) {
+      json["step_ns_p" + std::to_string(percent)] = percentile_of(r.steps_ns, percent);
+    }
+  }
   return json;
 }
 

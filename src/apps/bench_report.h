@@ -28,6 +28,7 @@ struct BenchResult {
   int n_threads = 0;
   std::string test_time;            ///< UTC, when the first run began
   std::vector<int64_t> samples_ns;  ///< one for each repetition
+  std::vector<int64_t> steps_ns;    ///< one for each generation step of all repetitions
   double distinct_experts = 0;      ///< mean over generation steps and mixture layers; 0 where not counted
   int64_t memory_bytes = 0;         ///< private memory without cache and without weights that were quantised into it
   int64_t cache_bytes = 0;          ///< keys and values
@@ -36,6 +37,8 @@ struct BenchResult {
   std::vector<double> samples_ts() const;
 };
 
+/// The value that `percent` of them are no larger than; values must not be empty.
+int64_t percentile_of(std::vector<int64_t> values, int percent);
 double mean_of(const std::vector<double>& values);
 /// With n - 1, and 0 for a single one, as llama-bench has it.
 double deviation_of(const std::vector<double>& values);

@@ -49,6 +49,16 @@ TEST(BenchResult, RatesCountEveryTokenOfEverySequence) {
   EXPECT_THAT(r.samples_ts(), ElementsAre(16, 8));
 }
 
+TEST(BenchResult, StepsAreToldByTheirPercentiles) {
+  BenchResult r = some_result();
+  EXPECT_FALSE(bench_json(r).contains("step_ns_p50")) << "no step, no figure";
+  for (int64_t i = 1; i <= 21; ++i) r.steps_ns.push_back(100 * (22 - i));
+  EXPECT_EQ(bench_json(r)["step_ns_p10"], 300);
+  EXPECT_EQ(bench_json(r)["step_ns_p50"], 1100);
+  EXPECT_EQ(bench_json(r)["step_ns_p90"], 1900);
+  EXPECT_EQ(percentile_of({7}, 90), 7);
+}
+
 TEST(BenchTest, NamesAreLlamaBenchs) {
   EXPECT_EQ((BenchTest{512, 0, 0, 1}).name(), "pp512");
   EXPECT_EQ((BenchTest{0, 128, 3500, 1}).name(), "tg128 @ d3500");

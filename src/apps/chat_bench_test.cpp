@@ -77,6 +77,10 @@ TEST_F(Commands, BenchMeasuresWhatIsAsked) {
     EXPECT_GT(row["avg_ts"].get<double>(), 0);
     EXPECT_EQ(row["n_threads"], 2);
     EXPECT_EQ(row["type_k"], "f16");
+    ASSERT_EQ(row.contains("step_ns_p50"), row["n_gen"] > 0);
+    if (row["n_gen"] > 0) {
+      EXPECT_LE(row["step_ns_p10"], row["step_ns_p90"]);
+    }
     const bool counted = row["n_parallel"] == 3 && row["n_gen"] > 0;
     ASSERT_EQ(row.contains("distinct_experts"), counted);
     if (!counted) continue;
