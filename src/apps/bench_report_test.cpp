@@ -52,10 +52,10 @@ TEST(BenchResult, RatesCountEveryTokenOfEverySequence) {
 TEST(BenchResult, StepsAreToldByTheirPercentiles) {
   BenchResult r = some_result();
   EXPECT_FALSE(bench_json(r).contains("step_ns_p50")) << "no step, no figure";
-  for (int64_t i = 1; i <= 21; ++i) r.steps_ns.push_back(100 * (22 - i));
-  EXPECT_EQ(bench_json(r)["step_ns_p10"], 300);
-  EXPECT_EQ(bench_json(r)["step_ns_p50"], 1100);
-  EXPECT_EQ(bench_json(r)["step_ns_p90"], 1900);
+  for (int64_t i = 1; i <= 20; ++i) r.steps_ns.push_back(100 * (21 - i));
+  EXPECT_EQ(bench_json(r)["step_ns_p10"], 200);
+  EXPECT_EQ(bench_json(r)["step_ns_p50"], 1000);
+  EXPECT_EQ(bench_json(r)["step_ns_p90"], 1800);
   EXPECT_EQ(percentile_of({7}, 90), 7);
 }
 
