@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "engine/definition.h"
 #include "engine/testing.h"
 #include "kernels/isa.h"
@@ -268,6 +269,18 @@ TEST(KvCacheLife, AppendingAndRewindingAtRandomIsRecomputing) {
       ASSERT_EQ(sessions[who].size(), static_cast<int64_t>(history.size()));
     }
   }
+}
+
+// The sanitizer refuses what the C library lets pass.
+TEST(KvCacheLife, LargePiecesNeedNotBeWholeLargePages) {
+  auto config = small_config();
+  config.hidden_size = 16 * 128;
+  config.num_attention_heads = config.num_key_value_heads = 16;
+  config.num_hidden_layers = 28;
+  KvCache cache(config, CacheType::kQ8);
+  cache.extend(1);
+  EXPECT_GT(cache.bytes(), 2 * static_cast<int64_t>(base::kLargePage));
+  EXPECT_NE(cache.bytes() % static_cast<int64_t>(base::kLargePage), 0);
 }
 
 TEST(KvCacheLife, MemoryFollowsTheLength) {

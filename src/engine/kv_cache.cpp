@@ -19,11 +19,10 @@ constexpr size_t kLine = 64;
 // stretch here, a stretch there.
 char* new_piece(size_t bytes) {
   const bool large = bytes >= 2 * base::kLargePage;
-  auto* piece = static_cast<char*>(std::aligned_alloc(large ? base::kLargePage : kLine, bytes));
-  if (!piece) throw std::bad_alloc();
+  void* piece = nullptr;  // not of aligned_alloc, which wants whole multiples of the alignment
+  if (::posix_memalign(&piece, large ? base::kLargePage : kLine, bytes) != 0) throw std::bad_alloc();
   if (large) base::prefer_large_pages(piece, bytes);
-  std::memset(piece, 0, bytes);
-  return piece;
+  return static_cast<char*>(std::memset(piece, 0, bytes));
 }
 
 // Blocks of the piece that begins with this one.
