@@ -19,8 +19,9 @@ constexpr size_t kLine = 64;
 // stretch here, a stretch there.
 char* new_piece(size_t bytes) {
   const bool large = bytes >= 2 * base::kLargePage;
-  void* piece = nullptr;  // not of aligned_alloc, which wants whole multiples of the alignment
-  if (::posix_memalign(&piece, large ? base::kLargePage : kLine, bytes) != 0) throw std::bad_alloc();
+  const size_t alignment = large ? base::kLargePage : kLine;
+  void* piece = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (!piece) throw std::bad_alloc();
   if (large) base::prefer_large_pages(piece, bytes);
   return static_cast<char*>(std::memset(piece, 0, bytes));
 }

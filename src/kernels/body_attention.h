@@ -28,16 +28,9 @@ struct Padded {
   }
 };
 
-/// A number known to the compiler, in the place of an int64_t.
-template <int64_t N>
-struct Known {
-  Known(int64_t) {}
-  constexpr operator int64_t() const { return N; }
-};
-
 /// A plane of the cache, sixteen values of one position at a time; from(j) begins at position j. Scales are widened
-/// into `work` when it is opened. The size of a head may be Known: addresses, of scales above all, took more
-/// instructions than the arithmetic.
+/// into `work` when it is opened. The size of a head may be a Constant: addresses, of scales above all, took
+/// more instructions than the arithmetic.
 template <CacheType, class Size = int64_t>
 struct Plane;
 
@@ -46,7 +39,7 @@ struct Plane<CacheType::kF32, Size> {
   static constexpr int64_t kBytes = 4;  // of a number
   const float* values;
   Size head_dim;
-  Plane(const void* plane, int64_t n, float* = nullptr) : values(static_cast<const float*>(plane)), head_dim(n) {}
+  Plane(const void* plane, Size n, float* = nullptr) : values(static_cast<const float*>(plane)), head_dim(n) {}
   Plane from(int64_t j) const { return {values + j * head_dim, head_dim}; }
   Vec at(int64_t j, int64_t d) const { return Vec::load(values + j * head_dim + d); }
   Vec at(int64_t j, int64_t d, int64_t lanes) const { return Vec::load(values + j * head_dim + d, lanes); }
@@ -61,7 +54,7 @@ struct Plane<CacheType::kF16, Size> {
   static constexpr int64_t kBytes = 2;  // of a number
   const uint16_t* values;
   Size head_dim;
-  Plane(const void* plane, int64_t n, float* = nullptr) : values(static_cast<const uint16_t*>(plane)), head_dim(n) {}
+  Plane(const void* plane, Size n, float* = nullptr) : values(static_cast<const uint16_t*>(plane)), head_dim(n) {}
   Plane from(int64_t j) const { return {values + j * head_dim, head_dim}; }
   Vec at(int64_t j, int64_t d) const { return load_f16(values + j * head_dim + d); }
   Vec at(int64_t j, int64_t d, int64_t lanes) const {
@@ -83,8 +76,7 @@ struct Plane<CacheType::kQ8, Size> {
   const int8_t* values;
   const float* scales;
   Size head_dim;
-  Plane(const void* plane, int64_t n, float* work)
-      : values(static_cast<const int8_t*>(plane)), scales(work), head_dim(n) {
+  Plane(const void* plane, Size n, float* work) : values(static_cast<const int8_t*>(plane)), scales(work), head_dim(n) {
     const auto* stored = reinterpret_cast<const uint16_t*>(values + kCacheBlock * n);
     for (int64_t i = 0; i < kCacheBlock * cache_groups(n); i += kLanes) load_f16(stored + i).store(work + i);
   }
@@ -310,7 +302,7 @@ inline void widen(const Stored& from, int64_t count, float* to) {
 }
 
 /// The size of most models' heads.
-constexpr int64_t kUsualSize = 128;
+constexpr Constant<128> kUsualSize;
 
 /// Rows of a call from which a block is widened once for all of them.
 constexpr int64_t kWidenRows = 4;
@@ -344,16 +336,16 @@ inline void attend_head(const Attention& a, int64_t b, int64_t longest, const ch
     }
     attend_rows(a, Block<Stored, Ahead>{begin, keys, values, {value_plane, plane}, {next, plane}}, states);
   };
-  const Plane<T> keys(key_plane, a.head_dim, key_scales), values(value_plane, a.head_dim, value_scales);
   using Wide = Plane<CacheType::kF32>;
   if (a.rows < kWidenRows) {
-    a.head_dim == kUsualSize ? stored_rows(Known<kUsualSize>(kUsualSize)) : stored_rows(a.head_dim);
+    a.head_dim == kUsualSize ? stored_rows(kUsualSize) : stored_rows(a.head_dim);
   } else if constexpr (T == CacheType::kF32) {
-    attend_rows(a, Block<Wide, NothingAhead>{begin, keys, values, {}, {}}, states);
+    attend_rows(a, Block<Wide, NothingAhead>{begin, {key_plane, a.head_dim}, {value_plane, a.head_dim}, {}, {}},
+                states);
   } else {
     const int64_t count = longest - begin < kCacheBlock ? longest - begin : kCacheBlock;
-    widen(keys, count, wide);
-    widen(values, count, wide_values);
+    widen(Plane<T>(key_plane, a.head_dim, key_scales), count, wide);
+    widen(Plane<T>(value_plane, a.head_dim, value_scales), count, wide_values);
     attend_rows(a, Block<Wide, NothingAhead>{begin, {wide, a.head_dim}, {wide_values, a.head_dim}, {}, {}}, states);
   }
 }

@@ -9,6 +9,7 @@ namespace {
 template <int N>
 struct Constant {
   static constexpr int value = N;
+  DSMOE_INLINE constexpr operator int64_t() const { return N; }
 };
 
 /// step(0), ..., step(N - 1) with every index a constant, so that arrays of sums live in registers.
