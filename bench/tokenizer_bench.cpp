@@ -8,8 +8,9 @@
 #include <iostream>
 
 #include "base/error.h"
-#include "data/sources.h"
-#include "data/tokenizer.h"
+#include "corpus/sources.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_json.h"
 
 using namespace dsmoe;
 
@@ -25,7 +26,7 @@ void print(const std::string& name, double bytes, double ids, double seconds) {
 
 void run(const std::string& folder, const std::vector<base::fs::path>& files) {
   const double begin = processor_seconds();
-  const data::Tokenizer tokenizer = data::Tokenizer::load(folder);
+  const tokenizer::Tokenizer tokenizer = tokenizer::load_tokenizer(folder);
   std::cout << folder << ": " << tokenizer.vocab_size() << " tokens, loaded in " << std::setprecision(3)
             << processor_seconds() - begin << " s\n"
             << std::left << std::setw(28) << "file" << std::right << std::setw(9) << "MB" << std::setw(9) << "MB/s"
@@ -34,7 +35,8 @@ void run(const std::string& folder, const std::vector<base::fs::path>& files) {
   double all_bytes = 0, all_ids = 0, all_seconds = 0;
   for (const auto& file : files) {
     std::vector<std::string> documents;
-    data::for_each_document(file, data::InvalidUtf8::kReplace, [&](std::string&& text) { documents.push_back(text); });
+    corpus::for_each_document(file, corpus::InvalidUtf8::kReplace,
+                              [&](std::string&& text) { documents.push_back(text); });
     double bytes = 0, ids = 0;
     std::vector<int32_t> out;
     const double start = processor_seconds();
@@ -62,7 +64,7 @@ int main(int argc, char** argv) try {
       std::cout << "tokenizer_bench: skipped, no corpus/tokenizer-8k here (make demo makes it)\n";
       return 0;
     }
-    run(folder, data::match_files("corpus/text/*.jsonl"));
+    run(folder, corpus::match_files("corpus/text/*.jsonl"));
     return 0;
   }
   run(argv[1], {argv + 2, argv + argc});

@@ -8,9 +8,9 @@
 #include <new>
 
 #include "base/error.h"
-#include "data/gguf.h"
-#include "data/safetensors_header.h"
-#include "data/test_gguf.h"
+#include "formats/gguf.h"
+#include "formats/safetensors_header.h"
+#include "formats/test_gguf.h"
 
 namespace {
 std::atomic<size_t> largest{0};
@@ -31,7 +31,7 @@ void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
 
-namespace dsmoe::data {
+namespace dsmoe::formats {
 namespace {
 
 using std::string;
@@ -115,4 +115,4 @@ TEST(GgufMemory, NoAllocationBeyondTheFile) {
 }
 
 }  // namespace
-}  // namespace dsmoe::data
+}  // namespace dsmoe::formats

@@ -198,7 +198,7 @@ class Chat {
 
   Options options_;
   engine::Engine engine_;
-  data::Tokenizer tokenizer_;
+  tokenizer::Tokenizer tokenizer_;
   engine::ChatFormat format_;
   engine::Conversation conversation_;
   engine::Session session_;

@@ -1,7 +1,7 @@
 #include "apps/configuration.h"
 
 #include "base/file.h"
-#include "data/config_json.h"
+#include "formats/config_json.h"
 
 namespace dsmoe::apps {
 
@@ -10,7 +10,7 @@ spec::ResolvedConfig configuration_of(const std::string& name, const std::vector
   std::error_code ignored;
   if (!base::fs::exists(path, ignored)) return spec::resolve(name, overrides);
   const base::Json file = base::parse_json(base::read_file(path, 1 << 20), path.string());
-  const spec::ModelConfig model = data::config_from_json(file, path.string());
+  const spec::ModelConfig model = formats::config_from_json(file, path.string());
   spec::RunConfig run;
   run.model = model;
   const base::Json document = {{"model", spec::to_json(run)["model"]},

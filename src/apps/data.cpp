@@ -9,9 +9,10 @@
 #include "apps/stop_signals.h"
 #include "base/error.h"
 #include "base/parallel.h"
-#include "data/dataset.h"
-#include "data/dataset_builder.h"
-#include "data/tokenizer.h"
+#include "corpus/dataset.h"
+#include "corpus/dataset_builder.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -21,7 +22,7 @@ using base::Json;
 struct BuildArguments {
   std::string tokenizer, output;
   std::vector<std::string> sources;
-  double valid_share = data::BuildOptions{}.valid_share;
+  double valid_share = corpus::BuildOptions{}.valid_share;
   uint64_t seed = 0;
   std::string invalid_utf8 = "refuse";
   bool parse_special = false, json = false;
@@ -35,15 +36,15 @@ struct ShowArguments {
   bool verify = false, json = false;
 };
 
-std::vector<data::CorpusDomain> domains_of(const std::vector<std::string>& sources) {
-  std::vector<data::CorpusDomain> out;
+std::vector<corpus::CorpusDomain> domains_of(const std::vector<std::string>& sources) {
+  std::vector<corpus::CorpusDomain> out;
   for (const std::string& source : sources) {
     const size_t equals = source.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == source.size()) {
       base::fail(base::ErrorKind::kUsage, "data", "a source must be NAME=GLOB", base::in_quotes(source),
                  "for example zh='text/zh*.jsonl'");
     }
-    out.push_back({source.substr(0, equals), data::match_files(source.substr(equals + 1))});
+    out.push_back({source.substr(0, equals), corpus::match_files(source.substr(equals + 1))});
   }
   return out;
 }
@@ -56,20 +57,21 @@ struct LoadedTokenizer {
     const base::fs::path config = json.parent_path() / "tokenizer_config.json";
     files.emplace_back("tokenizer.json", base::read_file(json));
     if (base::fs::exists(config, ignored)) files.emplace_back("tokenizer_config.json", base::read_file(config));
-    tokenizer.emplace(data::Tokenizer::parse(files[0].second, files.size() > 1 ? files[1].second : "", json.string()));
+    tokenizer.emplace(
+        tokenizer::parse_tokenizer(files[0].second, files.size() > 1 ? files[1].second : "", json.string()));
   }
-  data::CorpusEncoder encoder(bool parse_special) const {
+  corpus::CorpusEncoder encoder(bool parse_special) const {
     return {[this, parse_special](std::string_view text) {
               return parse_special ? tokenizer->encode(text) : tokenizer->encode_document(text);
             },
             tokenizer->vocab_size(),
             tokenizer->bos_id().value_or(-1),
             tokenizer->eos_id().value_or(-1),
-            tokenizer->hash(),
+            tokenizer::tokenizer_hash(*tokenizer),
             files};
   }
   std::vector<std::pair<std::string, std::string>> files;
-  std::optional<data::Tokenizer> tokenizer;
+  std::optional<tokenizer::Tokenizer> tokenizer;
 };
 
 void print_cells(std::ostream& out, std::string_view name, const std::vector<std::string>& cells) {
@@ -102,15 +104,16 @@ void print_counts(std::ostream& out, const Json& manifest) {
 
 void build(const BuildArguments& arguments) {
   const LoadedTokenizer tokenizer(arguments.tokenizer);
-  const std::vector<data::CorpusDomain> domains = domains_of(arguments.sources);
+  const std::vector<corpus::CorpusDomain> domains = domains_of(arguments.sources);
   const StopSignals signals;
   std::optional<Progress> progress;
-  data::BuildOptions options;
+  corpus::BuildOptions options;
   options.valid_share = arguments.valid_share;
   options.seed = arguments.seed;
-  options.invalid_utf8 = arguments.invalid_utf8 == "replace" ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse;
+  options.invalid_utf8 =
+      arguments.invalid_utf8 == "replace" ? corpus::InvalidUtf8::kReplace : corpus::InvalidUtf8::kRefuse;
   options.program_version = version_text();
-  options.on_progress = [&](const data::BuildProgress& done) {
+  options.on_progress = [&](const corpus::BuildProgress& done) {
     if (signals.requested()) {
       base::fail(base::ErrorKind::kFailure, "data", "stopped on request", "", "nothing is left behind");
     }
@@ -118,8 +121,8 @@ void build(const BuildArguments& arguments) {
     progress->update(done.raw_bytes);
   };
   base::ThreadPool pool(arguments.threads);
-  const Json manifest = data::build_corpus(arguments.output, domains, tokenizer.encoder(arguments.parse_special),
-                                           options, pool.parallel_for());
+  const Json manifest = corpus::build_corpus(arguments.output, domains, tokenizer.encoder(arguments.parse_special),
+                                             options, pool.parallel_for());
   progress->finish();
   print_counts(std::cerr, manifest);
   if (const auto replaced = manifest.at("replaced_bytes").get<int64_t>(); replaced > 0) {
@@ -135,7 +138,7 @@ std::string_view front_of(std::string_view text, size_t longest) {
   return text.substr(0, longest);
 }
 
-int64_t chosen_document(const data::TokenDataset& dataset, const ShowArguments& arguments) {
+int64_t chosen_document(const corpus::TokenDataset& dataset, const ShowArguments& arguments) {
   if (arguments.document >= dataset.documents()) {
     base::fail(base::ErrorKind::kUsage, "data",
                "the split has documents 0 to " + std::to_string(dataset.documents() - 1),
@@ -150,7 +153,7 @@ int64_t chosen_document(const data::TokenDataset& dataset, const ShowArguments& 
 }
 
 void show(const ShowArguments& arguments) {
-  const data::TokenDataset dataset = data::TokenDataset::open(arguments.folder, arguments.split);
+  const corpus::TokenDataset dataset = corpus::TokenDataset::open(arguments.folder, arguments.split);
   if (arguments.verify) {
     dataset.verify();
     std::cerr << "all checksums agree\n";
@@ -169,7 +172,7 @@ void show(const ShowArguments& arguments) {
             << "; hash " << dataset.hash() << "\n";
   if (document < 0) return;
   const std::string text =
-      data::Tokenizer::load(dataset.folder()).decode(dataset.tokens(document), /*skip_special=*/true);
+      tokenizer::load_tokenizer(dataset.folder()).decode(dataset.tokens(document), /*skip_special=*/true);
   const std::string_view front = front_of(text, arguments.longest);
   std::cout << "\n"
             << arguments.split << " document " << document << " ("

@@ -1,5 +1,5 @@
 // dsmoe data as a user meets it: words in, a folder, standard output and an exit code out.
-#include "data/dataset.h"
+#include "corpus/dataset.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ using testing::HasSubstr;
 // A tokenizer of single bytes: 256 begins a document, 257 ends it.
 class DataCommand : public ::testing::Test {
  protected:
-  DataCommand() { data::save_tokenizer(data::byte_tokenizer({"<s>", "</s>"}), folder_.path()); }
+  DataCommand() { tokenizer::save_tokenizer(corpus::byte_tokenizer({"<s>", "</s>"}), folder_.path()); }
   Outcome build(std::vector<std::string> words) {
     words.insert(words.begin(), {"data", "build", "--tokenizer", folder_.path().string(), "--out", out_});
     return run(words);
@@ -28,8 +28,8 @@ class DataCommand : public ::testing::Test {
 };
 
 TEST_F(DataCommand, BuildsAndShows) {
-  folder_.write("a1.jsonl", data::json_lines({"first", "second \xe4\xb8\xad\xe6\x96\x87"}));
-  folder_.write("a2.jsonl", data::json_lines({"first", " "}));
+  folder_.write("a1.jsonl", corpus::json_lines({"first", "second \xe4\xb8\xad\xe6\x96\x87"}));
+  folder_.write("a2.jsonl", corpus::json_lines({"first", " "}));
   folder_.write("b.txt", "one\n\f\ntwo\n");
   const Outcome built = build({"words=" + (folder_ / "a*.jsonl").string(), "lines=" + (folder_ / "b.txt").string(),
                                "--valid-share", "0", "--json"});
@@ -49,12 +49,12 @@ TEST_F(DataCommand, BuildsAndShows) {
   EXPECT_THAT(shown.err, HasSubstr("checksums agree"));
   EXPECT_THAT(run({"data", "show", out_, "--domain", "lines"}).out, HasSubstr("(lines, 6 tokens, 4 bytes):\none\n"));
   const Json json = base::parse_json(run({"data", "show", out_, "--json"}).out, "standard output");
-  EXPECT_EQ(json["hash"], data::TokenDataset::open(out_, "train").hash());
+  EXPECT_EQ(json["hash"], corpus::TokenDataset::open(out_, "train").hash());
   EXPECT_EQ(run({"data", "show", out_, "--split", "valid"}).exit_code, 0) << "an empty split has nothing to show";
 }
 
 TEST_F(DataCommand, MistakesAreNamedWithTheirExitCode) {
-  const std::string good = "a=" + folder_.write("a.jsonl", data::json_lines({"x", "y"})).string();
+  const std::string good = "a=" + folder_.write("a.jsonl", corpus::json_lines({"x", "y"})).string();
   const std::string latin = "b=" + folder_.write("b.txt", "caf\xe9").string();
   const auto expect = [&](const Outcome& outcome, int exit_code, const std::string& text) {
     EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err;
@@ -88,7 +88,7 @@ TEST_F(DataCommand, ADocumentThatSpellsASpecialTokenStaysText) {
                                (folder_ / name).string(), "--valid-share", "0", source});
     const Outcome built = run(more);
     EXPECT_EQ(built.exit_code, 0) << built.err;
-    const data::TokenDataset dataset = data::TokenDataset::open(folder_ / name, "train");
+    const corpus::TokenDataset dataset = corpus::TokenDataset::open(folder_ / name, "train");
     return dataset.tokens(0);
   };
   EXPECT_EQ(tokens("plain", {}), (std::vector<int32_t>{256, 'x', '<', '/', 's', '>', 'y', 257}));

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "eval/perplexity.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -21,7 +22,7 @@ struct Options {
   bool json = false;
 };
 
-base::Json as_json(const data::TextScore& score) {
+base::Json as_json(const corpus::TextScore& score) {
   return {{"nats_per_token", score.nats_per_token()},
           {"bits_per_byte", score.bits_per_byte()},
           {"tokens", score.tokens},
@@ -29,7 +30,7 @@ base::Json as_json(const data::TextScore& score) {
 }
 
 void print(const eval::Perplexity& result) {
-  const auto line = [](const std::string& name, const data::TextScore& score) {
+  const auto line = [](const std::string& name, const corpus::TextScore& score) {
     std::printf("%-20s %12lld %12lld %10.4f %10.4f %10.3f\n", name.c_str(), static_cast<long long>(score.tokens),
                 static_cast<long long>(score.bytes), score.nats_per_token(), score.bits_per_byte(),
                 std::exp(score.nats_per_token()));
@@ -40,8 +41,9 @@ void print(const eval::Perplexity& result) {
 }
 
 // Ids of one tokenizer mean nothing to a model of another.
-void check_tokenizers(const data::TokenDataset& corpus, const std::optional<data::Tokenizer>& tokenizer) {
-  if (!tokenizer || corpus.tokenizer_hash().empty() || corpus.tokenizer_hash() == tokenizer->hash()) return;
+void check_tokenizers(const corpus::TokenDataset& corpus, const std::optional<tokenizer::Tokenizer>& tokenizer) {
+  if (!tokenizer || corpus.tokenizer_hash().empty() || corpus.tokenizer_hash() == tokenizer::tokenizer_hash(*tokenizer))
+    return;
   base::fail_invalid("perplexity", "the corpus was built with another tokenizer than the model's",
                      corpus.folder().string(), "build it with the model's tokenizer.json");
 }
@@ -54,7 +56,7 @@ eval::Perplexity measure(const Options& options, engine::Engine& engine, base::J
     progress.update(static_cast<uint64_t>(done));
   };
   if (!options.data.empty()) {
-    const auto corpus = data::TokenDataset::open(options.data, options.split);
+    const auto corpus = corpus::TokenDataset::open(options.data, options.split);
     check_tokenizers(corpus, open_tokenizer(options.model, engine.config()));
     json["data"] = options.data;
     json["split"] = options.split;

@@ -27,7 +27,7 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
 }
 
 std::vector<int32_t> prompt_ids(const Options& options, const engine::Engine& engine,
-                                const std::optional<data::Tokenizer>& tokenizer) {
+                                const std::optional<tokenizer::Tokenizer>& tokenizer) {
   if (!options.tokens.empty()) return parse_token_ids(options.tokens);
   if (!tokenizer) {
     base::fail_invalid("tokenizer", "the model has no tokenizer", options.model.path,

@@ -5,7 +5,7 @@
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
-#include "data/initial_values.h"
+#include "formats/initial_values.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -18,7 +18,7 @@ struct Options {
   bool json = false;
 };
 
-void report(const Options& options, const data::ModelFolderWriter& model, double seconds) {
+void report(const Options& options, const formats::ModelFolderWriter& model, double seconds) {
   if (options.json) {
     const base::Json json = {{"path", options.output},        {"seed", options.seed},
                              {"dtype", options.dtype},        {"total_size", model.total_size()},
@@ -32,17 +32,17 @@ void report(const Options& options, const data::ModelFolderWriter& model, double
 
 void act(const Options& options) {
   const spec::ModelConfig config = configuration_of(options.config, options.overrides).config.model;
-  const data::Dtype dtype = options.dtype == "f32"   ? data::Dtype::kF32
-                            : options.dtype == "f16" ? data::Dtype::kF16
-                                                     : data::Dtype::kBf16;
+  const formats::Dtype dtype = options.dtype == "f32"   ? formats::Dtype::kF32
+                               : options.dtype == "f16" ? formats::Dtype::kF16
+                                                        : formats::Dtype::kBf16;
   base::FolderWriter folder(options.output);
-  data::ModelFolderWriter model(folder.path(), config, {.dtype = dtype});
+  formats::ModelFolderWriter model(folder.path(), config, {.dtype = dtype});
   base::require_free_space(options.output, model.bytes_on_disk(), "init");
 
   base::ThreadPool pool(options.threads);
   const StopSignals signals;
   Progress progress("writing", model.total_size(), bytes_text);
-  data::write_initial_model(
+  formats::write_initial_model(
       model, config, static_cast<uint64_t>(options.seed), pool.parallel_for(), [&](uint64_t written) {
         if (signals.requested()) {
           base::fail(base::ErrorKind::kFailure, "init", "stopped on request", "", "nothing is left behind");

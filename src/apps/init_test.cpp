@@ -6,10 +6,10 @@
 
 #include "apps/progress.h"
 #include "apps/testing.h"
-#include "data/config_json.h"
-#include "data/manifest.h"
-#include "data/model_folder.h"
-#include "data/model_folder_writer.h"
+#include "formats/config_json.h"
+#include "formats/manifest.h"
+#include "formats/model_folder.h"
+#include "formats/model_folder_writer.h"
 #include "spec/counts.h"
 #include "spec/presets.h"
 #include "spec/settings.h"
@@ -31,9 +31,9 @@ TEST(Init, WritesAModelOfThePreset) {
   const Outcome result = init({"tiny", "-o", path, "--seed", "5", "--dtype", "f32", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("no tokenizer comes with it"));
-  const data::ModelFolder model = data::ModelFolder::open(path);
+  const formats::ModelFolder model = formats::ModelFolder::open(path);
   EXPECT_EQ(model.config(), spec::resolve("tiny").config.model);
-  EXPECT_EQ(model.dtype(), data::Dtype::kF32);
+  EXPECT_EQ(model.dtype(), formats::Dtype::kF32);
   EXPECT_TRUE(model.verify());
   const base::Json json = base::parse_json(result.out, "standard output");
   EXPECT_EQ(json["total_size"], model.total_size());
@@ -45,7 +45,7 @@ TEST(Init, SeedDecidesTheBytesAndThreadsDoNot) {
   const base::TestFolder folder;
   const auto bytes = [&](const std::string& name, const std::string& seed, const std::string& threads) {
     EXPECT_EQ(init({"tiny", "-o", folder / name, "--seed", seed, "--threads", threads}).exit_code, 0);
-    return data::hash_file(folder / name / "model.safetensors");
+    return formats::hash_file(folder / name / "model.safetensors");
   };
   const std::string first = bytes("a", "1", "1");
   EXPECT_EQ(bytes("b", "1", "3"), first);
@@ -56,11 +56,11 @@ TEST(Init, TakesOverridesAndShapesOfFolders) {
   const base::TestFolder folder;
   const std::string a = folder / "a", b = folder / "b";
   ASSERT_EQ(init({"tiny", "model.num_hidden_layers=2", "-o", a}).exit_code, 0);
-  EXPECT_EQ(data::ModelFolder::open(a).config().num_hidden_layers, 2);
+  EXPECT_EQ(formats::ModelFolder::open(a).config().num_hidden_layers, 2);
   ASSERT_EQ(init({a, "-o", b}).exit_code, 0);
-  EXPECT_EQ(data::ModelFolder::open(b).config(), data::ModelFolder::open(a).config());
+  EXPECT_EQ(formats::ModelFolder::open(b).config(), formats::ModelFolder::open(a).config());
   ASSERT_EQ(init({a, "model.num_hidden_layers=1", "-o", folder / "c"}).exit_code, 0);
-  EXPECT_EQ(data::ModelFolder::open(folder / "c").config().num_hidden_layers, 1);
+  EXPECT_EQ(formats::ModelFolder::open(folder / "c").config().num_hidden_layers, 1);
 }
 
 TEST(Init, RefusalsHaveTheirExitCodesAndLeaveNothing) {
@@ -83,15 +83,15 @@ TEST(Init, RefusalsHaveTheirExitCodesAndLeaveNothing) {
 TEST(Init, EveryPresetIsPlannedAsSpecCountsItAndSurvivesConfigJson) {
   for (const spec::Preset& preset : spec::presets()) {
     const spec::ModelConfig config = spec::resolve(std::string(preset.name)).config.model;
-    for (const auto& [dtype, precision] :
-         {std::pair(data::Dtype::kBf16, spec::Precision::kBf16), std::pair(data::Dtype::kF32, spec::Precision::kF32)}) {
-      const data::ModelFolderWriter plan("nowhere", config, {.dtype = dtype});
+    for (const auto& [dtype, precision] : {std::pair(formats::Dtype::kBf16, spec::Precision::kBf16),
+                                           std::pair(formats::Dtype::kF32, spec::Precision::kF32)}) {
+      const formats::ModelFolderWriter plan("nowhere", config, {.dtype = dtype});
       EXPECT_EQ(plan.total_size(), static_cast<uint64_t>(spec::weight_bytes(config, precision))) << preset.name;
-      EXPECT_EQ(data::config_from_json(data::config_to_json(config, dtype), "again"), config) << preset.name;
+      EXPECT_EQ(formats::config_from_json(formats::config_to_json(config, dtype), "again"), config) << preset.name;
     }
   }
   // as released: paper.md section 7.2
-  const data::ModelFolderWriter released("nowhere", spec::resolve("deepseekmoe-16b").config.model);
+  const formats::ModelFolderWriter released("nowhere", spec::resolve("deepseekmoe-16b").config.model);
   EXPECT_EQ(released.total_size(), 32'751'456'256u);
   EXPECT_EQ(released.shard_count(), 7u);
 }

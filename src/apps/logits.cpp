@@ -5,7 +5,7 @@
 #include "apps/commands.h"
 #include "apps/model_arguments.h"
 #include "base/error.h"
-#include "data/npy.h"
+#include "formats/npy.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -26,7 +26,7 @@ void act(const Options& options) {
   const size_t piece = std::max<size_t>(1, (size_t{16} << 20) / static_cast<size_t>(V));
   engine::Session session(engine);
   session.check(ids);
-  data::NpyWriter file(options.output, {rows, V});
+  formats::NpyWriter file(options.output, {rows, V});
   for (size_t at = 0; at < ids.size(); at += piece) {
     file.append(session.append_all(std::span(ids).subspan(at, std::min(piece, ids.size() - at))));
   }

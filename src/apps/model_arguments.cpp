@@ -6,8 +6,9 @@
 #include "apps/progress.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "data/gguf_tokenizer.h"
+#include "formats/gguf_tokenizer.h"
 #include "quantize/in_memory.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::apps {
 
@@ -80,19 +81,19 @@ engine::Weights quantised(const ModelArguments& arguments) {
     if (!progress) progress.emplace("quantising", total, bytes_text);
     progress->update(written);
   };
-  return engine::Weights::from_gguf(quantize::quantised_in_memory(data::ModelFolder::open(arguments.path), options));
+  return engine::Weights::from_gguf(quantize::quantised_in_memory(formats::ModelFolder::open(arguments.path), options));
 }
 
-std::optional<data::Tokenizer> tokenizer_of(const base::fs::path& model) {
+std::optional<tokenizer::Tokenizer> tokenizer_of(const base::fs::path& model) {
   if (is_file(model)) {
-    auto spec = data::tokenizer_from_gguf(data::GgufFile(model));
+    auto spec = formats::tokenizer_from_gguf(formats::GgufFile(model));
     if (!spec) return std::nullopt;
-    return data::Tokenizer(std::move(*spec));
+    return tokenizer::Tokenizer(std::move(*spec));
   }
   const base::fs::path file = model / "tokenizer.json";
   std::error_code ignored;
   if (!base::fs::exists(file, ignored)) return std::nullopt;
-  return data::Tokenizer::load(file);
+  return tokenizer::load_tokenizer(file);
 }
 
 }  // namespace
@@ -102,8 +103,8 @@ engine::Engine open_engine(const ModelArguments& arguments) {
   return engine::Engine::load(arguments.path, engine_options(arguments));
 }
 
-std::optional<data::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config) {
-  std::optional<data::Tokenizer> tokenizer = tokenizer_of(arguments.path);
+std::optional<tokenizer::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config) {
+  std::optional<tokenizer::Tokenizer> tokenizer = tokenizer_of(arguments.path);
   if (!tokenizer) return std::nullopt;
   if (tokenizer->vocab_size() > config.vocab_size) {
     base::fail_invalid("tokenizer", "it may have at most the model's vocab_size of tokens",
@@ -113,8 +114,8 @@ std::optional<data::Tokenizer> open_tokenizer(const ModelArguments& arguments, c
   return tokenizer;
 }
 
-data::Tokenizer require_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config,
-                                  std::string_view instead) {
+tokenizer::Tokenizer require_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config,
+                                       std::string_view instead) {
   auto tokenizer = open_tokenizer(arguments, config);
   if (!tokenizer) base::fail_invalid("tokenizer", "the model has no tokenizer", arguments.path, instead);
   return std::move(*tokenizer);

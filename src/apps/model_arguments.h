@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenizer.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dsmoe::apps {
 
@@ -28,10 +28,10 @@ engine::EngineOptions engine_options(const ModelArguments& arguments);
 engine::Engine open_engine(const ModelArguments& arguments);
 /// The model's tokenizer, or nothing where it has none. Throws Error(kInvalid) where it has more tokens than the
 /// model has rows.
-std::optional<data::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config);
+std::optional<tokenizer::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config);
 /// The same, but none is Error(kInvalid), with `instead` as the hint.
-data::Tokenizer require_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config,
-                                  std::string_view instead);
+tokenizer::Tokenizer require_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config,
+                                       std::string_view instead);
 
 /// "1,2,3" (spaces allowed). Throws Error(kUsage) for anything else; ids are checked against the model later.
 std::vector<int32_t> parse_token_ids(std::string_view text);

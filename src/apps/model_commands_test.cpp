@@ -7,8 +7,8 @@
 #include "apps/model_arguments.h"
 #include "apps/testing.h"
 #include "base/error.h"
-#include "data/npy.h"
 #include "engine/engine.h"
+#include "formats/npy.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -39,14 +39,14 @@ TEST_F(ModelCommands, LogitsWritesWhatTheEngineComputes) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out, "");
   EXPECT_THAT(result.err, HasSubstr("float32 [3, 260]"));
-  const data::NpyArray array = data::read_npy(path("a.npy"));
+  const formats::NpyArray array = formats::read_npy(path("a.npy"));
   EXPECT_EQ(array.shape, (std::vector<int64_t>{3, 260}));
   auto engine = engine::Engine::load(path("bare"));
   engine::Session session(engine);
   const auto want = session.append_all(std::vector<int32_t>{65, 66, 7});
   EXPECT_TRUE(std::equal(want.begin(), want.end(), array.values.begin(), array.values.end()));
   EXPECT_EQ(run({"logits", "-m", path("model"), "-p", "AB\a", "-t", "1", "-o", path("b.npy")}).exit_code, 0);
-  EXPECT_EQ(data::read_npy(path("b.npy")).values, array.values);
+  EXPECT_EQ(formats::read_npy(path("b.npy")).values, array.values);
 }
 
 TEST_F(ModelCommands, LogitsRefusesBadInputAndWritesNothing) {
@@ -122,9 +122,9 @@ TEST_F(ModelCommands, PerplexityOfAFileAndOfACorpus) {
   EXPECT_NEAR(json["bits_per_byte"].get<double>(), json["nats_per_token"].get<double>() / std::log(2.0), 1e-9);
   EXPECT_THAT(run({"eval", "perplexity", "-m", path("model"), path("text.txt")}).out, HasSubstr("bits/byte"));
 
-  data::BuildOptions options;
+  corpus::BuildOptions options;
   options.valid_share = 0;
-  data::build_test_corpus(folder_, {{"prose", {"some text"}}, {"code", {"x = 1"}}}, data::byte_encoder(), options);
+  corpus::build_test_corpus(folder_, {{"prose", {"some text"}}, {"code", {"x = 1"}}}, corpus::byte_encoder(), options);
   const std::vector<std::string> arguments = {"eval",  "perplexity", "--data", path("out"), "--split",
                                               "train", "--json",     "-m",     path("bare")};
   const Outcome corpus = run(arguments);
@@ -155,7 +155,7 @@ TEST_F(ModelCommands, PerplexityOfSecondHalvesPutsBosInThePlaceOfAWindowsFirstTo
     return json["nats_per_token"].get<double>();
   };
   EXPECT_NE(measure("abcdefghXjklmnop"), measure("abcdefghYjklmnop")) << "this tokenizer has no bos";
-  data::save_tokenizer(data::byte_tokenizer({"<s>", "</s>"}), path("model"));
+  tokenizer::save_tokenizer(corpus::byte_tokenizer({"<s>", "</s>"}), path("model"));
   EXPECT_EQ(measure("abcdefgXijklmno"), measure("abcdefgYijklmno"));
   EXPECT_NE(measure("abcdefgXijklmno"), measure("abcdefgXZjklmno"));
 }

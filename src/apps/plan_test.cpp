@@ -5,7 +5,7 @@
 #include "apps/testing.h"
 #include "base/json.h"
 #include "base/test_files.h"
-#include "data/config_json.h"
+#include "formats/config_json.h"
 #include "spec/settings.h"
 
 namespace dsmoe::apps {
@@ -62,7 +62,7 @@ TEST(Plan, TableAndLists) {
 TEST(Plan, AModelFolderIsAShapeToo) {
   const base::TestFolder folder;
   const spec::ModelConfig model = spec::resolve("deepseekmoe-16b").config.model;
-  folder.write("config.json", base::dump_json(data::config_to_json(model, data::Dtype::kBf16)));
+  folder.write("config.json", base::dump_json(formats::config_to_json(model, formats::Dtype::kBf16)));
   const base::Json json = plan({folder.path().string()});
   EXPECT_EQ(json["params_total"], 16375728128);
   EXPECT_EQ(json["sequence_length"], 4096);

@@ -36,14 +36,14 @@ void tell(const Options& options, const quantize::ExportReport& report, double s
   }
   char bits[32];
   std::snprintf(bits, sizeof bits, "%.2f", report.bits_per_weight);
-  std::cerr << options.output << ": arch " << data::gguf_arch_name(report.arch) << ", "
+  std::cerr << options.output << ": arch " << formats::gguf_arch_name(report.arch) << ", "
             << bytes_text(static_cast<double>(report.file_size)) << ", " << bits
             << " bits a weight, relative error of the weights " << percent(report.error.relative())
             << (report.has_tokenizer ? "\n" : "; no tokenizer comes with it\n");
 }
 
 void act(const Options& options) {
-  const data::ModelFolder folder = data::ModelFolder::open(options.model);
+  const formats::ModelFolder folder = formats::ModelFolder::open(options.model);
   base::ThreadPool pool(options.threads);
   const StopSignals signals;
   std::optional<Progress> progress;

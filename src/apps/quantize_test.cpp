@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "apps/testing.h"
-#include "data/gguf_model.h"
-#include "data/npy.h"
-#include "data/test_models.h"
-#include "data/tokenizer_json.h"
+#include "formats/gguf_model.h"
+#include "formats/npy.h"
+#include "formats/test_models.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -16,13 +16,13 @@ using ::testing::HasSubstr;
 class QuantizeCommands : public ::testing::Test {
  protected:
   void SetUp() override {
-    spec::ModelConfig config = data::small_mixture();
+    spec::ModelConfig config = formats::small_mixture();
     config.hidden_size = 64;
     config.moe_intermediate_size = 32;
     config.initializer_range = 0.2;
-    data::write_model(path("m"), config);
+    formats::write_model(path("m"), config);
     config.norm_topk_prob = true;
-    data::write_model(path("normed"), config);
+    formats::write_model(path("normed"), config);
   }
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
   std::vector<float> logits(std::vector<std::string> model) {
@@ -30,7 +30,7 @@ class QuantizeCommands : public ::testing::Test {
     arguments.insert(arguments.end(), model.begin(), model.end());
     const Outcome result = run(arguments);
     EXPECT_EQ(result.exit_code, 0) << result.err;
-    return data::read_npy(path("out.npy")).values;
+    return formats::read_npy(path("out.npy")).values;
   }
 
   base::TestFolder folder_;
@@ -55,21 +55,21 @@ TEST_F(QuantizeCommands, AFileOrAFolderQuantisedAsItIsOpenedRunsLikeTheOther) {
       EXPECT_EQ(tensor["experts"].size(), 4u);
     }
   }
-  EXPECT_EQ(data::GgufModel::open(path("q.gguf")).file().text("general.name"), "tiny");
+  EXPECT_EQ(formats::GgufModel::open(path("q.gguf")).file().text("general.name"), "tiny");
   EXPECT_EQ(logits({path("q.gguf")}), logits({path("m"), "-q", "q4_0"}));
   EXPECT_NE(logits({path("q.gguf")}), logits({path("m")}));
 }
 
 TEST_F(QuantizeCommands, ATokenizerGoesAlong) {
-  data::TokenizerSpec tokenizer;
+  tokenizer::TokenizerSpec tokenizer;
   tokenizer.tokens = {"<s>", "a", "b", "ab"};
   tokenizer.merges = {{1, 2, 3}};
-  data::AddedToken begin;
+  tokenizer::AddedToken begin;
   begin.content = "<s>";
   begin.special = true;
   tokenizer.added_tokens = {begin};
-  tokenizer.pre_tokenizer = *data::pretokenizer_steps("deepseek-v3");
-  data::save_tokenizer(tokenizer, path("m"));
+  tokenizer.pre_tokenizer = *tokenizer::pretokenizer_steps("deepseek-v3");
+  tokenizer::save_tokenizer(tokenizer, path("m"));
   EXPECT_EQ(run({"export", "-m", path("m"), "-o", path("f.gguf")}).exit_code, 0);
   const auto generate = [&](const std::string& model) {
     return run({"generate", "-m", path(model), "-p", "abab", "-n", "5", "--temp", "0", "--ignore-eos"}).out;

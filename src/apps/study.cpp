@@ -31,7 +31,7 @@ void act_routing(const Options& options) {
   engine::EngineOptions engine_options;
   engine_options.threads = options.threads;
   engine::Engine engine = engine::Engine::load(options.model, engine_options);
-  const data::TokenDataset dataset = data::TokenDataset::open(options.data, options.split);
+  const corpus::TokenDataset dataset = corpus::TokenDataset::open(options.data, options.split);
 
   std::unique_ptr<Progress> progress;
   study::RoutingStudyOptions study_options;

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "apps/commands.h"
-#include "data/model_folder_writer.h"
-#include "data/test_corpus.h"
-#include "data/tokenizer_json.h"
+#include "corpus/test_corpus.h"
 #include "engine/testing.h"
+#include "formats/model_folder_writer.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::apps {
 
@@ -46,10 +46,10 @@ inline void write_byte_model(const base::fs::path& folder, int64_t positions, bo
   config.bos_token_id = 256, config.eos_token_id = 257;
   const auto tensors = engine::testing::random_tensors(config, 1);
   base::fs::create_directories(folder);
-  data::ModelFolderWriter writer(folder, config, {.dtype = data::Dtype::kF32}, base::unsynced_files);
+  formats::ModelFolderWriter writer(folder, config, {.dtype = formats::Dtype::kF32}, base::unsynced_files);
   for (const auto& tensor : spec::tensors_of(config)) writer.append_f32(tensors.at(tensor.name).values);
   writer.finish();
-  if (!bare) data::save_tokenizer(data::byte_tokenizer(), folder);
+  if (!bare) tokenizer::save_tokenizer(corpus::byte_tokenizer(), folder);
 }
 
 }  // namespace dsmoe::apps

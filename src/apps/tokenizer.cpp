@@ -9,10 +9,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/parallel.h"
-#include "data/bpe_trainer.h"
-#include "data/sources.h"
-#include "data/tokenizer.h"
-#include "data/tokenizer_json.h"
+#include "corpus/sources.h"
+#include "tokenizer/bpe_trainer.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -33,21 +33,21 @@ struct TrainOptions {
 // Documents in batches: enough text for all threads, little enough for memory.
 class Counting {
  public:
-  Counting(data::WordCounter& counter, const TrainOptions& options)
+  Counting(tokenizer::WordCounter& counter, const TrainOptions& options)
       : counter_(counter),
         pool_(options.threads),
-        policy_(options.invalid_utf8 == "replace" ? data::InvalidUtf8::kReplace : data::InvalidUtf8::kRefuse) {}
+        policy_(options.invalid_utf8 == "replace" ? corpus::InvalidUtf8::kReplace : corpus::InvalidUtf8::kRefuse) {}
 
   void add_file(const std::string& path) {
-    data::RecordReader reader(path);
-    std::vector<data::Record> batch;
+    corpus::RecordReader reader(path);
+    std::vector<corpus::Record> batch;
     size_t bytes = 0;
     const auto flush = [&] {
       count(batch, reader);
       batch.clear();
       bytes = 0;
     };
-    for (data::Record record; reader.next(record);) {
+    for (corpus::Record record; reader.next(record);) {
       bytes += record.bytes.size();
       batch.push_back(std::move(record));
       if (bytes > kBatch) flush();
@@ -60,17 +60,17 @@ class Counting {
  private:
   static constexpr size_t kBatch = size_t{16} << 20, kPart = size_t{1} << 20;
 
-  void count(std::vector<data::Record>& batch, const data::RecordReader& reader) {
+  void count(std::vector<corpus::Record>& batch, const corpus::RecordReader& reader) {
     documents_ += batch.size();
-    const auto text_of = [&](data::Record& record) {
-      data::TextRepairs repairs;
-      std::string text = data::document_text(std::move(record), reader.format(), reader.path(), policy_, repairs);
+    const auto text_of = [&](corpus::Record& record) {
+      corpus::TextRepairs repairs;
+      std::string text = corpus::document_text(std::move(record), reader.format(), reader.path(), policy_, repairs);
       replaced_bytes_ += repairs.replaced_bytes;
       return text;
     };
     if (batch.size() == 1) {  // one document for all threads
       const std::string text = text_of(batch[0]);
-      const auto parts = data::cut_at_lines(text, kPart);
+      const auto parts = tokenizer::cut_at_lines(text, kPart);
       pool_.run(static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) counter_.add(parts[static_cast<size_t>(i)]);
       });
@@ -81,34 +81,34 @@ class Counting {
     });
   }
 
-  data::WordCounter& counter_;
+  tokenizer::WordCounter& counter_;
   base::ThreadPool pool_;
-  data::InvalidUtf8 policy_;
+  corpus::InvalidUtf8 policy_;
   uint64_t documents_ = 0;
   std::atomic<int64_t> replaced_bytes_ = 0;
 };
 
 void train(const TrainOptions& options) {
-  data::BpeTrainOptions training;
+  tokenizer::BpeTrainOptions training;
   training.vocab_size = options.vocab_size;
   training.min_frequency = options.min_frequency;
   training.progress = [&](int32_t tokens) {
     if (tokens % 1024 == 0) std::cerr << "  " << tokens << " of " << options.vocab_size << " tokens\n";
   };
-  training.pre_tokenizer = *data::pretokenizer_steps(options.pre);
-  data::WordCounter counter(training.pre_tokenizer);
+  training.pre_tokenizer = *tokenizer::pretokenizer_steps(options.pre);
+  tokenizer::WordCounter counter(training.pre_tokenizer);
   Counting counting(counter, options);
   for (const std::string& file : options.files) counting.add_file(file);
-  const data::WordCounts words = counter.take();
+  const tokenizer::WordCounts words = counter.take();
   std::cerr << "counted " << words.size() << " different words in " << counting.documents() << " documents, "
             << words.total_bytes() << " bytes\n";
   if (counting.replaced_bytes() > 0) {
     std::cerr << "warning: " << counting.replaced_bytes() << " bytes were not UTF-8 and became U+FFFD\n";
   }
-  const data::TokenizerSpec spec = data::train_bpe(words, training);
+  const tokenizer::TokenizerSpec spec = tokenizer::train_bpe(words, training);
   const bool made = base::fs::create_directories(options.out);
   try {
-    data::save_tokenizer(spec, options.out);
+    tokenizer::save_tokenizer(spec, options.out);
   } catch (...) {
     std::error_code ignored;
     if (made) base::fs::remove(options.out, ignored);  // only if it is empty
@@ -137,14 +137,14 @@ void print_ids(const std::vector<int32_t>& ids) {
   std::cout << line << "\n";
 }
 
-void print_json(const data::Tokenizer& tokenizer, const std::vector<int32_t>& ids, size_t bytes) {
+void print_json(const tokenizer::Tokenizer& tokenizer, const std::vector<int32_t>& ids, size_t bytes) {
   Json tokens = Json::array();
   for (const int32_t id : ids) tokens.push_back(std::string(tokenizer.token_bytes(id)));
   std::cout << base::dump_json({{"ids", ids}, {"tokens", tokens}, {"count", ids.size()}, {"bytes", bytes}}) << "\n";
 }
 
 void encode(const CodeOptions& options) {
-  const data::Tokenizer tokenizer = data::Tokenizer::load(options.tokenizer);
+  const tokenizer::Tokenizer tokenizer = tokenizer::load_tokenizer(options.tokenizer);
   const auto put = [&](std::string_view text) {
     const std::vector<int32_t> ids = tokenizer.encode(text, options.special);
     if (options.json) {
@@ -164,7 +164,7 @@ void encode(const CodeOptions& options) {
   }
 }
 
-std::vector<int32_t> known_ids(const data::Tokenizer& tokenizer, const CodeOptions& options) {
+std::vector<int32_t> known_ids(const tokenizer::Tokenizer& tokenizer, const CodeOptions& options) {
   std::vector<int64_t> numbers = options.ids;
   if (numbers.empty()) {
     std::string word;
@@ -189,7 +189,7 @@ std::vector<int32_t> known_ids(const data::Tokenizer& tokenizer, const CodeOptio
 }
 
 void decode(const CodeOptions& options) {
-  const data::Tokenizer tokenizer = data::Tokenizer::load(options.tokenizer);
+  const tokenizer::Tokenizer tokenizer = tokenizer::load_tokenizer(options.tokenizer);
   const std::vector<int32_t> ids = known_ids(tokenizer, options);
   const std::string text = tokenizer.decode(ids, options.skip_special);
   if (options.json) {

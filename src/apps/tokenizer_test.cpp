@@ -5,7 +5,8 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/test_files.h"
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -39,7 +40,7 @@ class TokenizerCommand : public testing::Test {
 
 TEST_F(TokenizerCommand, TrainsEncodesDecodes) {
   ASSERT_EQ(train({"text.txt", "text.jsonl"}).exit_code, 0);
-  const auto tokenizer = data::Tokenizer::load(folder_ / "made");
+  const auto tokenizer = tokenizer::load_tokenizer(folder_ / "made");
   EXPECT_EQ(tokenizer.vocab_size(), 280);
   EXPECT_EQ(tokenizer.bos_id(), 0);
   EXPECT_EQ(tokenizer.eos_id(), 1);

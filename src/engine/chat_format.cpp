@@ -8,8 +8,8 @@
 namespace dsmoe::engine {
 namespace {
 
-data::TokenizerSpec without_special_tokens(data::TokenizerSpec spec) {
-  std::erase_if(spec.added_tokens, [](const data::AddedToken& token) { return token.special; });
+tokenizer::TokenizerSpec without_special_tokens(tokenizer::TokenizerSpec spec) {
+  std::erase_if(spec.added_tokens, [](const tokenizer::AddedToken& token) { return token.special; });
   spec.prefix.clear();
   spec.suffix.clear();
   return spec;
@@ -17,7 +17,7 @@ data::TokenizerSpec without_special_tokens(data::TokenizerSpec spec) {
 
 }  // namespace
 
-ChatFormat::ChatFormat(const data::Tokenizer& tokenizer, const spec::ModelConfig& config)
+ChatFormat::ChatFormat(const tokenizer::Tokenizer& tokenizer, const spec::ModelConfig& config)
     : plain_(without_special_tokens(tokenizer.spec())),
       bos_(tokenizer.bos_id().value_or(static_cast<int32_t>(config.bos_token_id))),
       eos_(tokenizer.eos_id().value_or(static_cast<int32_t>(config.eos_token_id))) {}

@@ -10,14 +10,14 @@
 #include <string_view>
 #include <vector>
 
-#include "data/tokenizer.h"
 #include "spec/model_config.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dsmoe::engine {
 
 class ChatFormat {
  public:
-  ChatFormat(const data::Tokenizer& tokenizer, const spec::ModelConfig& config);
+  ChatFormat(const tokenizer::Tokenizer& tokenizer, const spec::ModelConfig& config);
 
   /// bos, and a system text where there is one.
   std::vector<int32_t> opening(std::string_view system) const;
@@ -26,7 +26,7 @@ class ChatFormat {
   int32_t end_of_answer() const { return eos_; }
 
  private:
-  data::Tokenizer plain_;
+  tokenizer::Tokenizer plain_;
   int32_t bos_, eos_;
 };
 

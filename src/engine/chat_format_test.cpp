@@ -3,13 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include "data/test_corpus.h"
+#include "corpus/test_corpus.h"
 
 namespace dsmoe::engine {
 namespace {
 
 struct Rig {
-  data::Tokenizer tokenizer{data::byte_tokenizer({"<begin>", "<end>"})};
+  tokenizer::Tokenizer tokenizer{corpus::byte_tokenizer({"<begin>", "<end>"})};
   spec::ModelConfig config;
   ChatFormat format{tokenizer, config};
   Conversation talk{format, ""};

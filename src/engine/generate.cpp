@@ -1,8 +1,8 @@
 #include "engine/generate.h"
 
 #include "base/error.h"
-#include "data/utf8_stream.h"
 #include "engine/stop_filter.h"
+#include "tokenizer/utf8_stream.h"
 
 namespace dsmoe::engine {
 
@@ -23,13 +23,13 @@ std::string_view finish_name(Finish finish) {
 }
 
 Generation generate(Session& session, const spec::ModelConfig& config, std::span<const int32_t> prompt,
-                    const GenerateOptions& options, const data::Tokenizer* tokenizer, const OnToken& on_token) {
+                    const GenerateOptions& options, const tokenizer::Tokenizer* tokenizer, const OnToken& on_token) {
   if (!options.stop.empty() && !tokenizer) {
     base::fail(base::ErrorKind::kUsage, "generate", "stop strings need a tokenizer");
   }
   Sampler sampler(options.sampling);
   StopFilter stops(options.stop);
-  data::Utf8Stream characters;
+  tokenizer::Utf8Stream characters;
   Generation result;
   std::vector<int32_t> history(prompt.begin(), prompt.end());
   auto logits = session.append(prompt);

@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "data/tokenizer.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dsmoe::engine {
 
@@ -40,6 +40,6 @@ using OnToken = std::function<bool(int32_t token, std::string_view text)>;
 /// Appends the prompt to the session and generates. `tokenizer` may be null: then there is no text. After the call the
 /// session holds prompt and tokens, all but the last one sampled.
 Generation generate(Session& session, const spec::ModelConfig& config, std::span<const int32_t> prompt,
-                    const GenerateOptions& options, const data::Tokenizer* tokenizer, const OnToken& on_token);
+                    const GenerateOptions& options, const tokenizer::Tokenizer* tokenizer, const OnToken& on_token);
 
 }  // namespace dsmoe::engine

@@ -10,9 +10,9 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
-#include "data/bpe_alphabet.h"
 #include "engine/stop_filter.h"
 #include "engine/testing.h"
+#include "tokenizer/bpe_alphabet.h"
 
 namespace dsmoe::engine {
 namespace {
@@ -54,12 +54,12 @@ TEST(StopFilter, AnEmptyStopIsRefused) { EXPECT_THROW(StopFilter({"a", ""}), bas
 class Talker {
  public:
   explicit Talker(const std::vector<std::string>& pieces, int64_t positions = 40) {
-    data::TokenizerSpec spec;
+    tokenizer::TokenizerSpec spec;
     spec.tokens = {"<end>"};
-    for (const auto& piece : pieces) spec.tokens.push_back(data::bytes_to_alphabet(piece));
+    for (const auto& piece : pieces) spec.tokens.push_back(tokenizer::bytes_to_alphabet(piece));
     start_ = static_cast<int32_t>(spec.tokens.size());
     spec.tokens.push_back("<start>");
-    tokenizer_ = std::make_unique<data::Tokenizer>(spec);
+    tokenizer_ = std::make_unique<tokenizer::Tokenizer>(spec);
 
     spec::ModelConfig config;
     config.vocab_size = start_ + 1;
@@ -96,7 +96,7 @@ class Talker {
   std::vector<std::string> shown;
 
  private:
-  std::unique_ptr<data::Tokenizer> tokenizer_;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
   std::unique_ptr<Engine> engine_;
   int32_t start_ = 0;
 };

@@ -8,10 +8,10 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "data/model_folder_writer.h"
-#include "data/test_corpus.h"
+#include "corpus/test_corpus.h"
 #include "engine/engine.h"
 #include "engine/testing.h"
+#include "formats/model_folder_writer.h"
 #include "kernels/matrix.h"
 
 namespace dsmoe::engine {
@@ -70,23 +70,23 @@ TEST(Golden, EveryTraceOfTheIndependentScript) {
 // bf16 weights are computed with as they lie in the file, and are exactly the float32 model of the same values.
 TEST(Golden, Bf16WeightsAreTheirFloat32Values) {
   const auto config = testing::odd_configs()[2].config;
-  const auto write = [&](const base::TestFolder& folder, data::Dtype dtype) {
+  const auto write = [&](const base::TestFolder& folder, formats::Dtype dtype) {
     base::FolderWriter files(folder / "model", base::unsynced_files);
-    data::ModelFolderWriter model(files.path(), config, {.dtype = dtype}, base::unsynced_files);
+    formats::ModelFolderWriter model(files.path(), config, {.dtype = dtype}, base::unsynced_files);
     auto tensors = testing::random_tensors(config, 8);
     spec::for_each_tensor(config, [&](const spec::TensorSpec& tensor) {
       auto& values = tensors.at(tensor.name).values;
       std::vector<std::byte> cut(values.size() * 2);
-      data::from_f32(values, data::Dtype::kBf16, cut);
-      data::to_f32(data::Dtype::kBf16, cut, values);
+      formats::from_f32(values, formats::Dtype::kBf16, cut);
+      formats::to_f32(formats::Dtype::kBf16, cut, values);
       model.append_f32(values);
     });
     model.finish();
     files.commit();
   };
   const base::TestFolder small, large;
-  write(small, data::Dtype::kBf16);
-  write(large, data::Dtype::kF32);
+  write(small, formats::Dtype::kBf16);
+  write(large, formats::Dtype::kF32);
   Engine bf16 = Engine::load(small / "model"), f32 = Engine::load(large / "model");
   EXPECT_EQ(bf16.weights().layers()[0].q.type, kernels::WeightType::kBf16);
   EXPECT_EQ(f32.weights().layers()[0].q.type, kernels::WeightType::kF32);

@@ -22,40 +22,40 @@ bool aligned(std::span<const std::byte> bytes, size_t alignment) {
   return reinterpret_cast<uintptr_t>(bytes.data()) % alignment == 0;
 }
 
-std::optional<kernels::WeightType> weight_type(data::Dtype dtype) {
+std::optional<kernels::WeightType> weight_type(formats::Dtype dtype) {
   switch (dtype) {
-    case data::Dtype::kF32:
+    case formats::Dtype::kF32:
       return kernels::WeightType::kF32;
-    case data::Dtype::kF16:
+    case formats::Dtype::kF16:
       return kernels::WeightType::kF16;
-    case data::Dtype::kBf16:
+    case formats::Dtype::kBf16:
       return kernels::WeightType::kBf16;
     default:
       return std::nullopt;
   }
 }
 
-kernels::WeightType weight_type(data::GgufType type) {
+kernels::WeightType weight_type(formats::GgufType type) {
   switch (type) {
-    case data::GgufType::kF16:
+    case formats::GgufType::kF16:
       return kernels::WeightType::kF16;
-    case data::GgufType::kBf16:
+    case formats::GgufType::kBf16:
       return kernels::WeightType::kBf16;
-    case data::GgufType::kQ8_0:
+    case formats::GgufType::kQ8_0:
       return kernels::WeightType::kQ8_0;
-    case data::GgufType::kQ4_0:
+    case formats::GgufType::kQ4_0:
       return kernels::WeightType::kQ4_0;
-    case data::GgufType::kQ4_1:
+    case formats::GgufType::kQ4_1:
       return kernels::WeightType::kQ4_1;
-    case data::GgufType::kQ5_0:
+    case formats::GgufType::kQ5_0:
       return kernels::WeightType::kQ5_0;
-    case data::GgufType::kQ5_1:
+    case formats::GgufType::kQ5_1:
       return kernels::WeightType::kQ5_1;
-    case data::GgufType::kQ4K:
+    case formats::GgufType::kQ4K:
       return kernels::WeightType::kQ4K;
-    case data::GgufType::kQ5K:
+    case formats::GgufType::kQ5K:
       return kernels::WeightType::kQ5K;
-    case data::GgufType::kQ6K:
+    case formats::GgufType::kQ6K:
       return kernels::WeightType::kQ6K;
     default:
       return kernels::WeightType::kF32;
@@ -63,11 +63,12 @@ kernels::WeightType weight_type(data::GgufType type) {
 }
 
 // Floats wherever they lie.
-std::vector<float> floats_of(data::Dtype dtype, std::span<const std::byte> bytes, const std::vector<int64_t>& shape) {
+std::vector<float> floats_of(formats::Dtype dtype, std::span<const std::byte> bytes,
+                             const std::vector<int64_t>& shape) {
   int64_t count = 1;
   for (const int64_t size : shape) count *= size;
   std::vector<float> values(static_cast<size_t>(count));
-  data::to_f32(dtype, bytes, values);
+  formats::to_f32(dtype, bytes, values);
   return values;
 }
 
@@ -87,51 +88,51 @@ class Weights::Source {
 
 class Weights::FolderSource : public Weights::Source {
  public:
-  explicit FolderSource(data::ModelFolder folder) : folder_(std::move(folder)) {}
+  explicit FolderSource(formats::ModelFolder folder) : folder_(std::move(folder)) {}
   std::optional<kernels::Matrix> matrix(const std::string& name) const override {
-    const data::TensorView view = folder_.tensor(name);
+    const formats::TensorView view = folder_.tensor(name);
     const auto type = weight_type(view.dtype);
-    if (!type || !aligned(view.bytes, data::bits_of(view.dtype) / 8)) return std::nullopt;
+    if (!type || !aligned(view.bytes, formats::bits_of(view.dtype) / 8)) return std::nullopt;
     return kernels::Matrix{*type, view.bytes.data(), view.shape[0], view.shape[1]};
   }
   std::vector<float> floats(const std::string& name) const override { return folder_.read_f32(name); }
   std::pair<int64_t, int64_t> rows_and_cols(const std::string& name) const override {
-    const data::TensorView view = folder_.tensor(name);
+    const formats::TensorView view = folder_.tensor(name);
     return {view.shape[0], view.shape[1]};
   }
   std::vector<int32_t> hash_table(const std::string& name) const override { return folder_.read_hash_table(name); }
 
  private:
-  data::ModelFolder folder_;
+  formats::ModelFolder folder_;
 };
 
 class Weights::GgufSource : public Weights::Source {
  public:
-  explicit GgufSource(data::GgufModel model) : model_(std::move(model)) {}
+  explicit GgufSource(formats::GgufModel model) : model_(std::move(model)) {}
   std::optional<kernels::Matrix> matrix(const std::string& name) const override {
-    const data::GgufModel::View view = model_.tensor(name);
+    const formats::GgufModel::View view = model_.tensor(name);
     const kernels::WeightType type = weight_type(view.type);
     if (!aligned(view.bytes, type == kernels::WeightType::kF32 ? 4 : 2)) return std::nullopt;
     return kernels::Matrix{type, view.bytes.data(), view.shape[0], view.shape[1]};
   }
   std::vector<float> floats(const std::string& name) const override {
-    const data::GgufModel::View view = model_.tensor(name);
+    const formats::GgufModel::View view = model_.tensor(name);
     const kernels::WeightType type = weight_type(view.type);
     if (kernels::is_quantised(type)) {
       base::fail_invalid("weights", "a file of quantised weights must align them to two bytes",
                          model_.file().path().string() + ", " + name, "general.alignment is odd there");
     }
-    const data::Dtype dtype = type == kernels::WeightType::kF32   ? data::Dtype::kF32
-                              : type == kernels::WeightType::kF16 ? data::Dtype::kF16
-                                                                  : data::Dtype::kBf16;
+    const formats::Dtype dtype = type == kernels::WeightType::kF32   ? formats::Dtype::kF32
+                                 : type == kernels::WeightType::kF16 ? formats::Dtype::kF16
+                                                                     : formats::Dtype::kBf16;
     return floats_of(dtype, view.bytes, view.shape);
   }
   std::pair<int64_t, int64_t> rows_and_cols(const std::string& name) const override {
-    const data::GgufModel::View view = model_.tensor(name);
+    const formats::GgufModel::View view = model_.tensor(name);
     return {view.shape[0], view.shape[1]};
   }
   std::vector<int32_t> hash_table(const std::string& name) const override {
-    const data::GgufModel::View view = model_.tensor(name);  // ids were judged when the file was opened
+    const formats::GgufModel::View view = model_.tensor(name);  // ids were judged when the file was opened
     std::vector<int32_t> ids(view.bytes.size() / sizeof(int32_t));
     std::memcpy(ids.data(), view.bytes.data(), view.bytes.size());
     return ids;
@@ -139,7 +140,7 @@ class Weights::GgufSource : public Weights::Source {
   bool pairs_neighbours() const override { return true; }
 
  private:
-  data::GgufModel model_;
+  formats::GgufModel model_;
 };
 
 class Weights::MemorySource : public Weights::Source {
@@ -208,21 +209,21 @@ void require_memory(uint64_t weights, uint64_t memory, const base::fs::path& mod
 Weights Weights::load(const base::fs::path& model) {
   std::error_code ignored;
   if (base::fs::is_regular_file(model, ignored)) {
-    data::GgufModel file = data::GgufModel::open(model);
+    formats::GgufModel file = formats::GgufModel::open(model);
     require_memory(file.file().size(), base::physical_memory(), model);
     return from_gguf(std::move(file));
   }
-  data::ModelFolder folder = data::ModelFolder::open(model);
+  formats::ModelFolder folder = formats::ModelFolder::open(model);
   require_memory(folder.total_size(), base::physical_memory(), model);
   return from_folder(std::move(folder));
 }
 
-Weights Weights::from_folder(data::ModelFolder folder) {
+Weights Weights::from_folder(formats::ModelFolder folder) {
   const spec::ModelConfig config = folder.config();
   return from_source(config, std::make_shared<FolderSource>(std::move(folder)));
 }
 
-Weights Weights::from_gguf(data::GgufModel model) {
+Weights Weights::from_gguf(formats::GgufModel model) {
   const spec::ModelConfig config = model.config();
   return from_source(config, std::make_shared<GgufSource>(std::move(model)));
 }

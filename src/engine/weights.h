@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "data/gguf_model.h"
-#include "data/model_folder.h"
+#include "formats/gguf_model.h"
+#include "formats/model_folder.h"
 #include "kernels/bank.h"
 #include "spec/model_config.h"
 
@@ -47,8 +47,8 @@ class Weights {
   static Weights load(const base::fs::path& model);
   /// Both keep their files open and compute from the mapped bytes; F64 tensors, and any that lie at an odd address,
   /// become copies.
-  static Weights from_folder(data::ModelFolder folder);
-  static Weights from_gguf(data::GgufModel model);
+  static Weights from_folder(formats::ModelFolder folder);
+  static Weights from_gguf(formats::GgufModel model);
   /// Tensors must be exactly those of the configuration; throws Error(kInvalid) naming the first that is not.
   static Weights from_tensors(const spec::ModelConfig& config, FloatTensors tensors);
 

@@ -43,21 +43,21 @@ double window_nats(engine::Engine& engine, std::span<const int32_t> inputs, std:
     const size_t count = std::min(piece, inputs.size() - at);
     const auto logits = session.append_all(inputs.subspan(at, count));
     for (size_t t = 0; t < count; ++t) {
-      if (targets[at + t] != data::kNotScored) nats += token_nats(logits.subspan(t * V, V), targets[at + t]);
+      if (targets[at + t] != corpus::kNotScored) nats += token_nats(logits.subspan(t * V, V), targets[at + t]);
     }
   }
   return nats;
 }
 
-Perplexity perplexity(engine::Engine& engine, const data::TokenDataset& corpus, const PerplexityOptions& options,
+Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus, const PerplexityOptions& options,
                       const OnScored& on_scored) {
   if (corpus.vocab_size() > engine.config().vocab_size) {
     base::fail_invalid("perplexity", "the corpus has more tokens than the model's vocabulary",
                        std::to_string(corpus.vocab_size()) + " and " + std::to_string(engine.config().vocab_size),
                        "use the tokenizer that the model was trained with");
   }
-  const data::ValidationWindows windows(corpus, window_length(engine, options), options.token_limit);
-  std::vector<data::TextScore> scores(corpus.domain_names().size());
+  const corpus::ValidationWindows windows(corpus, window_length(engine, options), options.token_limit);
+  std::vector<corpus::TextScore> scores(corpus.domain_names().size());
   int64_t all = 0, done = 0;
   for (size_t d = 0; d < scores.size(); ++d) {
     scores[d].tokens = windows.tokens(static_cast<int>(d));
@@ -85,8 +85,8 @@ Perplexity perplexity(engine::Engine& engine, const data::TokenDataset& corpus, 
 namespace {
 
 // As llama-perplexity walks: `ids` begin with bos where the tokenizer adds one.
-Perplexity second_halves(engine::Engine& engine, const data::Tokenizer& tokenizer, std::vector<int32_t> ids, size_t S,
-                         const OnScored& on_scored) {
+Perplexity second_halves(engine::Engine& engine, const tokenizer::Tokenizer& tokenizer, std::vector<int32_t> ids,
+                         size_t S, const OnScored& on_scored) {
   const auto bos = static_cast<int32_t>(engine.config().bos_token_id);
   const bool begins = !ids.empty() && ids[0] == bos;
   if (S < 4 || ids.size() < S) {
@@ -98,7 +98,7 @@ Perplexity second_halves(engine::Engine& engine, const data::Tokenizer& tokenize
   for (size_t at = 0; at + S <= ids.size(); at += S) {
     const std::span<int32_t> window = std::span(ids).subspan(at, S);
     std::copy(window.begin() + 1, window.end(), targets.begin());
-    std::fill_n(targets.begin(), S / 2, data::kNotScored);
+    std::fill_n(targets.begin(), S / 2, corpus::kNotScored);
     if (begins) window[0] = bos;
     result.total.nats += window_nats(engine, window.first(S - 1), targets);
     const auto scored = window.subspan(S / 2 + 1);
@@ -111,7 +111,7 @@ Perplexity second_halves(engine::Engine& engine, const data::Tokenizer& tokenize
 
 }  // namespace
 
-Perplexity perplexity(engine::Engine& engine, const data::Tokenizer& tokenizer, std::string_view text,
+Perplexity perplexity(engine::Engine& engine, const tokenizer::Tokenizer& tokenizer, std::string_view text,
                       const PerplexityOptions& options, const OnScored& on_scored) {
   if (options.second_half) {
     return second_halves(engine, tokenizer, tokenizer.encode(text, true),

@@ -1,7 +1,7 @@
 // How well a model predicts text: nats per token, bits per byte.
 //
 // Text runs through the model in windows of the sequence length, one after another, each with an empty past, so that
-// every token but the first of all is scored once. For a corpus this is data::ValidationWindows, the same walk as the
+// every token but the first of all is scored once. For a corpus this is corpus::ValidationWindows, the same walk as the
 // trainer's; for plain text the model's bos comes first, so that every byte is scored.
 #pragma once
 
@@ -10,10 +10,10 @@
 #include <string_view>
 #include <vector>
 
-#include "data/dataset.h"
-#include "data/tokenizer.h"
-#include "data/validation.h"
+#include "corpus/dataset.h"
+#include "corpus/validation.h"
 #include "engine/engine.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dsmoe::eval {
 
@@ -28,9 +28,9 @@ struct PerplexityOptions {
 struct Perplexity {
   struct Domain {
     std::string name;
-    data::TextScore score;
+    corpus::TextScore score;
   };
-  data::TextScore total;
+  corpus::TextScore total;
   std::vector<Domain> domains;  ///< of a corpus, those that have tokens
 };
 
@@ -38,13 +38,13 @@ struct Perplexity {
 using OnScored = std::function<void(int64_t done, int64_t all)>;
 
 /// Throws Error(kInvalid) where the corpus' vocabulary is larger than the model's.
-Perplexity perplexity(engine::Engine& engine, const data::TokenDataset& corpus, const PerplexityOptions& options,
+Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus, const PerplexityOptions& options,
                       const OnScored& on_scored = {});
 /// Throws Error(kInvalid) for empty text.
-Perplexity perplexity(engine::Engine& engine, const data::Tokenizer& tokenizer, std::string_view text,
+Perplexity perplexity(engine::Engine& engine, const tokenizer::Tokenizer& tokenizer, std::string_view text,
                       const PerplexityOptions& options, const OnScored& on_scored = {});
 
-/// Minus the log-probability in nats of each target that is not data::kNotScored, summed; the session starts anew.
+/// Minus the log-probability in nats of each target that is not corpus::kNotScored, summed; the session starts anew.
 double window_nats(engine::Engine& engine, std::span<const int32_t> inputs, std::span<const int32_t> targets);
 /// -log softmax(logits)[target].
 double token_nats(std::span<const float> logits, int32_t target);

@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "data/test_corpus.h"
+#include "corpus/test_corpus.h"
 #include "engine/definition.h"
 #include "engine/testing.h"
 
@@ -27,7 +27,7 @@ engine::Engine byte_model(int64_t vocab, bool knows_nothing, int64_t positions =
   return engine::Engine(engine::Weights::from_tensors(config, std::move(tensors)), {.threads = 2});
 }
 
-data::Tokenizer byte_tokenizer() { return data::Tokenizer(data::byte_tokenizer()); }
+tokenizer::Tokenizer byte_tokenizer() { return tokenizer::Tokenizer(corpus::byte_tokenizer()); }
 
 TEST(TokenNats, IsTheNegativeLogOfTheSoftmax) {
   const std::vector<float> logits = {1, 2, 3, -50, 3};
@@ -93,7 +93,7 @@ TEST(TextPerplexity, TheSecondHalfOfWholeWindowsIsWhatLlamaPerplexityScores) {
 
 TEST(TextPerplexity, EverySecondHalfsWindowBeginsWithBosWhereTheTextDoes) {
   auto engine = byte_model(300, false);
-  const data::Tokenizer tokenizer(data::byte_tokenizer({"<s>", "</s>"}));
+  const tokenizer::Tokenizer tokenizer(corpus::byte_tokenizer({"<s>", "</s>"}));
   const std::string text = "abcdefgHijklmno";  // with bos two windows of eight, the second in the place of H
   const Perplexity result = perplexity(engine, tokenizer, text, {.sequence_length = 8, .second_half = true});
   EXPECT_EQ(result.total.tokens, 2 * 3);
@@ -116,12 +116,12 @@ TEST(TextPerplexity, RefusesWhatCannotBeScored) {
 class CorpusPerplexity : public ::testing::Test {
  protected:
   CorpusPerplexity() {
-    data::BuildOptions options;
+    corpus::BuildOptions options;
     options.valid_share = 0;
-    data::build_test_corpus(folder_, {{"prose", {"once upon a time", "there was"}}, {"code", {"int main() {}", "x"}}},
-                            data::byte_encoder(), options);
+    corpus::build_test_corpus(folder_, {{"prose", {"once upon a time", "there was"}}, {"code", {"int main() {}", "x"}}},
+                              corpus::byte_encoder(), options);
   }
-  data::TokenDataset corpus() const { return data::TokenDataset::open(folder_ / "out", "train"); }
+  corpus::TokenDataset corpus() const { return corpus::TokenDataset::open(folder_ / "out", "train"); }
   base::TestFolder folder_;
 };
 
@@ -144,7 +144,7 @@ TEST_F(CorpusPerplexity, AWindowIsScoredAsItsLogitsSay) {
   auto engine = byte_model(258, false);
   const Perplexity result = perplexity(engine, corpus(), {.sequence_length = 7});
   const auto dataset = corpus();
-  const data::ValidationWindows windows(dataset, 7);
+  const corpus::ValidationWindows windows(dataset, 7);
   std::vector<int32_t> inputs(7), targets(7);
   double nats = 0;
   for (int64_t w = 0; w < windows.size(); ++w) {
@@ -152,7 +152,7 @@ TEST_F(CorpusPerplexity, AWindowIsScoredAsItsLogitsSay) {
     engine::Session session(engine);
     const auto logits = session.append_all(inputs);  // padding included: it must not matter
     for (size_t t = 0; t < 7; ++t) {
-      if (targets[t] != data::kNotScored) nats += token_nats(logits.subspan(t * 258, 258), targets[t]);
+      if (targets[t] != corpus::kNotScored) nats += token_nats(logits.subspan(t * 258, 258), targets[t]);
     }
   }
   EXPECT_DOUBLE_EQ(result.total.nats, nats);

@@ -1,9 +1,9 @@
 #include "model/transformer.h"
 
 #include "base/error.h"
-#include "data/initial_values.h"
-#include "data/model_folder.h"
-#include "data/model_folder_writer.h"
+#include "formats/initial_values.h"
+#include "formats/model_folder.h"
+#include "formats/model_folder_writer.h"
 #include "model/block.h"
 #include "model/embedding.h"
 #include "model/parameters.h"
@@ -129,20 +129,20 @@ void Transformer::initialise(uint64_t seed, std::span<const int64_t> token_frequ
   for (const NamedTensor& tensor : tensors()) {
     const int64_t count = tensor.value.numel();
     if (tensor.spec.role == spec::TensorRole::kHashTable) {
-      if (table.empty()) table = data::initial_hash_table(config(), seed, token_frequencies);
+      if (table.empty()) table = formats::initial_hash_table(config(), seed, token_frequencies);
       tensor.value.copy_(torch::from_blob(table.data(), tensor.value.sizes(), torch::kInt32));
       continue;
     }
     std::vector<float> values(static_cast<size_t>(count));
     at::parallel_for(0, count, int64_t{1} << 15, [&](int64_t begin, int64_t end) {
-      data::initial_values(tensor.spec, config(), seed, begin,
-                           std::span(values).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+      formats::initial_values(tensor.spec, config(), seed, begin,
+                              std::span(values).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
     });
     tensor.value.copy_(torch::from_blob(values.data(), tensor.value.sizes(), torch::kFloat32));
   }
 }
 
-void Transformer::load(const data::ModelFolder& folder) {
+void Transformer::load(const formats::ModelFolder& folder) {
   const torch::NoGradGuard no_grad;
   if (!(folder.config() == config())) {
     base::fail_invalid("model", "the folder holds a model of another configuration", folder.path().string());
@@ -158,7 +158,7 @@ void Transformer::load(const data::ModelFolder& folder) {
   }
 }
 
-void Transformer::save(data::ModelFolderWriter& writer) const {
+void Transformer::save(formats::ModelFolderWriter& writer) const {
   for (const NamedTensor& tensor : tensors()) {
     const auto count = static_cast<size_t>(tensor.value.numel());
     if (tensor.spec.role == spec::TensorRole::kHashTable) {

@@ -19,10 +19,10 @@
 #include "spec/model_config.h"
 #include "spec/tensors.h"
 
-namespace dsmoe::data {
+namespace dsmoe::formats {
 class ModelFolder;
 class ModelFolderWriter;
-}  // namespace dsmoe::data
+}  // namespace dsmoe::formats
 
 namespace dsmoe::model {
 
@@ -99,8 +99,8 @@ class Transformer {
 
   /// By spec role, the same values as `dsmoe init`. Frequencies (one per token id) shape a balanced hash table.
   void initialise(uint64_t seed, std::span<const int64_t> token_frequencies = {});
-  void load(const data::ModelFolder& folder);
-  void save(data::ModelFolderWriter& writer) const;
+  void load(const formats::ModelFolder& folder);
+  void save(formats::ModelFolderWriter& writer) const;
 
  private:
   struct Impl;

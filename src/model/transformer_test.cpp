@@ -8,9 +8,9 @@
 
 #include "base/error.h"
 #include "base/test_files.h"
-#include "data/initial_values.h"
-#include "data/model_folder.h"
-#include "data/model_folder_writer.h"
+#include "formats/initial_values.h"
+#include "formats/model_folder.h"
+#include "formats/model_folder_writer.h"
 #include "moe/testing.h"
 
 namespace dsmoe::model {
@@ -167,16 +167,16 @@ TEST_P(EveryModel, LogitsLookAtThePastOnlyAndAgreeWithLosses) {
 TEST_P(EveryModel, SavesUnderTheSpecificationsNamesAndLoadsBack) {
   const base::TestFolder root;
   for (const char* name : {"init", "saved"}) base::fs::create_directory(root / name);
-  data::ModelFolderOptions options{.dtype = data::Dtype::kF32};
-  data::ModelFolderWriter init(root / "init", config_, options);
-  data::write_initial_model(init, config_, 5, base::serial_for);
+  formats::ModelFolderOptions options{.dtype = formats::Dtype::kF32};
+  formats::ModelFolderWriter init(root / "init", config_, options);
+  formats::write_initial_model(init, config_, 5, base::serial_for);
   init.finish();
 
   Transformer model = make({});
-  data::ModelFolderWriter writer(root / "saved", config_, options);
+  formats::ModelFolderWriter writer(root / "saved", config_, options);
   model.save(writer);
   writer.finish();
-  const auto a = data::ModelFolder::open(root / "init"), b = data::ModelFolder::open(root / "saved");
+  const auto a = formats::ModelFolder::open(root / "init"), b = formats::ModelFolder::open(root / "saved");
   spec::for_each_tensor(config_, [&](const spec::TensorSpec& tensor) {
     const auto left = a.tensor(tensor.name).bytes, right = b.tensor(tensor.name).bytes;
     EXPECT_TRUE(std::equal(left.begin(), left.end(), right.begin(), right.end()))

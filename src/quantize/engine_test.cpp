@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "base/rng.h"
-#include "data/test_models.h"
 #include "engine/definition.h"
+#include "formats/test_models.h"
 #include "quantize/in_memory.h"
 
 namespace dsmoe::quantize {
@@ -51,13 +51,13 @@ double relative_distance(std::span<const float> got, std::span<const double> wan
 
 TEST(EngineOfGguf, FloatFilesGiveTheFoldersBits) {
   const base::TestFolder folder("gguf_engine");
-  for (spec::ModelConfig config : data::models_of_every_kind()) {
+  for (spec::ModelConfig config : formats::models_of_every_kind()) {
     config.initializer_range = 0.2;  // large enough that a wrong order of rows changes every logit
     for (const auto& [dtype, type] :
-         {std::pair{data::Dtype::kF32, "f32"}, {data::Dtype::kBf16, "bf16"}, {data::Dtype::kF16, "f16"}}) {
+         {std::pair{formats::Dtype::kF32, "f32"}, {formats::Dtype::kBf16, "bf16"}, {formats::Dtype::kF16, "f16"}}) {
       base::fs::remove_all(folder / "m");
-      data::write_model(folder / "m", config, {.dtype = dtype});
-      export_gguf(data::ModelFolder::open(folder / "m"), folder / "f.gguf", options_of(type), base::unsynced_files);
+      formats::write_model(folder / "m", config, {.dtype = dtype});
+      export_gguf(formats::ModelFolder::open(folder / "m"), folder / "f.gguf", options_of(type), base::unsynced_files);
       const auto ids = some_ids(config);
       expect_same_bits(logits(engine::Engine::load(folder / "m"), ids),
                        logits(engine::Engine::load(folder / "f.gguf"), ids), type);
@@ -67,7 +67,7 @@ TEST(EngineOfGguf, FloatFilesGiveTheFoldersBits) {
 
 // Widths for every block type; every expert is picked, so that rounding cannot change the choice.
 spec::ModelConfig wide(bool moe) {
-  spec::ModelConfig c = moe ? data::small_mixture() : data::small_dense();
+  spec::ModelConfig c = moe ? formats::small_mixture() : formats::small_dense();
   c.hidden_size = 256;
   c.num_attention_heads = 4;
   c.num_key_value_heads = 2;
@@ -88,8 +88,8 @@ TEST(EngineOfGguf, QuantisedFilesGiveWhatTheirWeightsMean) {
   for (const bool moe : {false, true}) {
     const spec::ModelConfig config = wide(moe);
     base::fs::remove_all(folder / "m");
-    data::write_model(folder / "m", config, {.dtype = data::Dtype::kF32});
-    const auto model = data::ModelFolder::open(folder / "m");
+    formats::write_model(folder / "m", config, {.dtype = formats::Dtype::kF32});
+    const auto model = formats::ModelFolder::open(folder / "m");
     const auto ids = some_ids(config);
     for (const Recipe& recipe : recipes()) {
       const string type(recipe.name);
@@ -113,8 +113,8 @@ TEST(EngineOfGguf, QuantisedModelsHaveTheSameBitsBehindLongContexts) {
     config.num_attention_heads = heads;
     config.max_position_embeddings = 600;
     base::fs::remove_all(folder / "m");
-    data::write_model(folder / "m", config, {.dtype = data::Dtype::kF32});
-    export_gguf(data::ModelFolder::open(folder / "m"), folder / "f.gguf", options_of("q4_0"), base::unsynced_files);
+    formats::write_model(folder / "m", config, {.dtype = formats::Dtype::kF32});
+    export_gguf(formats::ModelFolder::open(folder / "m"), folder / "f.gguf", options_of("q4_0"), base::unsynced_files);
     const auto ids = some_ids(config, 530);
     const auto want = logits(engine::Engine::load(folder / "f.gguf", {.threads = 1}), ids);
     for (const int threads : {1, 2, 3}) {
@@ -133,8 +133,8 @@ TEST(EngineOfGguf, QuantisedModelsHaveTheSameBitsBehindLongContexts) {
 TEST(EngineOfGguf, QuantisedAsItIsOpenedIsTheFile) {
   const base::TestFolder folder("gguf_engine_memory");
   const spec::ModelConfig config = wide(true);
-  data::write_model(folder / "m", config);
-  const auto model = data::ModelFolder::open(folder / "m");
+  formats::write_model(folder / "m", config);
+  const auto model = formats::ModelFolder::open(folder / "m");
   export_gguf(model, folder / "f.gguf", options_of("q4_k_m"), base::unsynced_files);
   engine::Engine in_memory(engine::Weights::from_gguf(quantised_in_memory(model, options_of("q4_k_m"))), {});
   const auto ids = some_ids(config);

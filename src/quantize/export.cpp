@@ -4,31 +4,32 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "data/gguf_tokenizer.h"
-#include "data/tokenizer.h"
+#include "formats/gguf_tokenizer.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::quantize {
 namespace {
 
-using data::GgufType;
+using formats::GgufType;
 
-bool add_tokenizer(data::GgufMetadata& metadata, const data::ModelFolder& folder, const ExportOptions& options) {
+bool add_tokenizer(formats::GgufMetadata& metadata, const formats::ModelFolder& folder, const ExportOptions& options) {
   const base::fs::path file = folder.path() / "tokenizer.json";
   const spec::ModelConfig& config = folder.config();
   std::error_code ignored;
   if (!options.with_tokenizer || !base::fs::exists(file, ignored)) {
-    data::add_no_tokenizer_keys(metadata, config.bos_token_id, config.eos_token_id);
+    formats::add_no_tokenizer_keys(metadata, config.bos_token_id, config.eos_token_id);
     return false;
   }
-  data::TokenizerSpec spec = data::Tokenizer::load(file).spec();
+  tokenizer::TokenizerSpec spec = tokenizer::load_tokenizer(file).spec();
   const auto rows = static_cast<int64_t>(spec.tokens.size());
   if (!spec.bos && config.bos_token_id < rows) spec.bos = static_cast<int32_t>(config.bos_token_id);
   if (!spec.eos && config.eos_token_id < rows) spec.eos = static_cast<int32_t>(config.eos_token_id);
-  data::add_tokenizer_keys(metadata, spec, config.vocab_size, data::chat_template_of(folder.path()));
+  formats::add_tokenizer_keys(metadata, spec, config.vocab_size, formats::chat_template_of(folder.path()));
   return true;
 }
 
-std::string name_of(const data::ModelFolder& folder, const ExportOptions& options) {
+std::string name_of(const formats::ModelFolder& folder, const ExportOptions& options) {
   if (!options.name.empty()) return options.name;
   std::error_code ignored;
   base::fs::path path = base::fs::weakly_canonical(folder.path(), ignored);
@@ -44,10 +45,10 @@ bool is_matrix(spec::TensorRole role) {
 // One export under way.
 class Export {
  public:
-  Export(const data::ModelFolder& folder, const ExportOptions& options) : folder_(folder), options_(options) {
-    report_.arch = data::gguf_arch_for(folder.config(), options.arch);
-    plans_ = data::gguf_tensors(folder.config());
-    for (const data::GgufTensorPlan& plan : plans_) {
+  Export(const formats::ModelFolder& folder, const ExportOptions& options) : folder_(folder), options_(options) {
+    report_.arch = formats::gguf_arch_for(folder.config(), options.arch);
+    plans_ = formats::gguf_tensors(folder.config());
+    for (const formats::GgufTensorPlan& plan : plans_) {
       const GgufType type = type_for(options.recipe, options.pure, plan, folder.config());
       declarations_.push_back({plan.name, type, plan.shape});
       total_ += declarations_.back().bytes();
@@ -55,14 +56,14 @@ class Export {
   }
 
   ExportReport run(const base::fs::path& path, base::FileSystem& files) {
-    data::GgufMetadata metadata;
-    data::add_model_keys(metadata, folder_.config(), report_.arch);
+    formats::GgufMetadata metadata;
+    formats::add_model_keys(metadata, folder_.config(), report_.arch);
     metadata.add_text("general.name", name_of(folder_, options_));
     metadata.add_text("general.type", "model");
     metadata.add_u32("general.file_type", options_.recipe.file_type);
     metadata.add_u32("general.quantization_version", 2);
     report_.has_tokenizer = add_tokenizer(metadata, folder_, options_);
-    data::GgufWriter writer(path, metadata, declarations_, files);
+    formats::GgufWriter writer(path, metadata, declarations_, files);
     for (size_t i = 0; i < plans_.size(); ++i) write_tensor(writer, plans_[i], declarations_[i].type);
     writer.finish();
     report_.file_size = writer.file_size();
@@ -71,10 +72,10 @@ class Export {
   }
 
  private:
-  void write_tensor(data::GgufWriter& writer, const data::GgufTensorPlan& plan, GgufType type) {
+  void write_tensor(formats::GgufWriter& writer, const formats::GgufTensorPlan& plan, GgufType type) {
     TensorError error{plan.name, type, plan.shape, {}, {}};
     for (const std::string& source : plan.sources) {
-      const data::TensorView view = folder_.tensor(source);
+      const formats::TensorView view = folder_.tensor(source);
       if (type == GgufType::kI32) {
         writer.append(view.bytes);
         told(view.bytes.size());
@@ -91,7 +92,7 @@ class Export {
   }
 
   // Rows in pieces of about kPieceBytes, the rows of a piece in parallel.
-  ErrorSums write_matrix(data::GgufWriter& writer, const data::TensorView& view, const std::string& name,
+  ErrorSums write_matrix(formats::GgufWriter& writer, const formats::TensorView& view, const std::string& name,
                          int64_t interleaved_heads, GgufType type) {
     const int64_t cols = view.shape.back(), rows = view.numel() / cols;
     const size_t out_bytes = row_bytes(type, cols), in_bytes = view.bytes.size() / static_cast<size_t>(rows);
@@ -126,10 +127,10 @@ class Export {
     options_.progress(written_, total_);
   }
 
-  const data::ModelFolder& folder_;
+  const formats::ModelFolder& folder_;
   const ExportOptions& options_;
-  std::vector<data::GgufTensorPlan> plans_;
-  std::vector<data::GgufDeclaration> declarations_;
+  std::vector<formats::GgufTensorPlan> plans_;
+  std::vector<formats::GgufDeclaration> declarations_;
   std::vector<std::byte> buffer_;
   uint64_t total_ = 0, written_ = 0;
   double weights_ = 0;
@@ -142,7 +143,7 @@ base::Json error_json(const ErrorSums& error) {
 
 }  // namespace
 
-ExportReport export_gguf(const data::ModelFolder& folder, const base::fs::path& path, const ExportOptions& options,
+ExportReport export_gguf(const formats::ModelFolder& folder, const base::fs::path& path, const ExportOptions& options,
                          base::FileSystem& files) {
   return Export(folder, options).run(path, files);
 }
@@ -150,8 +151,9 @@ ExportReport export_gguf(const data::ModelFolder& folder, const base::fs::path& 
 base::Json report_json(const ExportReport& report) {
   base::Json tensors = base::Json::array();
   for (const TensorError& tensor : report.tensors) {
-    base::Json each = {
-        {"name", tensor.name}, {"type", std::string(data::gguf_type_info(tensor.type).name)}, {"shape", tensor.shape}};
+    base::Json each = {{"name", tensor.name},
+                       {"type", std::string(formats::gguf_type_info(tensor.type).name)},
+                       {"shape", tensor.shape}};
     each.update(error_json(tensor.error));
     if (!tensor.experts.empty()) {
       base::Json experts = base::Json::array();
@@ -160,7 +162,7 @@ base::Json report_json(const ExportReport& report) {
     }
     tensors.push_back(std::move(each));
   }
-  base::Json all = {{"arch", std::string(data::gguf_arch_name(report.arch))},
+  base::Json all = {{"arch", std::string(formats::gguf_arch_name(report.arch))},
                     {"file_size", report.file_size},
                     {"bits_per_weight", report.bits_per_weight},
                     {"tokenizer", report.has_tokenizer}};

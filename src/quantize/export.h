@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "base/parallel.h"
-#include "data/model_folder.h"
+#include "formats/model_folder.h"
 #include "quantize/recipe.h"
 #include "quantize/rows.h"
 
@@ -26,14 +26,14 @@ struct ExportOptions {
 
 struct TensorError {
   std::string name;
-  data::GgufType type;
+  formats::GgufType type;
   std::vector<int64_t> shape;
   ErrorSums error;
   std::vector<ErrorSums> experts;  ///< of a bank, in order
 };
 
 struct ExportReport {
-  data::GgufArch arch = data::GgufArch::kDsmoe;
+  formats::GgufArch arch = formats::GgufArch::kDsmoe;
   bool has_tokenizer = false;
   uint64_t file_size = 0;
   double bits_per_weight = 0;
@@ -43,7 +43,7 @@ struct ExportReport {
 
 /// Writes `path`. Memory: a piece of at most kPieceBytes of output, a row's floats for each thread, and what the system
 /// keeps of the mapped folder, of which each tensor is let go when it is done.
-ExportReport export_gguf(const data::ModelFolder& folder, const base::fs::path& path, const ExportOptions& options,
+ExportReport export_gguf(const formats::ModelFolder& folder, const base::fs::path& path, const ExportOptions& options,
                          base::FileSystem& files = base::real_files());
 inline constexpr size_t kPieceBytes = size_t{8} << 20;
 

@@ -7,18 +7,18 @@
 #include <cstring>
 
 #include "base/hash.h"
-#include "data/test_models.h"
+#include "formats/test_models.h"
 #include "kernels/blocks.h"
 
 namespace dsmoe::quantize {
 namespace {
 
-using data::GgufType;
+using formats::GgufType;
 using std::string;
 
 // Widths that every block format takes.
 spec::ModelConfig wide_mixture() {
-  spec::ModelConfig c = data::small_mixture();
+  spec::ModelConfig c = formats::small_mixture();
   c.hidden_size = 256;
   c.num_attention_heads = 4;
   c.num_key_value_heads = 2;
@@ -34,19 +34,19 @@ ExportOptions options_of(const char* type) {
 }
 
 // A tensor of the file as floats.
-std::vector<float> floats(const data::GgufModel::View& view) {
+std::vector<float> floats(const formats::GgufModel::View& view) {
   int64_t n = 1;
   for (const int64_t size : view.shape) n *= size;
   std::vector<float> values(static_cast<size_t>(n));
   switch (view.type) {
     case GgufType::kF32:
-      data::to_f32(data::Dtype::kF32, view.bytes, values);
+      formats::to_f32(formats::Dtype::kF32, view.bytes, values);
       break;
     case GgufType::kF16:
-      data::to_f32(data::Dtype::kF16, view.bytes, values);
+      formats::to_f32(formats::Dtype::kF16, view.bytes, values);
       break;
     case GgufType::kBf16:
-      data::to_f32(data::Dtype::kBf16, view.bytes, values);
+      formats::to_f32(formats::Dtype::kBf16, view.bytes, values);
       break;
     case GgufType::kQ8_0:
       kernels::dequantise_ref(kernels::BlockType::kQ8_0, view.bytes.data(), n, values.data());
@@ -63,18 +63,18 @@ std::vector<float> floats(const data::GgufModel::View& view) {
 // Every tensor of the model in a F32 file is the folder's, q and k with their rows in the other order.
 TEST(Export, FloatsComeThroughUnchangedAndRowsInPairs) {
   const base::TestFolder folder("export_f32");
-  for (const spec::ModelConfig& config : data::models_of_every_kind()) {
+  for (const spec::ModelConfig& config : formats::models_of_every_kind()) {
     base::fs::remove_all(folder / "m");
-    data::write_model(folder / "m", config, {.dtype = data::Dtype::kF32});
-    const auto model = data::ModelFolder::open(folder / "m");
+    formats::write_model(folder / "m", config, {.dtype = formats::Dtype::kF32});
+    const auto model = formats::ModelFolder::open(folder / "m");
     const ExportReport report = export_gguf(model, folder / "f.gguf", options_of("f32"), base::unsynced_files);
-    const auto file = data::GgufModel::open(folder / "f.gguf");
+    const auto file = formats::GgufModel::open(folder / "f.gguf");
     EXPECT_EQ(report.file_size, base::fs::file_size(folder / "f.gguf"));
     EXPECT_EQ(report.error.error_squares, 0);
     EXPECT_EQ(file.file().text("general.name"), "m");
     spec::for_each_tensor(config, [&](const spec::TensorSpec& tensor) {
-      const data::GgufModel::View view = file.tensor(tensor.name);
-      const data::TensorView stored = model.tensor(tensor.name);
+      const formats::GgufModel::View view = file.tensor(tensor.name);
+      const formats::TensorView stored = model.tensor(tensor.name);
       if (view.interleaved_heads == 0) {
         EXPECT_EQ(base::as_text(view.bytes), base::as_text(stored.bytes)) << tensor.name;
         return;
@@ -96,8 +96,8 @@ TEST(Export, FloatsComeThroughUnchangedAndRowsInPairs) {
 TEST(Export, BlocksHoldTheirRowsAndTheReportIsRight) {
   const base::TestFolder folder("export_q");
   const spec::ModelConfig config = wide_mixture();
-  data::write_model(folder / "m", config, {.dtype = data::Dtype::kBf16});
-  const auto model = data::ModelFolder::open(folder / "m");
+  formats::write_model(folder / "m", config, {.dtype = formats::Dtype::kBf16});
+  const auto model = formats::ModelFolder::open(folder / "m");
   base::ThreadPool pool(3);
   for (const char* type : {"q8_0", "bf16", "f16"}) {
     ExportOptions options = options_of(type);
@@ -105,7 +105,7 @@ TEST(Export, BlocksHoldTheirRowsAndTheReportIsRight) {
     options.parallel_for = pool.parallel_for();
     export_gguf(model, folder / "three", options, base::unsynced_files);
     EXPECT_EQ(base::read_file(folder / "one"), base::read_file(folder / "three")) << "threads do not show";
-    const auto file = data::GgufModel::open(folder / "one");
+    const auto file = formats::GgufModel::open(folder / "one");
     double all = 0;
     for (const TensorError& tensor : report.tensors) {
       if (tensor.type != GgufType::kF32) all += tensor.error.error_squares;
@@ -135,11 +135,11 @@ TEST(Export, BlocksHoldTheirRowsAndTheReportIsRight) {
 
 TEST(Export, AMixtureIsWrittenWithItsTypes) {
   const base::TestFolder folder("export_mixture");
-  data::write_model(folder / "m", wide_mixture());
-  const auto model = data::ModelFolder::open(folder / "m");
+  formats::write_model(folder / "m", wide_mixture());
+  const auto model = formats::ModelFolder::open(folder / "m");
   const ExportReport report = export_gguf(model, folder / "f", options_of("q4_k_m"), base::unsynced_files);
-  const auto file = data::GgufModel::open(folder / "f");
-  EXPECT_EQ(file.arch(), data::GgufArch::kDeepseek);
+  const auto file = formats::GgufModel::open(folder / "f");
+  EXPECT_EQ(file.arch(), formats::GgufArch::kDeepseek);
   EXPECT_EQ(file.file().integer("general.file_type"), 15);
   EXPECT_EQ(file.tensor("model.embed_tokens.weight").type, GgufType::kQ4K);
   EXPECT_EQ(file.tensor("lm_head.weight").type, GgufType::kQ6K);
@@ -160,8 +160,8 @@ TEST(Export, AMixtureIsWrittenWithItsTypes) {
 
 // One value of one expert is spoilt in the folder's file.
 void spoil(const base::fs::path& folder, const string& tensor, float value) {
-  const data::SafetensorsFile file(folder / "model.safetensors");
-  const data::TensorView view = file.tensor(tensor);
+  const formats::SafetensorsFile file(folder / "model.safetensors");
+  const formats::TensorView view = file.tensor(tensor);
   string text = base::read_file(folder / "model.safetensors");
   const auto at =
       static_cast<size_t>(base::as_text(view.bytes).data() - base::as_text(file.view(file.entries()[0]).bytes).data());
@@ -175,9 +175,9 @@ TEST(Export, WeightsThatAreNotFiniteAreNamed) {
   const string name = spec::expert_name(2, 1, "down_proj");
   for (const float value : {NAN, INFINITY, -INFINITY}) {
     base::fs::remove_all(folder / "m");
-    data::write_model(folder / "m", wide_mixture(), {.dtype = data::Dtype::kF32});
+    formats::write_model(folder / "m", wide_mixture(), {.dtype = formats::Dtype::kF32});
     spoil(folder / "m", name, value);
-    const auto model = data::ModelFolder::open(folder / "m");
+    const auto model = formats::ModelFolder::open(folder / "m");
     for (const char* type : {"q4_0", "q4_k_m", "f16", "f32"}) {
       const string message = base::message_of([&] { export_gguf(model, folder / "f", options_of(type)); });
       EXPECT_NE(message.find("weights must be finite: " + name), string::npos) << message;
@@ -186,9 +186,9 @@ TEST(Export, WeightsThatAreNotFiniteAreNamed) {
     }
   }
   base::fs::remove_all(folder / "m");
-  data::write_model(folder / "m", wide_mixture(), {.dtype = data::Dtype::kF32});
+  formats::write_model(folder / "m", wide_mixture(), {.dtype = formats::Dtype::kF32});
   spoil(folder / "m", name, 70000);
-  const auto model = data::ModelFolder::open(folder / "m");
+  const auto model = formats::ModelFolder::open(folder / "m");
   EXPECT_NE(base::message_of([&] { export_gguf(model, folder / "f", options_of("f16")); }).find("F16 holds values to"),
             string::npos);
   EXPECT_EQ(base::message_of([&] { export_gguf(model, folder / "f", options_of("bf16")); }), "(no error)");
@@ -198,20 +198,20 @@ TEST(Export, AskingForAnArchThatCannotIsRefusedFirst) {
   const base::TestFolder folder("export_arch");
   spec::ModelConfig config = wide_mixture();
   config.norm_topk_prob = true;
-  data::write_model(folder / "m", config);
-  const auto model = data::ModelFolder::open(folder / "m");
+  formats::write_model(folder / "m", config);
+  const auto model = formats::ModelFolder::open(folder / "m");
   ExportOptions options = options_of("q8_0");
   options.arch = "deepseek";
   EXPECT_NE(base::message_of([&] { export_gguf(model, folder / "f", options); }).find("norm_topk_prob true"),
             string::npos);
   options.arch.clear();
-  EXPECT_EQ(export_gguf(model, folder / "f", options, base::unsynced_files).arch, data::GgufArch::kDsmoe);
+  EXPECT_EQ(export_gguf(model, folder / "f", options, base::unsynced_files).arch, formats::GgufArch::kDsmoe);
 }
 
 TEST(Export, EveryFailingCallLeavesNothingBehind) {
   const base::TestFolder folder("export_failing");
-  data::write_model(folder / "m", data::small_mixture());
-  const auto model = data::ModelFolder::open(folder / "m");
+  formats::write_model(folder / "m", formats::small_mixture());
+  const auto model = formats::ModelFolder::open(folder / "m");
   int failures = 0;
   for (int k = 1;; ++k) {
     base::FailingFiles files(k);
@@ -230,7 +230,7 @@ TEST(Export, EveryFailingCallLeavesNothingBehind) {
 
 TEST(Export, StoppingLeavesNothingBehind) {
   const base::TestFolder folder("export_stopped");
-  data::write_model(folder / "m", data::small_mixture());
+  formats::write_model(folder / "m", formats::small_mixture());
   ExportOptions options = options_of("f32");
   uint64_t last = 0;
   options.progress = [&](uint64_t written, uint64_t total) {
@@ -238,7 +238,7 @@ TEST(Export, StoppingLeavesNothingBehind) {
     last = written;
     if (written > total / 2) base::fail(base::ErrorKind::kFailure, "test", "stopped");
   };
-  const auto model = data::ModelFolder::open(folder / "m");
+  const auto model = formats::ModelFolder::open(folder / "m");
   EXPECT_THROW(export_gguf(model, folder / "f", options), base::Error);
   EXPECT_EQ(folder.count(), 1u);
 }

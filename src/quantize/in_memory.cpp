@@ -44,7 +44,7 @@ void require_memory(uint64_t bytes, uint64_t available) {
 
 }  // namespace
 
-data::GgufModel quantised_in_memory(const data::ModelFolder& folder, const ExportOptions& options) {
+formats::GgufModel quantised_in_memory(const formats::ModelFolder& folder, const ExportOptions& options) {
   MemoryFile memory;
   ExportOptions watched = options;
   watched.progress = [&, judged = false](uint64_t written, uint64_t total) mutable {
@@ -52,7 +52,7 @@ data::GgufModel quantised_in_memory(const data::ModelFolder& folder, const Expor
     options.progress(written, total);
   };
   export_gguf(folder, "weights.gguf", watched, memory);
-  data::GgufModel model = data::GgufModel::open(memory.path());
+  formats::GgufModel model = formats::GgufModel::open(memory.path());
   base::gather_into_large_pages(model.file().bytes());
   return model;
 }

@@ -7,6 +7,6 @@ namespace dsmoe::quantize {
 
 /// The same weights as the file that export_gguf() writes with these options. Throws Error(kInvalid) with the figures
 /// where they do not fit the memory that is available.
-data::GgufModel quantised_in_memory(const data::ModelFolder& folder, const ExportOptions& options);
+formats::GgufModel quantised_in_memory(const formats::ModelFolder& folder, const ExportOptions& options);
 
 }  // namespace dsmoe::quantize

@@ -8,7 +8,7 @@
 namespace dsmoe::quantize {
 namespace {
 
-using data::GgufType;
+using formats::GgufType;
 using spec::TensorRole;
 
 constexpr Recipe kRecipes[] = {
@@ -35,7 +35,7 @@ bool takes_more_bits(int64_t layer, int64_t layers) {
   return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
 }
 
-GgufType for_matrix(const Recipe& recipe, const data::GgufTensorPlan& tensor, const spec::ModelConfig& config) {
+GgufType for_matrix(const Recipe& recipe, const formats::GgufTensorPlan& tensor, const spec::ModelConfig& config) {
   const auto is = [&](std::string_view part) { return tensor.name.find(part) != std::string::npos; };
   const int64_t layers = config.num_hidden_layers;
   const bool value = is("attn_v."), down = is("ffn_down");
@@ -53,7 +53,7 @@ GgufType for_matrix(const Recipe& recipe, const data::GgufTensorPlan& tensor, co
 }
 
 GgufType that_fits(GgufType type, int64_t row) {
-  const auto fits = [&](GgufType candidate) { return row % data::gguf_type_info(candidate).block_values == 0; };
+  const auto fits = [&](GgufType candidate) { return row % formats::gguf_type_info(candidate).block_values == 0; };
   if (fits(type)) return type;
   const GgufType smaller = type == GgufType::kQ4K   ? GgufType::kQ5_0
                            : type == GgufType::kQ5K ? GgufType::kQ5_1
@@ -83,7 +83,7 @@ const Recipe& recipe_named(std::string_view name) {
              near.empty() ? "--help lists them" : "did you mean " + near + "?");
 }
 
-GgufType type_for(const Recipe& recipe, bool pure, const data::GgufTensorPlan& tensor,
+GgufType type_for(const Recipe& recipe, bool pure, const formats::GgufTensorPlan& tensor,
                   const spec::ModelConfig& config) {
   switch (tensor.role) {
     case TensorRole::kHashTable:

@@ -9,17 +9,17 @@
 #include <string>
 #include <string_view>
 
-#include "data/gguf_model.h"
+#include "formats/gguf_model.h"
 
 namespace dsmoe::quantize {
 
 struct Recipe {
-  std::string_view name;  ///< "q4_k_m"
-  data::GgufType type;    ///< of most matrices
-  int file_type;          ///< general.file_type
-  bool more_bits;         ///< the _m mixtures: Q6_K for some of attn_v and ffn_down
-  bool fewer_bits;        ///< q4_k_s: Q5_K for the first of them
-  std::string_view what;  ///< a line for help
+  std::string_view name;   ///< "q4_k_m"
+  formats::GgufType type;  ///< of most matrices
+  int file_type;           ///< general.file_type
+  bool more_bits;          ///< the _m mixtures: Q6_K for some of attn_v and ffn_down
+  bool fewer_bits;         ///< q4_k_s: Q5_K for the first of them
+  std::string_view what;   ///< a line for help
 };
 
 /// All of them, in the order of help.
@@ -28,7 +28,7 @@ std::span<const Recipe> recipes();
 const Recipe& recipe_named(std::string_view name);
 
 /// The type of one tensor; `pure` gives every matrix the recipe's own (or what its rows fall back to).
-data::GgufType type_for(const Recipe& recipe, bool pure, const data::GgufTensorPlan& tensor,
-                        const spec::ModelConfig& config);
+formats::GgufType type_for(const Recipe& recipe, bool pure, const formats::GgufTensorPlan& tensor,
+                           const spec::ModelConfig& config);
 
 }  // namespace dsmoe::quantize

@@ -11,7 +11,7 @@
 namespace dsmoe::quantize {
 namespace {
 
-using data::GgufType;
+using formats::GgufType;
 using std::string;
 
 // The published 16B.
@@ -33,7 +33,7 @@ spec::ModelConfig sixteen_b() {
 
 std::map<string, GgufType> types_of(const char* recipe, const spec::ModelConfig& config, bool pure = false) {
   std::map<string, GgufType> types;
-  for (const auto& plan : data::gguf_tensors(config)) {
+  for (const auto& plan : formats::gguf_tensors(config)) {
     types[plan.name] = type_for(recipe_named(recipe), pure, plan, config);
   }
   return types;
@@ -127,8 +127,8 @@ TEST(Recipe, BlocksHaveTheSizesThatTheFormatSays) {
       {GgufType::kQ5_1, kernels::BlockType::kQ5_1}, {GgufType::kQ4K, kernels::BlockType::kQ4K},
       {GgufType::kQ5K, kernels::BlockType::kQ5K},   {GgufType::kQ6K, kernels::BlockType::kQ6K}};
   for (const auto& [type, block] : types) {
-    EXPECT_EQ(data::gguf_type_info(type).block_values, kernels::block_values(block));
-    EXPECT_EQ(data::gguf_type_info(type).block_bytes, kernels::block_bytes(block));
+    EXPECT_EQ(formats::gguf_type_info(type).block_values, kernels::block_values(block));
+    EXPECT_EQ(formats::gguf_type_info(type).block_bytes, kernels::block_bytes(block));
   }
   EXPECT_EQ(types.size(), static_cast<size_t>(kernels::kBlockTypes));
 }

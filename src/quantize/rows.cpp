@@ -9,8 +9,8 @@
 namespace dsmoe::quantize {
 namespace {
 
-using data::Dtype;
-using data::GgufType;
+using formats::Dtype;
+using formats::GgufType;
 
 // Of a float type: what safetensors calls it.
 Dtype dtype_of(GgufType type) {
@@ -86,19 +86,19 @@ ErrorSums& ErrorSums::operator+=(const ErrorSums& other) {
 }
 
 size_t row_bytes(GgufType type, int64_t n) {
-  const data::GgufTypeInfo& info = data::gguf_type_info(type);
+  const formats::GgufTypeInfo& info = formats::gguf_type_info(type);
   return static_cast<size_t>(n / info.block_values * info.block_bytes);
 }
 
 ErrorSums convert_row(const Row& row, std::vector<float>& work) {
-  const size_t n = row.stored.size() / (data::bits_of(row.dtype) / 8);
+  const size_t n = row.stored.size() / (formats::bits_of(row.dtype) / 8);
   work.resize(std::max(work.size(), 2 * n));
   const std::span<float> values = std::span(work).first(n), back = std::span(work).subspan(n, n);
-  data::to_f32(row.dtype, row.stored, values);
+  formats::to_f32(row.dtype, row.stored, values);
   judge(row, values);
   if (is_float(row.type)) {
-    data::from_f32(values, dtype_of(row.type), row.out);
-    data::to_f32(dtype_of(row.type), row.out, back);
+    formats::from_f32(values, dtype_of(row.type), row.out);
+    formats::to_f32(dtype_of(row.type), row.out, back);
   } else {
     const auto count = static_cast<int64_t>(n);
     kernels::quantise_ref(block_type(row.type), values.data(), count, row.out.data());

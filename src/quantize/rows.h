@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "data/dtype.h"
-#include "data/gguf.h"
+#include "formats/dtype.h"
+#include "formats/gguf.h"
 
 namespace dsmoe::quantize {
 
@@ -25,9 +25,9 @@ struct ErrorSums {
 struct Row {
   std::string_view tensor;  ///< for errors, with `index`
   int64_t index = 0;
-  data::Dtype dtype = data::Dtype::kF32;  ///< a float
+  formats::Dtype dtype = formats::Dtype::kF32;  ///< a float
   std::span<const std::byte> stored;
-  data::GgufType type = data::GgufType::kF32;
+  formats::GgufType type = formats::GgufType::kF32;
   std::span<std::byte> out;
 };
 
@@ -36,6 +36,6 @@ struct Row {
 ErrorSums convert_row(const Row& row, std::vector<float>& work);
 
 /// Bytes of a row of n values.
-size_t row_bytes(data::GgufType type, int64_t n);
+size_t row_bytes(formats::GgufType type, int64_t n);
 
 }  // namespace dsmoe::quantize

@@ -28,7 +28,7 @@ class CountingProbe : public engine::RoutingProbe {
   size_t domain_ = 0;
 };
 
-RoutingCounts empty_counts(const spec::ModelConfig& config, const data::TokenDataset& dataset) {
+RoutingCounts empty_counts(const spec::ModelConfig& config, const corpus::TokenDataset& dataset) {
   if (config.moe_layers() == 0) {
     base::fail_invalid("study", "the model has no mixture layer", "n_routed_experts = 0", "study a mixture of experts");
   }
@@ -50,12 +50,12 @@ RoutingCounts empty_counts(const spec::ModelConfig& config, const data::TokenDat
 
 }  // namespace
 
-RoutingCounts study_routing(engine::Engine& engine, const data::TokenDataset& dataset,
+RoutingCounts study_routing(engine::Engine& engine, const corpus::TokenDataset& dataset,
                             const RoutingStudyOptions& options) {
   RoutingCounts counts = empty_counts(engine.config(), dataset);
   const int64_t length =
       options.sequence_length > 0 ? options.sequence_length : engine.config().max_position_embeddings;
-  const data::ValidationWindows windows(dataset, length, options.token_limit);
+  const corpus::ValidationWindows windows(dataset, length, options.token_limit);
   int64_t all = 0, done = 0;
   for (int64_t w = 0; w < windows.size(); ++w) all += windows.scored(w);
 

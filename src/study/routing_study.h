@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <functional>
 
-#include "data/dataset.h"
-#include "data/validation.h"
+#include "corpus/dataset.h"
+#include "corpus/validation.h"
 #include "engine/engine.h"
 #include "study/routing_counts.h"
 
@@ -21,7 +21,7 @@ struct RoutingStudyOptions {
 };
 
 /// Throws Error(kInvalid) when the model has no mixture layer, or when model and dataset do not share a vocabulary.
-RoutingCounts study_routing(engine::Engine& engine, const data::TokenDataset& dataset,
+RoutingCounts study_routing(engine::Engine& engine, const corpus::TokenDataset& dataset,
                             const RoutingStudyOptions& options = {});
 
 }  // namespace dsmoe::study

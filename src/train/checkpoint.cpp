@@ -5,11 +5,11 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "data/manifest.h"
-#include "data/model_folder.h"
-#include "data/model_folder_writer.h"
-#include "data/safetensors.h"
-#include "data/safetensors_writer.h"
+#include "formats/manifest.h"
+#include "formats/model_folder.h"
+#include "formats/model_folder_writer.h"
+#include "formats/safetensors.h"
+#include "formats/safetensors_writer.h"
 
 namespace dsmoe::train {
 namespace {
@@ -28,24 +28,24 @@ std::span<const float> floats_of(const torch::Tensor& tensor) {
 }
 
 void write_moments(const fs::path& path, const AdamW& optimizer, base::FileSystem& files) {
-  std::vector<data::TensorDeclaration> tensors;
+  std::vector<formats::TensorDeclaration> tensors;
   const auto declare = [&](const char* prefix) {
     for (const Parameter& p : optimizer.parameters()) {
-      tensors.push_back({prefix + p.name, data::Dtype::kF32, p.value.sizes().vec()});
+      tensors.push_back({prefix + p.name, formats::Dtype::kF32, p.value.sizes().vec()});
     }
   };
   declare(kFirst);
   declare(kSecond);
-  data::SafetensorsWriter writer(path, std::move(tensors), {}, files);
+  formats::SafetensorsWriter writer(path, std::move(tensors), {}, files);
   const size_t count = optimizer.parameters().size();
   for (size_t i = 0; i < count; ++i) writer.append(std::as_bytes(floats_of(optimizer.first_moment(i))));
   for (size_t i = 0; i < count; ++i) writer.append(std::as_bytes(floats_of(optimizer.second_moment(i))));
   writer.finish();
 }
 
-void read_moment(const data::SafetensorsFile& file, const std::string& name, const torch::Tensor& into) {
-  const data::TensorView view = file.tensor(name);
-  if (view.dtype != data::Dtype::kF32 || view.shape != into.sizes().vec()) {
+void read_moment(const formats::SafetensorsFile& file, const std::string& name, const torch::Tensor& into) {
+  const formats::TensorView view = file.tensor(name);
+  if (view.dtype != formats::Dtype::kF32 || view.shape != into.sizes().vec()) {
     base::fail_invalid("checkpoint", "the optimiser's state does not fit the model", name,
                        "the checkpoint is of another model");
   }
@@ -97,10 +97,10 @@ TrainerState TrainerState::from_json(const Json& json, const std::string& where)
 uint64_t write_checkpoint(const fs::path& path, const CheckpointSource& source, base::FileSystem& files,
                           const base::ParallelFor& parallel) {
   base::FolderWriter folder(path, files);
-  data::ModelFolderOptions options;
-  options.dtype = data::Dtype::kF32;
+  formats::ModelFolderOptions options;
+  options.dtype = formats::Dtype::kF32;
   options.tokenizer_from = source.tokenizer_from;
-  data::ModelFolderWriter weights(folder.path(), source.model.config(), options, files);
+  formats::ModelFolderWriter weights(folder.path(), source.model.config(), options, files);
   uint64_t moments = 0;
   for (const Parameter& p : source.optimizer.parameters()) moments += 2 * p.value.nbytes();
   base::require_free_space(path, weights.bytes_on_disk() + moments + (1 << 20), "train");
@@ -109,7 +109,7 @@ uint64_t write_checkpoint(const fs::path& path, const CheckpointSource& source, 
   write_moments(folder.path() / kOptimizerFile, source.optimizer, files);
   folder.write_file(kStateFile, base::dump_json(source.state.to_json(), 1) + "\n");
   folder.write_file(kConfigFile, spec::to_toml(source.config.config, &source.config.origins));
-  data::write_manifest(folder.path(), {{"step", source.state.step}}, files, parallel);
+  formats::write_manifest(folder.path(), {{"step", source.state.step}}, files, parallel);
   uint64_t bytes = 0;
   for (const auto& file : fs::directory_iterator(folder.path())) bytes += file.file_size();
   folder.commit();
@@ -149,12 +149,12 @@ void require_same_run(const CheckpointInfo& checkpoint, const spec::RunConfig& c
 }
 
 void load_checkpoint(const CheckpointInfo& checkpoint, model::Transformer& model, AdamW& optimizer) {
-  const data::ModelFolder folder = data::ModelFolder::open(checkpoint.path);
+  const formats::ModelFolder folder = formats::ModelFolder::open(checkpoint.path);
   if (folder.config() != model.config()) {
     base::fail_invalid("checkpoint", "config.json is of another model", checkpoint.path.string());
   }
   model.load(folder);
-  const data::SafetensorsFile moments(checkpoint.path / kOptimizerFile);
+  const formats::SafetensorsFile moments(checkpoint.path / kOptimizerFile);
   for (size_t i = 0; i < optimizer.parameters().size(); ++i) {
     read_moment(moments, kFirst + optimizer.parameters()[i].name, optimizer.first_moment(i));
     read_moment(moments, kSecond + optimizer.parameters()[i].name, optimizer.second_moment(i));

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "data/manifest.h"
+#include "formats/manifest.h"
 #include "train/run_folder.h"
 #include "train/test_support.h"
 #include "train/trainer.h"
@@ -22,7 +22,7 @@ class CheckpointTest : public ::testing::Test {
   CheckpointTest()
       : temp_("checkpoint"),
         config_((make_corpus(temp_.path() / "corpus"), tiny_run(temp_.path() / "corpus", temp_.path() / "run"))),
-        data_(data::TokenDataset::open(temp_.path() / "corpus", "train")),
+        data_(corpus::TokenDataset::open(temp_.path() / "corpus", "train")),
         trainer_(config_.config, data_, base::serial_for) {
     trainer_.step();
     trainer_.step();
@@ -39,7 +39,7 @@ class CheckpointTest : public ::testing::Test {
 
   base::TestFolder temp_;
   spec::ResolvedConfig config_;
-  data::TokenDataset data_;
+  corpus::TokenDataset data_;
   Trainer trainer_;
   TrainerState state_;
 };
@@ -166,7 +166,7 @@ TEST_F(CheckpointTest, EveryFlippedBitIsNoticed) {
     flipped[at] = static_cast<char>(flipped[at] ^ (1 << rng.below(8)));
     overwrite(file, flipped);
     try {
-      data::verify_manifest(path);
+      formats::verify_manifest(path);
       ADD_FAILURE() << "byte " << at << " of " << file.filename() << " was flipped and nobody noticed";
     } catch (const base::Error&) {
       ++noticed;
@@ -174,7 +174,7 @@ TEST_F(CheckpointTest, EveryFlippedBitIsNoticed) {
     overwrite(file, whole);
   }
   EXPECT_EQ(noticed, kFlips);
-  EXPECT_NO_THROW(data::verify_manifest(path));
+  EXPECT_NO_THROW(formats::verify_manifest(path));
 }
 
 TEST_F(CheckpointTest, CutOrMissingFilesAreNoticed) {
@@ -185,9 +185,9 @@ TEST_F(CheckpointTest, CutOrMissingFilesAreNoticed) {
   for (const fs::path& file : files) {
     const std::string whole = base::read_file(file);
     overwrite(file, whole.substr(0, whole.size() - 2));  // the last byte may be a line break
-    EXPECT_THROW(data::verify_manifest(path), base::Error) << file;
+    EXPECT_THROW(formats::verify_manifest(path), base::Error) << file;
     fs::remove(file);
-    EXPECT_THROW(data::verify_manifest(path), base::Error) << file;
+    EXPECT_THROW(formats::verify_manifest(path), base::Error) << file;
     overwrite(file, whole);
   }
 }

@@ -3,7 +3,8 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "data/model_folder.h"
+#include "formats/model_folder.h"
+#include "tokenizer/tokenizer_json.h"
 #include "train/checkpoint.h"
 #include "train/records.h"
 #include "train/router_watch.h"
@@ -45,8 +46,8 @@ class Run {
   Trainer trainer_;
   RunRecords records_;
   RouterWatch watch_;
-  std::optional<data::ValidationWindows> windows_;
-  std::optional<data::Tokenizer> tokenizer_;
+  std::optional<corpus::ValidationWindows> windows_;
+  std::optional<tokenizer::Tokenizer> tokenizer_;
   bool validation_due_ = false, sample_due_ = false;  // after the last step done
   fs::path saved_as_;                                 // the newest checkpoint
   int64_t saved_at_ = -1;                             // and its step
@@ -68,12 +69,12 @@ Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunL
     saved_at_ = plan.step();
     saved_as_ = plan.checkpoint->path;
   } else if (!options.init_path.empty()) {
-    trainer_.model().load(data::ModelFolder::open(options.init_path));
+    trainer_.model().load(formats::ModelFolder::open(options.init_path));
   }
   if (plan.data->valid) {
     windows_.emplace(*plan.data->valid, config_.train.sequence_length, config_.train.validate_tokens);
   }
-  if (config_.train.sample_every > 0) tokenizer_ = data::Tokenizer::load(plan.data->train.folder());
+  if (config_.train.sample_every > 0) tokenizer_ = tokenizer::load_tokenizer(plan.data->train.folder());
   if (records_.held("step")) {
     find_what_is_due(plan.step());
     validation_due_ = validation_due_ && !records_.held("validation");

@@ -7,9 +7,9 @@
 #include <limits>
 #include <sstream>
 
-#include "data/manifest.h"
-#include "data/model_folder.h"
-#include "data/model_folder_writer.h"
+#include "formats/manifest.h"
+#include "formats/model_folder.h"
+#include "formats/model_folder_writer.h"
 #include "train/checkpoint.h"
 #include "train/test_support.h"
 
@@ -110,8 +110,8 @@ TEST_F(LoopTest, ARunLeavesWhatItPromises) {
   EXPECT_EQ(recorder.validations.size(), 3U) << "steps 5, 10 and the last";
   EXPECT_EQ(recorder.validations.back().domains.size(), 2U);
   EXPECT_EQ(recorder.checkpoints.size(), 3U) << "steps 4, 8 and 12";
-  EXPECT_EQ(data::ModelFolder::open(out / "latest").config().n_routed_experts, 8);
-  EXPECT_TRUE(data::ModelFolder::open(out / "step-00000012").verify());
+  EXPECT_EQ(formats::ModelFolder::open(out / "latest").config().n_routed_experts, 8);
+  EXPECT_TRUE(formats::ModelFolder::open(out / "step-00000012").verify());
   EXPECT_FALSE(fs::exists(out / "step-00000004")) << "keep_checkpoints is 2";
   EXPECT_EQ(spec::resolve((out / "run.toml").string()).config.train.steps, 12);
   for (const auto& entry : fs::directory_iterator(out)) {
@@ -192,7 +192,7 @@ TEST_F(LoopTest, ADamagedCheckpointIsNamedAndTheOneBeforeIsUsed) {
   ASSERT_GE(again.notices.size(), 2U);
   EXPECT_NE(again.notices[0].find("step-00000008"), std::string::npos);
   EXPECT_TRUE(fs::exists(temp.path() / "run" / "aside-step-00000008")) << "moved, not removed";
-  EXPECT_NO_THROW(data::verify_manifest(temp.path() / "run" / "step-00000008")) << "made again";
+  EXPECT_NO_THROW(formats::verify_manifest(temp.path() / "run" / "step-00000008")) << "made again";
 }
 
 TEST_F(LoopTest, AnotherConfigurationIsRefusedNamingTheKey) {
@@ -302,7 +302,7 @@ TEST_F(LoopTest, MinutesFixTheStepsOnceAndForAll) {
 /// A model folder whose weights hold a NaN, for --init.
 void write_poisoned(const spec::ModelConfig& model, const fs::path& path) {
   base::FolderWriter folder(path, base::unsynced_files);
-  data::ModelFolderWriter writer(folder.path(), model, {.dtype = data::Dtype::kF32}, base::unsynced_files);
+  formats::ModelFolderWriter writer(folder.path(), model, {.dtype = formats::Dtype::kF32}, base::unsynced_files);
   spec::for_each_tensor(model, [&](const spec::TensorSpec& tensor) {
     std::vector<float> values(static_cast<size_t>(tensor.numel()), 0.01F);
     if (tensor.role == spec::TensorRole::kHead) values[5] = std::numeric_limits<float>::quiet_NaN();

@@ -10,7 +10,7 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "data/manifest.h"
+#include "formats/manifest.h"
 
 namespace dsmoe::train {
 namespace {
@@ -79,7 +79,7 @@ CheckpointSearch RunFolder::find_newest(const base::ParallelFor& parallel) const
   const std::vector<CheckpointPlace> places = checkpoints();
   for (auto place = places.rbegin(); place != places.rend(); ++place) {
     try {
-      data::verify_manifest(place->path, parallel);
+      formats::verify_manifest(place->path, parallel);
       search.newest = *place;
       return search;
     } catch (const base::Error& error) {

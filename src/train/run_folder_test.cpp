@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "data/manifest.h"
+#include "formats/manifest.h"
 #include "train/test_support.h"
 
 namespace dsmoe::train {
@@ -16,7 +16,7 @@ using testing::overwrite;
 void make_checkpoint(const RunFolder& folder, int64_t step) {
   base::FolderWriter writer(folder.checkpoint_path(step), base::unsynced_files);
   writer.write_file("weights", "of step " + std::to_string(step));
-  data::write_manifest(writer.path(), {}, base::unsynced_files);
+  formats::write_manifest(writer.path(), {}, base::unsynced_files);
   writer.commit();
 }
 
@@ -146,7 +146,7 @@ TEST(RunFolder, RetentionSurvivesEveryFailingCall) {
     RunFolder folder(temp.path(), files);
     const base::Error error = error_of([&] { folder.publish(8, 2); });
     EXPECT_EQ(folder.find_newest().newest->step, 8);
-    for (const CheckpointPlace& place : folder.checkpoints()) EXPECT_NO_THROW(data::verify_manifest(place.path));
+    for (const CheckpointPlace& place : folder.checkpoints()) EXPECT_NO_THROW(formats::verify_manifest(place.path));
     if (!files.failed()) break;
     EXPECT_EQ(error.exit_code(), 4);
     ++failures;

@@ -3,7 +3,7 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "data/manifest.h"
+#include "formats/manifest.h"
 #include "moe/composed.h"
 #include "train/trainer.h"
 
@@ -14,8 +14,8 @@ namespace fs = base::fs;
 using base::fail_invalid;
 
 std::unique_ptr<RunData> open_data(const std::string& path) {
-  auto data = std::make_unique<RunData>(RunData{data::TokenDataset::open(path, "train"), std::nullopt});
-  data::TokenDataset valid = data::TokenDataset::open(path, "valid");
+  auto data = std::make_unique<RunData>(RunData{corpus::TokenDataset::open(path, "train"), std::nullopt});
+  corpus::TokenDataset valid = corpus::TokenDataset::open(path, "valid");
   if (valid.total_tokens() > 0) data->valid.emplace(std::move(valid));
   return data;
 }
@@ -31,7 +31,7 @@ void take_border(spec::ResolvedConfig& config, const char* key, int64_t& member,
   config.origins[key] = "data";
 }
 
-void fit_to_data(spec::ResolvedConfig& config, const data::TokenDataset& data) {
+void fit_to_data(spec::ResolvedConfig& config, const corpus::TokenDataset& data) {
   if (data.vocab_size() > config.config.model.vocab_size) {
     fail_invalid("train", "the data's vocabulary is larger than model.vocab_size",
                  std::to_string(data.vocab_size()) + " and " + std::to_string(config.config.model.vocab_size),
@@ -55,7 +55,7 @@ std::optional<CheckpointInfo> choose_checkpoint(RunFolder& folder, const RunOpti
         fail_invalid("resume", "the checkpoint lies outside the output folder, which holds a run of its own",
                      options.resume_path.string(), "name another output.dir");
       }
-      data::verify_manifest(options.resume_path, options.parallel_for);
+      formats::verify_manifest(options.resume_path, options.parallel_for);
       return open_checkpoint(options.resume_path);
     case Resume::kAuto:
       break;

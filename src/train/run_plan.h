@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "data/dataset.h"
+#include "corpus/dataset.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
 #include "train/run_folder.h"
@@ -13,8 +13,8 @@
 namespace dsmoe::train {
 
 struct RunData {
-  data::TokenDataset train;
-  std::optional<data::TokenDataset> valid;  ///< absent when the split is empty
+  corpus::TokenDataset train;
+  std::optional<corpus::TokenDataset> valid;  ///< absent when the split is empty
 };
 
 struct RunPlan {

@@ -29,7 +29,7 @@ std::string valid_utf8(std::string text) {
 
 }  // namespace
 
-std::string sample_text(const model::Transformer& model, const data::Tokenizer& tokenizer,
+std::string sample_text(const model::Transformer& model, const tokenizer::Tokenizer& tokenizer,
                         const SampleOptions& options) {
   const spec::ModelConfig& config = model.config();
   std::vector<int64_t> ids = {config.bos_token_id};

@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "data/tokenizer.h"
 #include "model/transformer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace dsmoe::train {
 
@@ -16,7 +16,7 @@ struct SampleOptions {
 };
 
 /// Text that follows the beginning of a document; the same for the same weights and seed. Valid UTF-8.
-std::string sample_text(const model::Transformer& model, const data::Tokenizer& tokenizer,
+std::string sample_text(const model::Transformer& model, const tokenizer::Tokenizer& tokenizer,
                         const SampleOptions& options);
 
 }  // namespace dsmoe::train

@@ -7,10 +7,10 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/test_files.h"
-#include "data/bpe_trainer.h"
-#include "data/dataset_builder.h"
-#include "data/tokenizer_json.h"
+#include "corpus/dataset_builder.h"
 #include "spec/settings.h"
+#include "tokenizer/bpe_trainer.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::train::testing {
 
@@ -25,7 +25,7 @@ inline void overwrite(const fs::path& path, const std::string& text) {
 inline void make_corpus(const fs::path& folder, int documents = 120) {
   const fs::path texts = folder.parent_path() / (folder.filename().string() + "_text");
   fs::create_directories(texts);
-  std::vector<data::CorpusDomain> domains;
+  std::vector<corpus::CorpusDomain> domains;
   for (const std::string domain : {"words", "digits"}) {
     base::Rng rng(domain.size());
     std::string lines;
@@ -41,7 +41,7 @@ inline void make_corpus(const fs::path& folder, int documents = 120) {
     overwrite(texts / (domain + ".jsonl"), lines);
     domains.push_back({domain, {texts / (domain + ".jsonl")}});
   }
-  data::CorpusEncoder encoder;
+  corpus::CorpusEncoder encoder;
   encoder.encode = [](std::string_view text) {
     std::vector<int32_t> ids;
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c) + 2);
@@ -51,18 +51,18 @@ inline void make_corpus(const fs::path& folder, int documents = 120) {
   encoder.bos_id = 0;
   encoder.eos_id = 1;
   encoder.hash = "bytes";
-  data::BuildOptions options;
+  corpus::BuildOptions options;
   options.valid_share = 0.1;
-  data::build_corpus(folder, domains, encoder, options, base::serial_for, base::unsynced_files);
+  corpus::build_corpus(folder, domains, encoder, options, base::serial_for, base::unsynced_files);
 }
 
 /// For runs that write samples: three special tokens and the bytes, no merge.
 inline void write_byte_tokenizer(const fs::path& folder) {
-  data::BpeTrainOptions options;
+  tokenizer::BpeTrainOptions options;
   options.vocab_size = 259;
-  data::WordCounts words;
+  tokenizer::WordCounts words;
   words.add("any");
-  data::save_tokenizer(data::train_bpe(words, options), folder);
+  tokenizer::save_tokenizer(tokenizer::train_bpe(words, options), folder);
 }
 
 /// The preset tiny with further settings.

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/part_clock.h"
 #include "base/rng.h"
-#include "data/batches.h"
+#include "corpus/batches.h"
 #include "moe/bias_balancer.h"
 #include "train/layer_loads.h"
 #include "train/schedule.h"
@@ -49,7 +49,7 @@ std::vector<Parameter> optimised(const model::Transformer& model) {
 }
 
 // How often each token occurs: what a balanced hash table is made from. Empty for every other router.
-std::vector<int64_t> token_frequencies(const spec::ModelConfig& config, const data::TokenDataset& data) {
+std::vector<int64_t> token_frequencies(const spec::ModelConfig& config, const corpus::TokenDataset& data) {
   std::vector<int64_t> counts;
   if (config.router_type != spec::RouterType::kHashBalanced) return counts;
   counts.resize(static_cast<size_t>(config.vocab_size));
@@ -59,10 +59,10 @@ std::vector<int64_t> token_frequencies(const spec::ModelConfig& config, const da
   return counts;
 }
 
-RowSource rows_of(const spec::RunConfig& config, const data::TokenDataset& data) {
+RowSource rows_of(const spec::RunConfig& config, const corpus::TokenDataset& data) {
   const spec::TrainConfig& t = config.train;
   const auto order =
-      std::make_shared<data::BatchOrder>(data, static_cast<uint64_t>(t.seed), t.sequence_length, config.data.weights);
+      std::make_shared<corpus::BatchOrder>(data, static_cast<uint64_t>(t.seed), t.sequence_length, config.data.weights);
   return [order, batch = t.global_batch](int64_t step, int64_t row, std::span<int32_t> out) {
     int domain = 0;
     order->sequence(step, row, batch, out, domain);
@@ -71,7 +71,7 @@ RowSource rows_of(const spec::RunConfig& config, const data::TokenDataset& data)
 
 }  // namespace
 
-Trainer::Trainer(const spec::RunConfig& config, const data::TokenDataset& train_data, base::ParallelFor parallel_for)
+Trainer::Trainer(const spec::RunConfig& config, const corpus::TokenDataset& train_data, base::ParallelFor parallel_for)
     : Trainer(config, rows_of(config, train_data), token_frequencies(config.model, train_data),
               std::move(parallel_for)) {}
 
@@ -153,7 +153,7 @@ void Trainer::require_finite(double loss, double grad_norm) const {
              "the weights are as they were before this step");
 }
 
-double measure_step_seconds(const spec::RunConfig& config, const data::TokenDataset& train_data,
+double measure_step_seconds(const spec::RunConfig& config, const corpus::TokenDataset& train_data,
                             const base::ParallelFor& parallel_for) {
   constexpr int kWarmUp = 2, kAtLeast = 3, kAtMost = 20;
   constexpr double kLongEnough = 5;  // seconds

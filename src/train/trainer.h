@@ -9,7 +9,7 @@
 #include <span>
 
 #include "base/parallel.h"
-#include "data/dataset.h"
+#include "corpus/dataset.h"
 #include "model/transformer.h"
 #include "spec/run_config.h"
 #include "train/optimizer.h"
@@ -23,7 +23,7 @@ using RowSource = std::function<void(int64_t step, int64_t row, std::span<int32_
 class Trainer {
  public:
   /// Initialises the model from train.seed. `train_data` must outlive this.
-  Trainer(const spec::RunConfig& config, const data::TokenDataset& train_data, base::ParallelFor parallel_for);
+  Trainer(const spec::RunConfig& config, const corpus::TokenDataset& train_data, base::ParallelFor parallel_for);
   /// The same on rows from anywhere; `token_frequencies` (may be empty) shape a balanced hash table.
   Trainer(const spec::RunConfig& config, RowSource rows, std::span<const int64_t> token_frequencies,
           base::ParallelFor parallel_for);
@@ -57,7 +57,7 @@ class Trainer {
 
 /// Seconds that a step of this configuration takes on this machine: the median of a few, on a trainer that is thrown
 /// away, so that measuring leaves no trace in the run.
-double measure_step_seconds(const spec::RunConfig& config, const data::TokenDataset& train_data,
+double measure_step_seconds(const spec::RunConfig& config, const corpus::TokenDataset& train_data,
                             const base::ParallelFor& parallel_for);
 
 /// The number of steps that fill train.minutes at that speed, validations included; at least 1.

@@ -8,15 +8,15 @@
 namespace dsmoe::train {
 namespace {
 
-DomainScore score_of(const std::string& name, const data::TextScore& score) {
+DomainScore score_of(const std::string& name, const corpus::TextScore& score) {
   return {name, score.nats_per_token(), score.bits_per_byte(), score.tokens, score.bytes};
 }
 
 // The figures of all domains, those with something to score in them.
-ValidationRecord summary(const data::TokenDataset& dataset, const std::vector<data::TextScore>& scores,
+ValidationRecord summary(const corpus::TokenDataset& dataset, const std::vector<corpus::TextScore>& scores,
                          const std::vector<LayerLoad>& loads) {
   ValidationRecord record;
-  data::TextScore all;
+  corpus::TextScore all;
   for (size_t domain = 0; domain < scores.size(); ++domain) {
     if (scores[domain].tokens == 0) continue;
     record.domains.push_back(score_of(dataset.domain_names()[domain], scores[domain]));
@@ -31,12 +31,12 @@ ValidationRecord summary(const data::TokenDataset& dataset, const std::vector<da
 
 }  // namespace
 
-std::optional<ValidationRecord> validate(const model::Transformer& model, const data::TokenDataset& dataset,
-                                         const data::ValidationWindows& windows, int64_t rows,
+std::optional<ValidationRecord> validate(const model::Transformer& model, const corpus::TokenDataset& dataset,
+                                         const corpus::ValidationWindows& windows, int64_t rows,
                                          const std::function<bool()>& stop) {
   const auto start = std::chrono::steady_clock::now();
   const int64_t S = windows.sequence_length();
-  std::vector<data::TextScore> scores(dataset.domain_names().size());
+  std::vector<corpus::TextScore> scores(dataset.domain_names().size());
   std::vector<LayerLoad> loads = empty_loads(model.config());
   std::vector<int32_t> inputs(static_cast<size_t>(S)), targets(static_cast<size_t>(S));
   for (int64_t begin = 0; begin < windows.size(); begin += rows) {

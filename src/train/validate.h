@@ -4,7 +4,7 @@
 #include <functional>
 #include <optional>
 
-#include "data/validation.h"
+#include "corpus/validation.h"
 #include "model/transformer.h"
 #include "train/record.h"
 
@@ -12,8 +12,8 @@ namespace dsmoe::train {
 
 /// Scores every window, `rows` at a time, in evaluation mode (dropless, no balance loss). Nothing when `stop` asks to
 /// leave in between.
-std::optional<ValidationRecord> validate(const model::Transformer& model, const data::TokenDataset& dataset,
-                                         const data::ValidationWindows& windows, int64_t rows,
+std::optional<ValidationRecord> validate(const model::Transformer& model, const corpus::TokenDataset& dataset,
+                                         const corpus::ValidationWindows& windows, int64_t rows,
                                          const std::function<bool()>& stop);
 
 }  // namespace dsmoe::train

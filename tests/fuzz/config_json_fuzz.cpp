@@ -1,7 +1,7 @@
 // Any text as config.json: refused by a one-line Error of kind kInvalid, or accepted, and then written and read back as
 // the same model with every further key kept.
 #include "base/error.h"
-#include "data/config_json.h"
+#include "formats/config_json.h"
 #include "fuzz.h"
 #include "spec/tensors.h"
 
@@ -11,12 +11,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(bytes), size);
   try {
     const base::Json json = base::parse_json(text, "input");
-    const spec::ModelConfig config = data::config_from_json(json, "input");
-    const data::Dtype dtype = data::dtype_from_json(json, "input");
-    const base::Json again = data::config_to_json(config, dtype, json);
-    fuzz_check(data::config_from_json(base::parse_json(base::dump_json(again), "again"), "again") == config,
+    const spec::ModelConfig config = formats::config_from_json(json, "input");
+    const formats::Dtype dtype = formats::dtype_from_json(json, "input");
+    const base::Json again = formats::config_to_json(config, dtype, json);
+    fuzz_check(formats::config_from_json(base::parse_json(base::dump_json(again), "again"), "again") == config,
                "a model reads back as the same");
-    fuzz_check(data::dtype_from_json(again, "again") == dtype, "and its dtype");
+    fuzz_check(formats::dtype_from_json(again, "again") == dtype, "and its dtype");
     if (json.contains("kept")) fuzz_check(again["kept"] == json["kept"], "further keys are kept");
   } catch (const base::Error& error) {
     fuzz_check(error.kind() == base::ErrorKind::kInvalid, "bad input has exit code 3");

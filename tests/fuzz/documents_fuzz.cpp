@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/test_files.h"
 #include "base/utf8.h"
-#include "data/sources.h"
+#include "corpus/sources.h"
 #include "fuzz.h"
 
 using namespace dsmoe;
@@ -23,10 +23,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   FILE* file = std::fopen(path.c_str(), "wb");
   fuzz_check(file != nullptr && std::fwrite(bytes + 1, 1, size - 1, file) == size - 1 && std::fclose(file) == 0,
              "the input can be written");
-  const data::ReadLimits limits{.longest_document = 2000, .chunk = 50};
-  for (const data::InvalidUtf8 policy : {data::InvalidUtf8::kRefuse, data::InvalidUtf8::kReplace}) {
+  const corpus::ReadLimits limits{.longest_document = 2000, .chunk = 50};
+  for (const corpus::InvalidUtf8 policy : {corpus::InvalidUtf8::kRefuse, corpus::InvalidUtf8::kReplace}) {
     try {
-      data::for_each_document(
+      corpus::for_each_document(
           path, policy,
           [](std::string&& text) {
             fuzz_check(base::first_invalid_utf8(text) == std::string::npos, "documents are UTF-8");
@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
       const std::string line = error.what();
       fuzz_check(line.find('\n') == std::string::npos, "an error is one line");
       const std::string rule = line.substr(0, line.find_first_of("\"'"));  // then the input is quoted, whatever it says
-      fuzz_check(policy == data::InvalidUtf8::kRefuse || rule.find("UTF-8") == std::string::npos,
+      fuzz_check(policy == corpus::InvalidUtf8::kRefuse || rule.find("UTF-8") == std::string::npos,
                  "replaced bytes are not refused");
     }
   }

@@ -2,8 +2,8 @@
 // tensor of the model is there with its shape, and the tokenizer works.
 #include "base/error.h"
 #include "base/test_files.h"
-#include "data/gguf_model.h"
-#include "data/gguf_tokenizer.h"
+#include "formats/gguf_model.h"
+#include "formats/gguf_tokenizer.h"
 #include "fuzz.h"
 
 using namespace dsmoe;
@@ -26,44 +26,44 @@ void refused_or(Action&& action) {
 }
 
 void check_model() {
-  const data::GgufModel model = data::GgufModel::open(scratch());
+  const formats::GgufModel model = formats::GgufModel::open(scratch());
   spec::for_each_tensor(model.config(), [&](const spec::TensorSpec& tensor) {
-    const data::GgufModel::View view = model.tensor(tensor.name);
+    const formats::GgufModel::View view = model.tensor(tensor.name);
     fuzz_check(view.shape == tensor.shape, "a tensor has the model's shape");
-    const data::GgufTypeInfo& info = data::gguf_type_info(view.type);
+    const formats::GgufTypeInfo& info = formats::gguf_type_info(view.type);
     fuzz_check(view.bytes.size() == static_cast<uint64_t>(tensor.numel() / info.block_values * info.block_bytes),
                "and its bytes");
   });
 }
 
 void check_tokenizer() {
-  const data::GgufFile file(scratch());
-  auto spec = data::tokenizer_from_gguf(file);
+  const formats::GgufFile file(scratch());
+  auto spec = formats::tokenizer_from_gguf(file);
   if (!spec) return;
-  const data::Tokenizer tokenizer(std::move(*spec));
+  const tokenizer::Tokenizer tokenizer(std::move(*spec));
   tokenizer.decode(tokenizer.encode("the text, 12\n", true));
 }
 
 std::string model_file(const spec::ModelConfig& config) {
-  data::GgufMetadata metadata;
-  data::add_model_keys(metadata, config, data::gguf_arch_for(config));
-  data::TokenizerSpec tokenizer;
+  formats::GgufMetadata metadata;
+  formats::add_model_keys(metadata, config, formats::gguf_arch_for(config));
+  tokenizer::TokenizerSpec tokenizer;
   tokenizer.tokens = {"<s>", "t", "h", "th"};
   tokenizer.merges = {{1, 2, 3}};
-  tokenizer.pre_tokenizer = *data::pretokenizer_steps("deepseek-v3");
-  data::AddedToken begin;
+  tokenizer.pre_tokenizer = *tokenizer::pretokenizer_steps("deepseek-v3");
+  tokenizer::AddedToken begin;
   begin.content = "<s>";
   begin.special = true;
   tokenizer.added_tokens = {begin};
   tokenizer.bos = tokenizer.eos = 0;
   tokenizer.prefix = {0};
-  data::add_tokenizer_keys(metadata, tokenizer, config.vocab_size);
-  std::vector<data::GgufDeclaration> tensors;
-  for (const data::GgufTensorPlan& plan : data::gguf_tensors(config)) {
-    tensors.push_back({plan.name, data::GgufType::kF32, plan.shape});
+  formats::add_tokenizer_keys(metadata, tokenizer, config.vocab_size);
+  std::vector<formats::GgufDeclaration> tensors;
+  for (const formats::GgufTensorPlan& plan : formats::gguf_tensors(config)) {
+    tensors.push_back({plan.name, formats::GgufType::kF32, plan.shape});
   }
-  data::GgufWriter writer(scratch(), metadata, tensors, base::unsynced_files);
-  for (const data::GgufDeclaration& tensor : tensors) writer.append(std::vector<std::byte>(tensor.bytes()));
+  formats::GgufWriter writer(scratch(), metadata, tensors, base::unsynced_files);
+  for (const formats::GgufDeclaration& tensor : tensors) writer.append(std::vector<std::byte>(tensor.bytes()));
   writer.finish();
   return base::read_file(scratch());
 }

@@ -1,7 +1,7 @@
 // Any bytes as a safetensors file, and any text as the header of one: refused by a one-line Error of kind kInvalid, or
 // accepted, and then the tensors cover the data exactly.
 #include "base/error.h"
-#include "data/safetensors_header.h"
+#include "formats/safetensors_header.h"
 #include "fuzz.h"
 
 using namespace dsmoe;
@@ -10,12 +10,12 @@ namespace {
 
 void check(std::string_view file) {
   try {
-    const data::SafetensorsHeader header = data::read_header(file, "input");
+    const formats::SafetensorsHeader header = formats::read_header(file, "input");
     uint64_t end = 0;
-    for (const data::TensorEntry& entry : header.tensors) {
+    for (const formats::TensorEntry& entry : header.tensors) {
       uint64_t wanted = 0;
       fuzz_check(entry.begin == end && entry.end >= entry.begin, "tensors follow one another");
-      fuzz_check(data::tensor_bytes(entry.dtype, entry.shape, wanted), "sizes of an accepted file fit");
+      fuzz_check(formats::tensor_bytes(entry.dtype, entry.shape, wanted), "sizes of an accepted file fit");
       fuzz_check(wanted == entry.end - entry.begin, "a tensor has the bytes its shape asks for");
       end = entry.end;
     }

@@ -1,24 +1,24 @@
 // Any text as a tokenizer.json: refused by a one-line Error of kind kInvalid, or a tokenizer that takes any text, gives
 // ids in range, and is written and read back as the same.
 #include "base/error.h"
-#include "data/tokenizer.h"
-#include "data/tokenizer_json.h"
 #include "fuzz.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_json.h"
 
 using namespace dsmoe;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
   try {
-    const data::Tokenizer tokenizer = data::Tokenizer::parse(text);
+    const tokenizer::Tokenizer tokenizer = tokenizer::parse_tokenizer(text);
     const std::string sample = "the th 12 <s>é\xff\n" + text.substr(0, 200);
     const auto ids = tokenizer.encode(sample, true);
     for (const int32_t id : ids) fuzz_check(id >= 0 && id < tokenizer.vocab_size(), "ids are in range");
     tokenizer.decode(ids);
-    const std::string written = data::tokenizer_json_text(tokenizer.spec());
-    const data::Tokenizer again = data::Tokenizer::parse(written);
+    const std::string written = tokenizer::tokenizer_json_text(tokenizer.spec());
+    const tokenizer::Tokenizer again = tokenizer::parse_tokenizer(written);
     fuzz_check(again.encode(sample, true) == ids, "a tokenizer read back gives the same ids");
-    fuzz_check(data::tokenizer_json_text(again.spec()) == written, "writing is a fixed point");
+    fuzz_check(tokenizer::tokenizer_json_text(again.spec()) == written, "writing is a fixed point");
   } catch (const base::Error& error) {
     fuzz_check(error.kind() == base::ErrorKind::kInvalid, "bad input has exit code 3");
     fuzz_check(std::string(error.what()).find('\n') == std::string::npos, "an error is one line");

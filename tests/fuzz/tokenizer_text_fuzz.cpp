@@ -1,16 +1,16 @@
 // Any bytes as text: for every known pre-tokenizer nothing is lost, the cuts are those of PCRE2, and pieces of tokens
 // stream as valid UTF-8.
 #include "base/utf8.h"
-#include "data/bpe_trainer.h"
-#include "data/tokenizer.h"
-#include "data/utf8_stream.h"
 #include "fuzz.h"
+#include "tokenizer/bpe_trainer.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/utf8_stream.h"
 
 using namespace dsmoe;
 
 namespace {
 
-class Joiner final : public data::PieceSink {
+class Joiner final : public tokenizer::PieceSink {
  public:
   void piece(std::string_view bytes) override {
     fuzz_check(!bytes.empty(), "no piece is empty");
@@ -22,23 +22,23 @@ class Joiner final : public data::PieceSink {
 };
 
 struct Subject {
-  std::unique_ptr<data::PreTokenizer> by_hand, by_pcre2;
-  std::unique_ptr<data::Tokenizer> tokenizer;
+  std::unique_ptr<tokenizer::PreTokenizer> by_hand, by_pcre2;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer;
 };
 
 std::vector<Subject> subjects() {
   std::vector<Subject> all;
   for (const char* name : {"deepseek-v3", "deepseek-llm", "llama-bpe", "qwen2", "gpt-2"}) {
-    const auto steps = *data::pretokenizer_steps(name);
-    data::BpeTrainOptions options;
+    const auto steps = *tokenizer::pretokenizer_steps(name);
+    tokenizer::BpeTrainOptions options;
     options.pre_tokenizer = steps;
     options.vocab_size = 290;
-    data::WordCounter counter(steps);
+    tokenizer::WordCounter counter(steps);
     for (const std::string& seed : fuzz_seeds()) counter.add(seed + seed);
     Subject subject;
-    subject.by_hand = data::make_pretokenizer(steps);
-    subject.by_pcre2 = data::make_pretokenizer(steps, data::RegexEngine::kPcre2Only);
-    subject.tokenizer = std::make_unique<data::Tokenizer>(data::train_bpe(counter.take(), options));
+    subject.by_hand = tokenizer::make_pretokenizer(steps);
+    subject.by_pcre2 = tokenizer::make_pretokenizer(steps, tokenizer::RegexEngine::kPcre2Only);
+    subject.tokenizer = std::make_unique<tokenizer::Tokenizer>(tokenizer::train_bpe(counter.take(), options));
     all.push_back(std::move(subject));
   }
   return all;
@@ -68,14 +68,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     const auto ids = subject.tokenizer->encode(text);
     fuzz_check(subject.tokenizer->decode(ids) == text, "decode undoes encode");
-    data::Utf8Stream stream;
+    tokenizer::Utf8Stream stream;
     std::string shown;
     for (const int32_t id : ids) {
       const std::string event = stream.push(subject.tokenizer->token_bytes(id));
       fuzz_check(base::first_invalid_utf8(event) == event.npos, "every event is valid UTF-8");
       shown += event;
     }
-    fuzz_check(shown + stream.flush() == data::replace_invalid_utf8(text), "events joined are the text");
+    fuzz_check(shown + stream.flush() == tokenizer::replace_invalid_utf8(text), "events joined are the text");
   }
   return 0;
 }

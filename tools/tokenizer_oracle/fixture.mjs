@@ -1,9 +1,9 @@
-// Writes src/data/testdata/tokenizer_oracle.json, which holds `dsmoe` to Hugging Face's library where it is not installed:
+// Writes src/tokenizer/testdata/tokenizer_oracle.json, which holds `dsmoe` to Hugging Face's library where it is not installed:
 // a small tokenizer, texts, and for every part of the format (parts.mjs) a hash of the ids that the Rust library gives for
 // these texts. The tokenizer's merges come from the library's trainer over whole lines, so that they run across words and
 // every cut that a pre-tokenizer makes or misses shows in the ids.
 //
-//   node tools/tokenizer_oracle/fixture.mjs > src/data/testdata/tokenizer_oracle.json
+//   node tools/tokenizer_oracle/fixture.mjs > src/tokenizer/testdata/tokenizer_oracle.json
 import { createRequire } from 'module';
 import fs from 'fs';
 import os from 'os';

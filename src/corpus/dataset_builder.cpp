@@ -1,0 +1,342 @@
+#include "corpus/dataset_builder.h"
+
+#include <algorithm>
+#include <exception>
+#include <limits>
+#include <optional>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/rng.h"
+#include "corpus/corpus_layout.h"
+
+namespace dsmoe::corpus {
+namespace {
+
+using base::Json;
+
+struct HashOfHash {
+  size_t operator()(const base::Hash128& hash) const { return static_cast<size_t>(hash.low); }
+};
+
+// A document on its way from a file to a shard.
+struct Item {
+  Record record;
+  SourceFormat format;
+  const base::fs::path* path;
+  TextRepairs repairs;
+  std::string text;
+  base::Hash128 hash;
+  bool keep = false;
+  std::string token_bytes;  // as they go to the .bin file
+  std::exception_ptr error;
+};
+
+struct DomainReport {
+  DomainCounts counts[std::size(kCorpusSplits)];
+  int64_t duplicates = 0, blank = 0;
+  Json sources = Json::array();
+};
+
+// One split: NAME.bin growing, and what NAME.idx and domains.json will say about it.
+class SplitWriter {
+ public:
+  SplitWriter(const base::FolderWriter& folder, const std::string& split, TokenType type, base::FileSystem& files)
+      : bin_(folder.path() / corpus_bin(split), files) {
+    index_.type = type;
+  }
+
+  void add(const Item& item, int domain) {
+    bin_.write(item.token_bytes);
+    hasher_.update(item.token_bytes);
+    index_.begins.push_back(index_.begins.back() + last_tokens(item));
+    domains_.push_back(domain);
+    bytes_.push_back(item.text.size());
+  }
+  int64_t last_tokens(const Item& item) const {
+    return static_cast<int64_t>(item.token_bytes.size()) / token_bytes(index_.type);
+  }
+
+  // Completes the .bin file and gives its entry of the manifest.
+  Json finish() {
+    bin_.finish();
+    return {{"bytes", bin_.size()}, {"xxh3_128", hasher_.hex()}};
+  }
+  const TokenIndex& index() const { return index_; }
+  Json sidecar() { return {{"domain", std::move(domains_)}, {"bytes", std::move(bytes_)}}; }
+
+ private:
+  base::FileWriter bin_;
+  base::Hasher hasher_;
+  TokenIndex index_;
+  Json domains_ = Json::array(), bytes_ = Json::array();
+};
+
+bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos; }
+
+// A token that is both marks the end only.
+bool begins_with_bos(const CorpusEncoder& encoder) { return encoder.bos_id >= 0 && encoder.bos_id != encoder.eos_id; }
+
+// The ids of [bos] text [eos] as bytes of a .bin file.
+template <class Stored>
+std::string pack(const CorpusEncoder& encoder, std::string_view text) {
+  const std::vector<int32_t> ids = encoder.encode(text);
+  std::vector<Stored> stored;
+  stored.reserve(ids.size() + 2);
+  if (begins_with_bos(encoder)) stored.push_back(static_cast<Stored>(encoder.bos_id));
+  for (const int32_t id : ids) {
+    DSMOE_CHECK(id >= 0 && id < encoder.vocab_size, "a token id of the encoder is outside its vocabulary");
+    stored.push_back(static_cast<Stored>(id));
+  }
+  if (encoder.eos_id >= 0) stored.push_back(static_cast<Stored>(encoder.eos_id));
+  return std::string(base::as_text(std::as_bytes(std::span(stored))));
+}
+
+void check_request(const std::vector<CorpusDomain>& domains, const CorpusEncoder& encoder,
+                   const BuildOptions& options) {
+  if (!(options.valid_share >= 0 && options.valid_share < 1)) {
+    base::fail_invalid("data", "the validation share must be at least 0 and below 1",
+                       std::to_string(options.valid_share));
+  }
+  if (domains.empty()) base::fail_invalid("data", "a corpus needs at least one domain", "none", "give NAME=GLOB");
+  std::unordered_set<std::string> names;
+  for (const CorpusDomain& domain : domains) {
+    const bool plain = !domain.name.empty() && domain.name.size() <= 64 &&
+                       std::all_of(domain.name.begin(), domain.name.end(), [](unsigned char c) {
+                         return c < 0x80 && (std::isalnum(c) != 0 || c == '_' || c == '-');
+                       });
+    if (!plain) {
+      base::fail_invalid("data", "a domain's name must be 1 to 64 letters, digits, _ or -",
+                         base::in_quotes(domain.name));
+    }
+    if (!names.insert(domain.name).second) {
+      base::fail_invalid("data", "a domain is named twice", base::in_quotes(domain.name),
+                         "put its files under one pattern: NAME={first,second}/*.jsonl");
+    }
+  }
+  if (domains.size() > std::numeric_limits<uint16_t>::max()) {
+    base::fail_invalid("data", "more than 65535 domains", std::to_string(domains.size()));
+  }
+  DSMOE_CHECK(encoder.encode && encoder.vocab_size > 0, "an encoder");
+  DSMOE_CHECK(encoder.bos_id < encoder.vocab_size && encoder.eos_id < encoder.vocab_size, "ids in the vocabulary");
+}
+
+class Builder {
+ public:
+  Builder(const base::fs::path& out, const std::vector<CorpusDomain>& domains, const CorpusEncoder& encoder,
+          const BuildOptions& options, const base::ParallelFor& parallel, base::FileSystem& files)
+      : domains_(domains),
+        encoder_(encoder),
+        options_(options),
+        parallel_(parallel),
+        type_(token_type_for(encoder.vocab_size)),
+        folder_(out, files),
+        reports_(domains.size()) {
+    for (size_t split = 0; split < std::size(kCorpusSplits); ++split) {
+      splits_[split].emplace(folder_, kCorpusSplits[split], type_, files);
+    }
+  }
+
+  Json run() {
+    for (const CorpusDomain& domain : domains_) {
+      for (const base::fs::path& path : domain.files) {
+        std::error_code unreadable;  // opening it will say so
+        const auto size = base::fs::file_size(path, unreadable);
+        if (!unreadable) progress_.total_raw_bytes += size;
+      }
+    }
+    report_progress();
+    for (size_t domain = 0; domain < domains_.size(); ++domain) read_domain(domain);
+    require_documents();
+    Json manifest = finish();
+    folder_.commit();
+    return manifest;
+  }
+
+ private:
+  void read_domain(size_t domain) {
+    for (const base::fs::path& path : domains_[domain].files) {
+      RecordReader reader(path, options_.limits);
+      int64_t records = 0;
+      for (Record record; reader.next(record); ++records) {
+        batch_bytes_ += record.bytes.size();
+        batch_.push_back({std::move(record), reader.format(), &path, {}, {}, {}, false, {}, {}});
+        if (batch_bytes_ >= options_.batch_bytes) flush(domain, read_so_far_ + reader.raw_bytes());
+      }
+      flush(domain, read_so_far_ += reader.raw_bytes());
+      reports_[domain].sources.push_back({{"path", path.string()},
+                                          {"bytes", reader.raw_bytes()},
+                                          {"xxh3_128", reader.raw_hash()},
+                                          {"documents", records}});
+    }
+  }
+
+  // Of several documents with errors the first in order is reported, whatever thread met it when.
+  void for_each_item(const std::function<void(Item&)>& action) {
+    parallel_(static_cast<int64_t>(batch_.size()), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        Item& item = batch_[static_cast<size_t>(i)];
+        try {
+          action(item);
+        } catch (...) {
+          item.error = std::current_exception();
+        }
+      }
+    });
+    for (const Item& item : batch_) {
+      if (item.error) std::rethrow_exception(item.error);
+    }
+  }
+
+  void flush(size_t domain, uint64_t raw_bytes) {
+    for_each_item([&](Item& item) {
+      item.text = document_text(std::move(item.record), item.format, *item.path, options_.invalid_utf8, item.repairs);
+      item.hash = base::xxh3_128(item.text);
+    });
+    DomainReport& report = reports_[domain];
+    for (Item& item : batch_) {
+      replaced_bytes_ += item.repairs.replaced_bytes;
+      if (is_blank(item.text)) {
+        ++report.blank;
+      } else if (!seen_.insert(item.hash).second) {
+        ++report.duplicates;
+      } else {
+        item.keep = true;
+      }
+    }
+    for_each_item([&](Item& item) {
+      if (!item.keep) return;
+      item.token_bytes =
+          type_ == TokenType::kU16 ? pack<uint16_t>(encoder_, item.text) : pack<int32_t>(encoder_, item.text);
+    });
+    for (const Item& item : batch_) {
+      if (item.keep) write(item, domain);
+    }
+    batch_.clear();
+    batch_bytes_ = 0;
+    progress_.raw_bytes = raw_bytes;
+    report_progress();
+  }
+
+  void report_progress() const {
+    if (options_.on_progress) options_.on_progress(progress_);
+  }
+
+  void write(const Item& item, size_t domain) {
+    if (item.token_bytes.empty()) {  // a vocabulary without these bytes, and no token to frame them
+      ++reports_[domain].blank;
+      return;
+    }
+    const bool valid = base::unit_interval(base::xxh3_64(item.text, options_.seed)) < options_.valid_share;
+    SplitWriter& split = *splits_[valid];
+    split.add(item, static_cast<int>(domain));
+    DomainCounts& counts = reports_[domain].counts[valid];
+    ++counts.documents;
+    counts.tokens += split.last_tokens(item);
+    counts.bytes += static_cast<int64_t>(item.text.size());
+    ++progress_.documents;
+    progress_.tokens += split.last_tokens(item);
+  }
+
+  void require_documents() const {
+    for (size_t i = 0; i < domains_.size(); ++i) {
+      const DomainReport& report = reports_[i];
+      if (report.counts[0].documents + report.counts[1].documents > 0) continue;
+      base::fail_invalid("data", "a domain has no document left",
+                         base::in_quotes(domains_[i].name) + " (" + std::to_string(report.duplicates) +
+                             " duplicates and " + std::to_string(report.blank) + " blank ones dropped)",
+                         "leave it out, or give it text of its own");
+    }
+    if (splits_[0]->index().documents() == 0) {
+      base::fail_invalid("data", "every document fell to the validation split", "none is left to train on",
+                         "lower --valid-share or give more documents");
+    }
+  }
+
+  Json finish() {
+    Json outputs = Json::object(), sidecar = {{"names", Json::array()}};
+    const auto emit = [&](const std::string& name, const std::string& content) {
+      folder_.write_file(name, content);
+      outputs[name] = {{"bytes", content.size()}, {"xxh3_128", base::xxh3_128_hex(content)}};
+    };
+    for (const CorpusDomain& domain : domains_) sidecar["names"].push_back(domain.name);
+    for (size_t split = 0; split < std::size(kCorpusSplits); ++split) {
+      outputs[corpus_bin(kCorpusSplits[split])] = splits_[split]->finish();
+      emit(corpus_idx(kCorpusSplits[split]), encode_token_index(splits_[split]->index()));
+      sidecar[kCorpusSplits[split]] = splits_[split]->sidecar();
+    }
+    emit(kCorpusDomains, base::dump_json(sidecar) + "\n");
+    for (const auto& [name, content] : encoder_.files) emit(name, content);
+    Json manifest = describe(outputs);
+    folder_.write_file(kCorpusManifest, base::dump_json(manifest, 1) + "\n");
+    return manifest;
+  }
+
+  Json describe(const Json& outputs) const {
+    DomainCounts totals[std::size(kCorpusSplits)];
+    Json domains = Json::array();
+    for (size_t i = 0; i < domains_.size(); ++i) {
+      const DomainReport& report = reports_[i];
+      Json entry = {{"name", domains_[i].name}};
+      for (size_t split = 0; split < std::size(kCorpusSplits); ++split) {
+        entry[kCorpusSplits[split]] = to_json(report.counts[split]);
+        totals[split].documents += report.counts[split].documents;
+        totals[split].tokens += report.counts[split].tokens;
+        totals[split].bytes += report.counts[split].bytes;
+      }
+      entry["duplicates"] = report.duplicates;
+      entry["blank"] = report.blank;
+      entry["sources"] = report.sources;
+      domains.push_back(std::move(entry));
+    }
+    const std::string form =
+        std::string(begins_with_bos(encoder_) ? "bos " : "") + "text" + (encoder_.eos_id >= 0 ? " eos" : "");
+    return {{"format", kCorpusFormat},
+            {"format_version", kCorpusVersion},
+            {"dsmoe", options_.program_version},
+            {"seed", options_.seed},
+            {"valid_share", options_.valid_share},
+            {"invalid_utf8", options_.invalid_utf8 == InvalidUtf8::kRefuse ? "refuse" : "replace"},
+            {"replaced_bytes", replaced_bytes_},
+            {"token_type", type_ == TokenType::kU16 ? "u16" : "i32"},
+            {"document", form},
+            {"tokenizer",
+             {{"vocab_size", encoder_.vocab_size},
+              {"bos_id", encoder_.bos_id},
+              {"eos_id", encoder_.eos_id},
+              {"hash", encoder_.hash}}},
+            {"train", to_json(totals[0])},
+            {"valid", to_json(totals[1])},
+            {"domains", std::move(domains)},
+            {"outputs", outputs}};
+  }
+
+  static Json to_json(const DomainCounts& counts) {
+    return {{"documents", counts.documents}, {"tokens", counts.tokens}, {"bytes", counts.bytes}};
+  }
+
+  const std::vector<CorpusDomain>& domains_;
+  const CorpusEncoder& encoder_;
+  const BuildOptions& options_;
+  const base::ParallelFor& parallel_;
+  TokenType type_;
+  base::FolderWriter folder_;
+  std::optional<SplitWriter> splits_[std::size(kCorpusSplits)];
+  std::vector<DomainReport> reports_;
+  std::unordered_set<base::Hash128, HashOfHash> seen_;
+  std::vector<Item> batch_;
+  uint64_t batch_bytes_ = 0, read_so_far_ = 0;
+  int64_t replaced_bytes_ = 0;
+  BuildProgress progress_;
+};
+
+}  // namespace
+
+Json build_corpus(const base::fs::path& out, const std::vector<CorpusDomain>& domains, const CorpusEncoder& encoder,
+                  const BuildOptions& options, const base::ParallelFor& parallel, base::FileSystem& files) {
+  check_request(domains, encoder, options);
+  return Builder(out, domains, encoder, options, parallel, files).run();
+}
+
+}  // namespace dsmoe::corpus

@@ -1,0 +1,235 @@
+#include "formats/config_json.h"
+
+#include "base/error.h"
+#include "spec/enum_names.h"
+
+namespace dsmoe::formats {
+namespace {
+
+using base::Json;
+using spec::ModelConfig;
+
+// One config.json being read: a key that is absent leaves the default, one of the wrong type is refused.
+class Reader {
+ public:
+  Reader(const Json& json, std::string_view where) : json_(json), where_(where) {}
+
+  const Json* find(const char* key) const {
+    const auto found = json_.find(key);
+    return found == json_.end() || found->is_null() ? nullptr : &*found;
+  }
+  void required(const char* key, int64_t& out) const {
+    out = base::require_int(json_, key, INT64_MIN, INT64_MAX, where_);
+  }
+  void optional(const char* key, int64_t& out) const {
+    if (find(key) != nullptr) required(key, out);
+  }
+  void optional(const char* key, double& out) const {
+    if (find(key) != nullptr) out = base::require_number(json_, key, where_);
+  }
+  void optional(const char* key, bool& out) const {
+    if (find(key) != nullptr) out = base::require_bool(json_, key, where_);
+  }
+  template <class Enum>
+  void choice(const char* key, Enum& out) const {
+    if (find(key) != nullptr) out = spec::parse_enum<Enum>(base::require_string(json_, key, where_), key, where_);
+  }
+  /// An id, or a list of ids of which the first counts.
+  void token_id(const char* key, int64_t& out) const {
+    const Json* value = find(key);
+    if (value == nullptr) return;
+    if (!value->is_array()) return required(key, out);
+    if (value->empty()) refuse(std::string(key) + " must not be an empty list", "[]");
+    out = base::require_int(Json{{key, value->front()}}, key, 0, INT64_MAX, where_);
+  }
+  [[noreturn]] void refuse(const std::string& rule, const std::string& found, std::string_view hint = {}) const {
+    base::fail_invalid(where_, rule, found, hint);
+  }
+
+ private:
+  const Json& json_;
+  std::string_view where_;
+};
+
+constexpr std::string_view kOnlyPlain = "dsmoe computes the plain deepseek and llama layers only";
+
+void refuse_true(const Reader& reader, const char* key) {
+  bool value = false;
+  reader.optional(key, value);
+  if (value) reader.refuse(std::string(key) + " must be false", "true", kOnlyPlain);
+}
+
+// Keys that would change the mathematics into something dsmoe does not compute.
+void refuse_foreign(const Reader& reader, const Json& json, std::string_view where, const ModelConfig& config) {
+  for (const char* key : {"tie_word_embeddings", "attention_bias", "mlp_bias"}) refuse_true(reader, key);
+  for (const char* key : {"rope_scaling", "quantization_config"}) {
+    if (const Json* value = reader.find(key)) {
+      reader.refuse(std::string(key) + " must be null", base::in_quotes(base::dump_json(*value)), kOnlyPlain);
+    }
+  }
+  if (reader.find("hidden_act") != nullptr) {
+    const std::string act = base::require_string(json, "hidden_act", where);
+    if (act != "silu" && act != "swish") reader.refuse("hidden_act must be silu", base::in_quotes(act), kOnlyPlain);
+  }
+  if (reader.find("head_dim") != nullptr && config.num_attention_heads > 0) {
+    int64_t head_dim = 0;
+    reader.required("head_dim", head_dim);
+    if (head_dim * config.num_attention_heads != config.hidden_size) {
+      reader.refuse("head_dim times num_attention_heads must be hidden_size",
+                    std::to_string(head_dim) + " x " + std::to_string(config.num_attention_heads) + " and " +
+                        std::to_string(config.hidden_size),
+                    kOnlyPlain);
+    }
+  }
+}
+
+// Newer files keep rope_theta in rope_parameters, beside the kind of scaling.
+void read_rope(const Reader& reader, const Json& json, std::string_view where, ModelConfig& config) {
+  reader.optional("rope_theta", config.rope_theta);
+  const Json* parameters = reader.find("rope_parameters");
+  if (parameters == nullptr) return;
+  if (!parameters->is_object()) base::require_member(*parameters, "rope_theta", where);
+  const Reader inner(*parameters, where);
+  if (inner.find("rope_type") != nullptr) {
+    const std::string type = base::require_string(*parameters, "rope_type", where);
+    if (type != "default") reader.refuse("rope_type must be default", base::in_quotes(type), kOnlyPlain);
+  }
+  if (json.find("rope_theta") == json.end()) inner.optional("rope_theta", config.rope_theta);
+}
+
+void read_common(const Reader& reader, ModelConfig& config) {
+  reader.required("vocab_size", config.vocab_size);
+  reader.required("hidden_size", config.hidden_size);
+  reader.required("num_hidden_layers", config.num_hidden_layers);
+  reader.required("num_attention_heads", config.num_attention_heads);
+  reader.required("intermediate_size", config.intermediate_size);
+  config.num_key_value_heads = config.num_attention_heads;
+  reader.optional("num_key_value_heads", config.num_key_value_heads);
+  reader.optional("max_position_embeddings", config.max_position_embeddings);
+  reader.optional("rms_norm_eps", config.rms_norm_eps);
+  reader.optional("initializer_range", config.initializer_range);
+  reader.token_id("bos_token_id", config.bos_token_id);
+  reader.token_id("eos_token_id", config.eos_token_id);
+}
+
+void read_experts(const Reader& reader, ModelConfig& config) {
+  reader.optional("n_routed_experts", config.n_routed_experts);
+  if (!config.is_moe()) return;  // null, absent or 0: a dense model in the deepseek spelling
+  reader.required("num_experts_per_tok", config.num_experts_per_tok);
+  reader.required("moe_intermediate_size", config.moe_intermediate_size);
+  reader.optional("n_shared_experts", config.n_shared_experts);
+  reader.optional("first_k_dense_replace", config.first_k_dense_replace);
+  reader.optional("moe_layer_freq", config.moe_layer_freq);
+  reader.choice("router_type", config.router_type);
+  reader.choice("scoring_func", config.scoring_func);
+  reader.choice("topk_method", config.topk_method);
+  reader.optional("n_group", config.n_group);
+  reader.optional("topk_group", config.topk_group);
+  reader.optional("norm_topk_prob", config.norm_topk_prob);
+  reader.optional("routed_scaling_factor", config.routed_scaling_factor);
+}
+
+// What the two formats' own classes assume where a file is silent.
+ModelConfig class_defaults(bool deepseek) {
+  ModelConfig config;
+  config.max_position_embeddings = 2048;
+  config.rms_norm_eps = 1e-6;
+  config.rope_theta = 10000.0;
+  config.initializer_range = 0.02;
+  config.bos_token_id = deepseek ? 100000 : 1;
+  config.eos_token_id = deepseek ? 100001 : 2;
+  return config;
+}
+
+void write_experts(const ModelConfig& c, Json& json) {
+  json["moe_intermediate_size"] = c.moe_intermediate_size;
+  json["n_routed_experts"] = c.n_routed_experts;
+  json["n_shared_experts"] = c.n_shared_experts > 0 ? Json(c.n_shared_experts) : Json(nullptr);
+  json["num_experts_per_tok"] = c.num_experts_per_tok;
+  json["first_k_dense_replace"] = c.first_k_dense_replace;
+  json["moe_layer_freq"] = c.moe_layer_freq;
+  json["norm_topk_prob"] = c.norm_topk_prob;
+  json["scoring_func"] = spec::enum_text(c.scoring_func);
+  const auto extra = [&](const char* key, const Json& value, bool plain) {
+    if (plain) {
+      json.erase(key);
+    } else {
+      json[key] = value;
+    }
+  };
+  const ModelConfig plain;
+  extra("router_type", spec::enum_text(c.router_type), c.router_type == plain.router_type);
+  extra("topk_method", spec::enum_text(c.topk_method), c.topk_method == plain.topk_method);
+  extra("n_group", c.n_group, c.n_group == plain.n_group);
+  extra("topk_group", c.topk_group, c.topk_group == plain.topk_group);
+  extra("routed_scaling_factor", c.routed_scaling_factor, c.routed_scaling_factor == plain.routed_scaling_factor);
+}
+
+const char* torch_name(Dtype dtype) {
+  return dtype == Dtype::kBf16 ? "bfloat16" : dtype == Dtype::kF16 ? "float16" : "float32";
+}
+
+}  // namespace
+
+spec::ModelConfig config_from_json(const Json& json, std::string_view where) {
+  const std::string type = base::require_string(json, "model_type", where);
+  const bool deepseek = type == "deepseek";
+  if (!deepseek && type != "llama") {
+    const bool latent = type == "deepseek_v2" || type == "deepseek_v3" || type == "deepseek_v32";
+    base::fail_invalid(where, "model_type must be deepseek or llama", base::in_quotes(type),
+                       latent ? "this one uses multi-head latent attention, which dsmoe does not compute" : "");
+  }
+  const Reader reader(json, where);
+  ModelConfig config = class_defaults(deepseek);
+  read_common(reader, config);
+  read_rope(reader, json, where, config);
+  if (deepseek) read_experts(reader, config);
+  refuse_foreign(reader, json, where, config);
+  spec::validate(config, where);
+  return config;
+}
+
+Dtype dtype_from_json(const Json& json, std::string_view where) {
+  for (const char* key : {"torch_dtype", "dtype"}) {
+    const auto found = json.find(key);
+    if (found == json.end() || found->is_null()) continue;
+    const std::string name = base::require_string(json, key, where);
+    for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16, Dtype::kF32}) {
+      if (name == torch_name(dtype)) return dtype;
+    }
+    base::fail_invalid(where, std::string(key) + " must be bfloat16, float16 or float32", base::in_quotes(name));
+  }
+  return Dtype::kF32;
+}
+
+Json config_to_json(const ModelConfig& c, Dtype dtype, const Json& kept) {
+  const bool moe = c.is_moe();
+  Json json = kept.is_object() ? kept : Json::object();
+  json["architectures"] = Json::array({moe ? "DeepseekForCausalLM" : "LlamaForCausalLM"});
+  json["model_type"] = moe ? "deepseek" : "llama";
+  json["attention_bias"] = false;
+  json["bos_token_id"] = c.bos_token_id;
+  json["eos_token_id"] = c.eos_token_id;
+  json["hidden_act"] = "silu";
+  json["hidden_size"] = c.hidden_size;
+  json["initializer_range"] = c.initializer_range;
+  json["intermediate_size"] = c.intermediate_size;
+  json["max_position_embeddings"] = c.max_position_embeddings;
+  json["num_attention_heads"] = c.num_attention_heads;
+  json["num_hidden_layers"] = c.num_hidden_layers;
+  json["num_key_value_heads"] = c.num_key_value_heads;
+  json["rms_norm_eps"] = c.rms_norm_eps;
+  json["rope_scaling"] = nullptr;
+  json["rope_theta"] = c.rope_theta;
+  json["tie_word_embeddings"] = false;
+  json["vocab_size"] = c.vocab_size;
+  json["torch_dtype"] = torch_name(dtype);
+  if (json.contains("dtype")) json["dtype"] = torch_name(dtype);
+  for (const char* key : {"rope_parameters", "head_dim"}) json.erase(key);  // said by the keys above
+  if (!json.contains("attention_dropout")) json["attention_dropout"] = 0.0;
+  if (!json.contains("use_cache")) json["use_cache"] = true;
+  if (moe) write_experts(c, json);
+  return json;
+}
+
+}  // namespace dsmoe::formats

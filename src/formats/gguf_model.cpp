@@ -1,0 +1,194 @@
+#include "formats/gguf_model.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "formats/gguf_keys.h"
+
+namespace dsmoe::formats {
+namespace {
+
+using base::fail_invalid;
+using base::in_quotes;
+using spec::ModelConfig;
+using spec::TensorRole;
+
+// The tensors of one FFN, or of a bank of them: gate, up and down, from sources named part by part.
+template <class Sources>
+void plan_ffn(std::vector<GgufTensorPlan>& all, const std::string& prefix, const std::string& suffix,
+              std::vector<int64_t> wide, std::vector<int64_t> narrow, Sources&& sources) {
+  for (const char* part : {"gate", "up", "down"}) {
+    const bool down = std::string_view(part) == "down";
+    all.push_back({prefix + "ffn_" + part + suffix + ".weight", down ? narrow : wide, TensorRole::kFfn,
+                   sources(std::string(part) + "_proj")});
+  }
+}
+
+void plan_mixture(std::vector<GgufTensorPlan>& all, const ModelConfig& c, int64_t layer, const std::string& prefix) {
+  const std::string gate = spec::layer_prefix(layer) + "mlp.gate.";
+  const int64_t D = c.hidden_size, E = c.n_routed_experts, F = c.moe_intermediate_size;
+  if (c.has_router_weight()) {
+    all.push_back({prefix + "ffn_gate_inp.weight", {E, D}, TensorRole::kRouter, {gate + "weight"}});
+  } else {
+    all.push_back({prefix + "ffn_hash_table",
+                   {c.vocab_size, c.num_experts_per_tok},
+                   TensorRole::kHashTable,
+                   {gate + "hash_table"}});
+  }
+  if (c.has_router_bias()) {
+    all.push_back({prefix + "exp_probs_b.bias", {E}, TensorRole::kRouterBias, {gate + "e_score_correction_bias"}});
+  }
+  plan_ffn(all, prefix, "_exps", {E, F, D}, {E, D, F}, [&](const std::string& part) {
+    std::vector<std::string> experts;
+    for (int64_t e = 0; e < E; ++e) experts.push_back(spec::expert_name(layer, e, part));
+    return experts;
+  });
+  if (c.n_shared_experts == 0) return;
+  const int64_t S = c.shared_intermediate_size();
+  plan_ffn(all, prefix, "_shexp", {S, D}, {D, S},
+           [&](const std::string& part) { return std::vector<std::string>{spec::shared_name(layer, part)}; });
+}
+
+void plan_layer(std::vector<GgufTensorPlan>& all, const ModelConfig& c, int64_t layer) {
+  const std::string prefix = "blk." + std::to_string(layer) + ".", source = spec::layer_prefix(layer);
+  const int64_t D = c.hidden_size, kv_width = c.num_key_value_heads * c.head_dim();
+  const auto one = [&](const char* name, std::vector<int64_t> shape, TensorRole role, const char* from,
+                       int64_t heads = 0) {
+    all.push_back({prefix + name + ".weight", std::move(shape), role, {source + from + ".weight"}, heads});
+  };
+  one("attn_norm", {D}, TensorRole::kNorm, "input_layernorm");
+  one("attn_q", {D, D}, TensorRole::kAttention, "self_attn.q_proj", c.num_attention_heads);
+  one("attn_k", {kv_width, D}, TensorRole::kAttention, "self_attn.k_proj", c.num_key_value_heads);
+  one("attn_v", {kv_width, D}, TensorRole::kAttention, "self_attn.v_proj");
+  one("attn_output", {D, D}, TensorRole::kAttention, "self_attn.o_proj");
+  one("ffn_norm", {D}, TensorRole::kNorm, "post_attention_layernorm");
+  if (c.is_moe_layer(layer)) return plan_mixture(all, c, layer, prefix);
+  plan_ffn(all, prefix, "", {c.intermediate_size, D}, {D, c.intermediate_size},
+           [&](const std::string& part) { return std::vector<std::string>{source + "mlp." + part + ".weight"}; });
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+constexpr std::string_view kHead = "output.weight", kEmbedding = "token_embd.weight";
+
+// A type that this tensor may have: matrices any but integers, vectors and the bias a float, tables integers.
+bool allowed(TensorRole role, GgufType type) {
+  const bool plain = type == GgufType::kF32 || type == GgufType::kF16 || type == GgufType::kBf16;
+  if (role == TensorRole::kHashTable) return type == GgufType::kI32;
+  if (role == TensorRole::kNorm || role == TensorRole::kRouterBias || role == TensorRole::kRouter) return plain;
+  return type != GgufType::kI32;
+}
+
+void judge(const GgufTensorPlan& wanted, const GgufTensor& found, const std::string& where) {
+  if (found.shape() != wanted.shape) {
+    fail_invalid(
+        "gguf", "a tensor's shape differs from what the keys ask for",
+        where + ", " + wanted.name + " is " + shape_text(found.shape()) + ", wanted " + shape_text(wanted.shape));
+  }
+  if (!allowed(wanted.role, found.type)) {
+    fail_invalid("gguf", "a tensor's type is not one for its use",
+                 where + ", " + wanted.name + " is " + std::string(gguf_type_info(found.type).name));
+  }
+}
+
+void judge_hash_table(std::span<const std::byte> bytes, const ModelConfig& config, const std::string& name) {
+  for (size_t at = 0; at < bytes.size(); at += sizeof(int32_t)) {
+    int32_t expert = 0;
+    std::memcpy(&expert, bytes.data() + at, sizeof expert);
+    if (expert < 0 || expert >= config.n_routed_experts) {
+      fail_invalid("gguf", "a hash table must hold expert ids below n_routed_experts",
+                   name + " has " + std::to_string(expert));
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<GgufTensorPlan> gguf_tensors(const ModelConfig& config) {
+  std::vector<GgufTensorPlan> all;
+  const int64_t V = config.vocab_size, D = config.hidden_size;
+  all.push_back({std::string(kEmbedding), {V, D}, TensorRole::kEmbedding, {"model.embed_tokens.weight"}});
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const size_t first = all.size();
+    plan_layer(all, config, layer);
+    for (size_t i = first; i < all.size(); ++i) all[i].layer = layer;
+  }
+  all.push_back({"output_norm.weight", {D}, TensorRole::kNorm, {"model.norm.weight"}});
+  all.push_back({std::string(kHead), {V, D}, TensorRole::kHead, {"lm_head.weight"}});
+  return all;
+}
+
+GgufModel GgufModel::open(const base::fs::path& path) {
+  GgufModel model;
+  model.file_ = std::make_unique<GgufFile>(path);
+  const GgufTensor* embedding = model.file_->find_tensor(kEmbedding);
+  if (embedding == nullptr) {
+    fail_invalid("gguf", "a model has token_embd.weight", path.string(), "this file may hold a vocabulary alone");
+  }
+  model.config_ = config_from_gguf(*model.file_, model.arch_, embedding->shape()[0]);
+  model.bind();
+  return model;
+}
+
+void GgufModel::bind() {
+  const std::string where = file_->path().string();
+  judge_counts();
+  const std::vector<GgufTensorPlan> plans = gguf_tensors(config_);
+  std::map<std::string_view, const GgufTensorPlan*> known;
+  for (const GgufTensorPlan& plan : plans) known.emplace(plan.name, &plan);
+  judge_no_others(known);
+  for (const GgufTensorPlan& plan : plans) {
+    const GgufTensor* found = file_->find_tensor(plan.name);
+    if (found == nullptr && plan.name == kHead) found = file_->find_tensor(kEmbedding);  // tied
+    if (found == nullptr) fail_invalid("gguf", "a tensor is missing", where + ", " + plan.name);
+    judge(plan, *found, where);
+    const std::span<const std::byte> bytes = file_->bytes(*found);
+    if (plan.role == TensorRole::kHashTable) judge_hash_table(bytes, config_, where + ", " + plan.name);
+    const size_t slice = bytes.size() / plan.sources.size();
+    std::vector<int64_t> shape = plan.shape;
+    if (plan.sources.size() > 1 || shape.size() > 2) shape.erase(shape.begin());
+    for (size_t i = 0; i < plan.sources.size(); ++i) {
+      views_.emplace(plan.sources[i],
+                     View{found->type, shape, bytes.subspan(i * slice, slice), plan.interleaved_heads});
+    }
+  }
+}
+
+// Layers and experts that the file cannot hold are refused before they are walked.
+void GgufModel::judge_counts() const {
+  const std::string where = file_->path().string();
+  if (static_cast<uint64_t>(config_.num_hidden_layers) > file_->tensors().size()) {
+    fail_invalid("gguf", "fewer tensors than layers", where + ", " + std::to_string(config_.num_hidden_layers));
+  }
+  const int64_t of_expert = 3 * config_.moe_intermediate_size * config_.hidden_size / 2;  // bytes, at four bits
+  const int64_t experts = config_.moe_layers() * config_.n_routed_experts;
+  if (experts > static_cast<int64_t>(file_->size()) / std::max<int64_t>(of_expert, 1)) {
+    fail_invalid("gguf", "more experts than the file has room for", where + ", " + std::to_string(experts));
+  }
+}
+
+void GgufModel::judge_no_others(const std::map<std::string_view, const GgufTensorPlan*>& known) const {
+  for (const GgufTensor& tensor : file_->tensors()) {
+    if (known.count(tensor.name) > 0) continue;
+    const bool bias = tensor.name.size() > 5 && tensor.name.substr(tensor.name.size() - 5) == ".bias";
+    const bool scaled = tensor.name.find("rope_") != tensor.name.npos;
+    fail_invalid("gguf", "a tensor does not belong to the model that the keys describe",
+                 file_->path().string() + ", " + in_quotes(tensor.name),
+                 bias     ? "dsmoe computes projections without biases"
+                 : scaled ? "dsmoe does not compute scaled rotary embeddings"
+                          : "");
+  }
+}
+
+GgufModel::View GgufModel::tensor(const std::string& name) const {
+  const auto found = views_.find(name);
+  DSMOE_CHECK(found != views_.end(), "a tensor of the spec: " + name);
+  return found->second;
+}
+
+}  // namespace dsmoe::formats

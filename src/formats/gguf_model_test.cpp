@@ -1,0 +1,247 @@
+// Models as GGUF files: every kind round-trips, what an arch cannot say is refused by name, foreign files are judged.
+#include "formats/gguf_model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/test_files.h"
+#include "formats/gguf_tokenizer.h"
+#include "formats/test_models.h"
+
+namespace dsmoe::formats {
+namespace {
+
+using spec::ModelConfig;
+using std::string;
+
+// What a test changes of a file before it is written.
+struct Changes {
+  std::function<void(GgufMetadata&)> keys = [](GgufMetadata&) {};
+  std::function<void(std::vector<GgufDeclaration>&)> tensors = [](auto&) {};
+  std::function<void(GgufMetadata&, const ModelConfig&, GgufArch)> model_keys = add_model_keys;
+};
+
+// A file of the model in F32; every value is its tensor's number plus 1/1024 of its place.
+void write_file(const base::fs::path& path, const ModelConfig& config, const Changes& changes = {},
+                std::string_view arch_name = {}) {
+  const GgufArch arch = gguf_arch_for(config, arch_name);
+  GgufMetadata metadata;
+  changes.model_keys(metadata, config, arch);
+  if (arch != GgufArch::kDsmoe) add_no_tokenizer_keys(metadata, config.bos_token_id, config.eos_token_id);
+  changes.keys(metadata);
+  std::vector<GgufDeclaration> tensors;
+  for (const GgufTensorPlan& plan : gguf_tensors(config)) {
+    const bool table = plan.role == spec::TensorRole::kHashTable;
+    tensors.push_back({plan.name, table ? GgufType::kI32 : GgufType::kF32, plan.shape});
+  }
+  changes.tensors(tensors);
+  GgufWriter writer(path, metadata, tensors, base::unsynced_files);
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    const size_t count = tensors[t].bytes() / 4;
+    if (tensors[t].type == GgufType::kI32) {
+      const std::vector<int32_t> ids(count, 1);
+      writer.append(std::as_bytes(std::span(ids)));
+    } else {
+      std::vector<float> values(count);
+      for (size_t i = 0; i < count; ++i) values[i] = static_cast<float>(t) + static_cast<float>(i) / 1024;
+      writer.append(std::as_bytes(std::span(values)).first(tensors[t].bytes()));
+    }
+  }
+  writer.finish();
+}
+
+string refusal(const base::fs::path& path) {
+  return base::message_of([&] { GgufModel::open(path); });
+}
+
+TEST(GgufModel, EveryKindOfModelRoundTrips) {
+  const base::TestFolder folder("gguf_models");
+  int number = 0;
+  for (ModelConfig config : models_of_every_kind()) {
+    config.rms_norm_eps = 1e-6;  // as float32 it is not this double; it must come back as this one
+    config.eos_token_id = 3;
+    const base::fs::path path = folder / std::to_string(number++);
+    write_file(path, config);
+    const GgufModel model = GgufModel::open(path);
+    ModelConfig wanted = config;
+    if (model.arch() != GgufArch::kDsmoe) wanted.initializer_range = model.config().initializer_range;
+    EXPECT_EQ(model.config(), wanted) << path;
+    spec::for_each_tensor(config, [&](const spec::TensorSpec& tensor) {
+      const GgufModel::View view = model.tensor(tensor.name);
+      EXPECT_EQ(view.shape, tensor.shape) << tensor.name;
+      EXPECT_EQ(view.bytes.size(), static_cast<size_t>(tensor.numel()) * 4) << tensor.name;
+      const bool query = tensor.name.find("q_proj") != string::npos, key = tensor.name.find("k_proj") != string::npos;
+      EXPECT_EQ(view.interleaved_heads, query ? config.num_attention_heads : key ? config.num_key_value_heads : 0);
+    });
+  }
+}
+
+TEST(GgufModel, ExpertsAreSlicesOfTheirLayersTensor) {
+  const base::TestFolder folder("gguf_experts");
+  const ModelConfig config = small_mixture();
+  write_file(folder / "f", config);
+  const GgufModel model = GgufModel::open(folder / "f");
+  const auto first_value = [](const GgufModel::View& view) {
+    float value = 0;
+    std::memcpy(&value, view.bytes.data(), sizeof value);
+    return value;
+  };
+  const float bank = first_value(model.tensor(spec::expert_name(2, 0, "up_proj")));
+  EXPECT_EQ(bank, std::floor(bank)) << "the first of its tensor";
+  const int64_t each = config.moe_intermediate_size * config.hidden_size;
+  for (int64_t e = 1; e < config.n_routed_experts; ++e) {
+    EXPECT_EQ(first_value(model.tensor(spec::expert_name(2, e, "up_proj"))),
+              bank + static_cast<float>(e * each) / 1024);
+  }
+}
+
+TEST(GgufModel, ThePlainestArchIsTaken) {
+  EXPECT_EQ(gguf_arch_for(small_mixture()), GgufArch::kDeepseek);
+  EXPECT_EQ(gguf_arch_for(small_dense()), GgufArch::kLlama);
+  EXPECT_EQ(gguf_arch_for(small_dense(), "dsmoe"), GgufArch::kDsmoe);
+  EXPECT_THROW(gguf_arch_for(small_dense(), "mixtral"), base::Error);
+  for (const ModelConfig& config : models_of_every_kind()) {
+    const bool plain = config == small_mixture() || config == small_dense();
+    EXPECT_EQ(gguf_arch_for(config) == GgufArch::kDsmoe, !plain);
+  }
+}
+
+TEST(GgufModel, AskingForDeepseekNamesTheKeyItLacks) {
+  const auto refuses = [](const char* key, const std::function<void(ModelConfig&)>& change) {
+    ModelConfig config = small_mixture();
+    change(config);
+    const string message = base::message_of([&] { gguf_arch_for(config, "deepseek"); });
+    EXPECT_NE(message.find(string("arch deepseek cannot express this model's: ") + key), string::npos) << message;
+    EXPECT_EQ(gguf_arch_for(config), GgufArch::kDsmoe);
+  };
+  refuses("norm_topk_prob true", [](ModelConfig& c) { c.norm_topk_prob = true; });
+  refuses("routed_scaling_factor 2.5", [](ModelConfig& c) { c.routed_scaling_factor = 2.5; });
+  refuses("scoring_func sigmoid", [](ModelConfig& c) { c.scoring_func = spec::ScoringFunc::kSigmoid; });
+  refuses("topk_method noaux_tc", [](ModelConfig& c) { c.topk_method = spec::TopkMethod::kNoauxTc; });
+  refuses("topk_method group_limited_greedy",
+          [](ModelConfig& c) { c.topk_method = spec::TopkMethod::kGroupLimitedGreedy; });
+  refuses("n_group 2", [](ModelConfig& c) { c.n_group = c.topk_group = 2; });
+  refuses("router_type hash", [](ModelConfig& c) { c.router_type = spec::RouterType::kHash; });
+  refuses("router_type gshard", [](ModelConfig& c) { c.router_type = spec::RouterType::kGshard; });
+  refuses("moe_layer_freq 2", [](ModelConfig& c) { c.moe_layer_freq = 2; });
+  refuses("n_shared_experts 0", [](ModelConfig& c) { c.n_shared_experts = 0; });
+  EXPECT_NE(base::message_of([] { gguf_arch_for(small_mixture(), "llama"); }).find("n_routed_experts 4"), string::npos);
+  EXPECT_NE(base::message_of([] { gguf_arch_for(small_dense(), "deepseek"); }).find("n_routed_experts 0"),
+            string::npos);
+}
+
+TEST(GgufModel, KeysThatChangeTheMathematicsAreRefusedByName) {
+  const base::TestFolder folder("gguf_foreign");
+  const auto with = [&](const ModelConfig& config, const std::function<void(GgufMetadata&)>& keys) {
+    write_file(folder / "f", config, {.keys = keys});
+    return refusal(folder / "f");
+  };
+  const auto refuses = [&](const ModelConfig& config, const string& rule,
+                           const std::function<void(GgufMetadata&)>& keys) {
+    const string message = with(config, keys);
+    EXPECT_NE(message.find(rule), string::npos) << message;
+  };
+  const ModelConfig moe = small_mixture(), dense = small_dense();
+  refuses(moe, "deepseek.attention.key_length must be 6",
+          [](GgufMetadata& m) { m.add_u32("deepseek.attention.key_length", 8); });
+  refuses(moe, "deepseek.expert_weights_norm must be false",
+          [](GgufMetadata& m) { m.add_bool("deepseek.expert_weights_norm", true); });
+  refuses(moe, "deepseek.expert_gating_func must be 1",
+          [](GgufMetadata& m) { m.add_u32("deepseek.expert_gating_func", 2); });
+  refuses(moe, "deepseek.expert_group_count must be 1",
+          [](GgufMetadata& m) { m.add_u32("deepseek.expert_group_count", 8); });
+  refuses(dense, "llama.expert_count must be 0", [](GgufMetadata& m) { m.add_u32("llama.expert_count", 8); });
+  refuses(dense, "llama.rope.scaling.type must be none",
+          [](GgufMetadata& m) { m.add_text("llama.rope.scaling.type", "yarn"); });
+  refuses(dense, "llama.rope.scale_linear must be 1", [](GgufMetadata& m) { m.add_f32("llama.rope.scale_linear", 2); });
+  refuses(dense, "a model must be one file", [](GgufMetadata& m) { m.add_u32("split.count", 3); });
+  EXPECT_EQ(with(dense, [](GgufMetadata& m) { m.add_text("llama.rope.scaling.type", "linear"); }), "(no error)");
+  EXPECT_EQ(with(moe, [](GgufMetadata& m) { m.add_text("general.name", "x"); }), "(no error)");
+}
+
+TEST(GgufModel, ArchsAndMissingKeys) {
+  const base::TestFolder folder("gguf_archs");
+  const auto with_arch = [&](const char* arch) {
+    Changes changes;
+    changes.model_keys = [&](GgufMetadata& m, const ModelConfig&, GgufArch) {
+      if (arch != nullptr) m.add_text("general.architecture", arch);
+    };
+    write_file(folder / "f", small_dense(), changes);
+    return refusal(folder / "f");
+  };
+  EXPECT_NE(with_arch(nullptr).find("a model has general.architecture"), string::npos);
+  EXPECT_NE(with_arch("gemma").find("must be deepseek, llama or dsmoe"), string::npos);
+  EXPECT_NE(with_arch("deepseek2").find("multi-head latent attention"), string::npos);
+  EXPECT_NE(with_arch("llama").find("a key is missing"), string::npos);
+  EXPECT_NE(with_arch("llama").find("llama.embedding_length"), string::npos);
+  EXPECT_NE(with_arch("dsmoe").find("a key is missing"), string::npos);
+  write_file(folder / "empty", small_dense(), {.tensors = [](auto& tensors) { tensors.clear(); }});
+  EXPECT_NE(refusal(folder / "empty").find("a model has token_embd.weight"), string::npos);
+}
+
+TEST(GgufModel, TensorsAreExactlyTheModels) {
+  const base::TestFolder folder("gguf_tensors");
+  const auto with = [&](const std::function<void(std::vector<GgufDeclaration>&)>& tensors) {
+    write_file(folder / "f", small_mixture(), {.tensors = tensors});
+    return refusal(folder / "f");
+  };
+  const auto named = [](std::vector<GgufDeclaration>& tensors, const string& name) {
+    return std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; });
+  };
+  const auto refuses = [&](const string& rule, const std::function<void(std::vector<GgufDeclaration>&)>& tensors) {
+    const string message = with(tensors);
+    EXPECT_NE(message.find(rule), string::npos) << message;
+  };
+  refuses("a tensor is missing", [&](auto& all) { all.erase(named(all, "blk.1.ffn_up_exps.weight")); });
+  refuses("dsmoe computes projections without biases", [&](auto& all) {
+    all.push_back({"blk.0.attn_q.bias", GgufType::kF32, {12}});
+  });
+  refuses("scaled rotary embeddings", [&](auto& all) { all.push_back({"rope_freqs.weight", GgufType::kF32, {3}}); });
+  refuses("does not belong to the model", [&](auto& all) { all.push_back({"other", GgufType::kF32, {3}}); });
+  refuses("blk.1.ffn_up_exps.weight is [4, 6, 10], wanted [4, 6, 12]", [&](auto& all) {
+    named(all, "blk.1.ffn_up_exps.weight")->shape = {4, 6, 10};
+  });
+  refuses("a tensor's type is not one for its use",
+          [&](auto& all) { named(all, "blk.1.ffn_gate_inp.weight")->type = GgufType::kI32; });
+  refuses("a tensor's type is not one for its use",
+          [&](auto& all) { named(all, "blk.1.attn_v.weight")->type = GgufType::kI32; });
+}
+
+TEST(GgufModel, WithoutAHeadTheEmbeddingIsIt) {
+  const base::TestFolder folder("gguf_tied");
+  write_file(folder / "f", small_dense(), {.tensors = [](auto& all) { all.pop_back(); }});
+  const GgufModel model = GgufModel::open(folder / "f");
+  EXPECT_EQ(model.tensor("lm_head.weight").bytes.data(), model.tensor("model.embed_tokens.weight").bytes.data());
+}
+
+TEST(GgufModel, CountsBeyondTheFileAreRefusedBeforeTheyAreWalked) {
+  const base::TestFolder folder("gguf_counts");
+  const auto with = [&](const std::function<void(ModelConfig&)>& change) {
+    ModelConfig claimed = small_mixture();
+    change(claimed);
+    Changes changes;
+    changes.model_keys = [&](GgufMetadata& m, const ModelConfig&, GgufArch arch) { add_model_keys(m, claimed, arch); };
+    write_file(folder / "f", small_mixture(), changes);
+    return refusal(folder / "f");
+  };
+  EXPECT_NE(with([](ModelConfig& c) { c.num_hidden_layers = 10000; }).find("fewer tensors than layers"), string::npos);
+  EXPECT_NE(with([](ModelConfig& c) { c.n_routed_experts = 65536; }).find("more experts than the file"), string::npos);
+}
+
+TEST(GgufModel, HashTablesAreJudged) {
+  const base::TestFolder folder("gguf_hash");
+  ModelConfig config = models_of_every_kind()[2];
+  ASSERT_EQ(config.router_type, spec::RouterType::kHash);
+  config.n_routed_experts = 2;
+  write_file(folder / "f", config);
+  EXPECT_EQ(refusal(folder / "f"), "(no error)");
+  config.n_routed_experts = 1;  // every id in the file is 1
+  write_file(folder / "f", config);
+  EXPECT_NE(refusal(folder / "f").find("a hash table must hold expert ids below n_routed_experts"), string::npos);
+}
+
+}  // namespace
+}  // namespace dsmoe::formats
