@@ -1,6 +1,7 @@
 #include "formats/config_json.h"
 
 #include "base/error.h"
+#include "formats/config_key_rules.h"
 #include "spec/enum_names.h"
 
 namespace dsmoe::formats {
@@ -9,7 +10,8 @@ namespace {
 using base::Json;
 using spec::ModelConfig;
 
-// One config.json being read: a key that is absent leaves the default, one of the wrong type is refused.
+// One config.json being read: a key that is absent leaves the default, and so does null where the format's classes know
+// it; one of the wrong type is refused.
 class Reader {
  public:
   Reader(const Json& json, std::string_view where) : json_(json), where_(where) {}
@@ -30,6 +32,16 @@ class Reader {
   void optional(const char* key, bool& out) const {
     if (find(key) != nullptr) out = base::require_bool(json_, key, where_);
   }
+  /// A number that the formats' classes compute with as it is, so that null is an error there too.
+  template <class Number>
+  void not_null(const char* key, Number& out) const {
+    if (!json_.contains(key)) return;
+    if constexpr (std::is_integral_v<Number>) {
+      required(key, out);
+    } else {
+      out = base::require_number(json_, key, where_);
+    }
+  }
   template <class Enum>
   void choice(const char* key, Enum& out) const {
     if (find(key) != nullptr) out = spec::parse_enum<Enum>(base::require_string(json_, key, where_), key, where_);
@@ -39,63 +51,14 @@ class Reader {
     const Json* value = find(key);
     if (value == nullptr) return;
     if (!value->is_array()) return required(key, out);
-    if (value->empty()) refuse(std::string(key) + " must not be an empty list", "[]");
+    if (value->empty()) base::fail_invalid(where_, std::string(key) + " must not be an empty list", "[]");
     out = base::require_int(Json{{key, value->front()}}, key, 0, INT64_MAX, where_);
-  }
-  [[noreturn]] void refuse(const std::string& rule, const std::string& found, std::string_view hint = {}) const {
-    base::fail_invalid(where_, rule, found, hint);
   }
 
  private:
   const Json& json_;
   std::string_view where_;
 };
-
-constexpr std::string_view kOnlyPlain = "dsmoe computes the plain deepseek and llama layers only";
-
-void refuse_true(const Reader& reader, const char* key) {
-  bool value = false;
-  reader.optional(key, value);
-  if (value) reader.refuse(std::string(key) + " must be false", "true", kOnlyPlain);
-}
-
-// Keys that would change the mathematics into something dsmoe does not compute.
-void refuse_foreign(const Reader& reader, const Json& json, std::string_view where, const ModelConfig& config) {
-  for (const char* key : {"tie_word_embeddings", "attention_bias", "mlp_bias"}) refuse_true(reader, key);
-  for (const char* key : {"rope_scaling", "quantization_config"}) {
-    if (const Json* value = reader.find(key)) {
-      reader.refuse(std::string(key) + " must be null", base::in_quotes(base::dump_json(*value)), kOnlyPlain);
-    }
-  }
-  if (reader.find("hidden_act") != nullptr) {
-    const std::string act = base::require_string(json, "hidden_act", where);
-    if (act != "silu" && act != "swish") reader.refuse("hidden_act must be silu", base::in_quotes(act), kOnlyPlain);
-  }
-  if (reader.find("head_dim") != nullptr && config.num_attention_heads > 0) {
-    int64_t head_dim = 0;
-    reader.required("head_dim", head_dim);
-    if (head_dim * config.num_attention_heads != config.hidden_size) {
-      reader.refuse("head_dim times num_attention_heads must be hidden_size",
-                    std::to_string(head_dim) + " x " + std::to_string(config.num_attention_heads) + " and " +
-                        std::to_string(config.hidden_size),
-                    kOnlyPlain);
-    }
-  }
-}
-
-// Newer files keep rope_theta in rope_parameters, beside the kind of scaling.
-void read_rope(const Reader& reader, const Json& json, std::string_view where, ModelConfig& config) {
-  reader.optional("rope_theta", config.rope_theta);
-  const Json* parameters = reader.find("rope_parameters");
-  if (parameters == nullptr) return;
-  if (!parameters->is_object()) base::require_member(*parameters, "rope_theta", where);
-  const Reader inner(*parameters, where);
-  if (inner.find("rope_type") != nullptr) {
-    const std::string type = base::require_string(*parameters, "rope_type", where);
-    if (type != "default") reader.refuse("rope_type must be default", base::in_quotes(type), kOnlyPlain);
-  }
-  if (json.find("rope_theta") == json.end()) inner.optional("rope_theta", config.rope_theta);
-}
 
 void read_common(const Reader& reader, ModelConfig& config) {
   reader.required("vocab_size", config.vocab_size);
@@ -105,8 +68,8 @@ void read_common(const Reader& reader, ModelConfig& config) {
   reader.required("intermediate_size", config.intermediate_size);
   config.num_key_value_heads = config.num_attention_heads;
   reader.optional("num_key_value_heads", config.num_key_value_heads);
-  reader.optional("max_position_embeddings", config.max_position_embeddings);
-  reader.optional("rms_norm_eps", config.rms_norm_eps);
+  reader.not_null("max_position_embeddings", config.max_position_embeddings);
+  reader.not_null("rms_norm_eps", config.rms_norm_eps);
   reader.optional("initializer_range", config.initializer_range);
   reader.token_id("bos_token_id", config.bos_token_id);
   reader.token_id("eos_token_id", config.eos_token_id);
@@ -118,8 +81,8 @@ void read_experts(const Reader& reader, ModelConfig& config) {
   reader.required("num_experts_per_tok", config.num_experts_per_tok);
   reader.required("moe_intermediate_size", config.moe_intermediate_size);
   reader.optional("n_shared_experts", config.n_shared_experts);
-  reader.optional("first_k_dense_replace", config.first_k_dense_replace);
-  reader.optional("moe_layer_freq", config.moe_layer_freq);
+  reader.not_null("first_k_dense_replace", config.first_k_dense_replace);
+  reader.not_null("moe_layer_freq", config.moe_layer_freq);
   reader.choice("router_type", config.router_type);
   reader.choice("scoring_func", config.scoring_func);
   reader.choice("topk_method", config.topk_method);
@@ -182,10 +145,10 @@ spec::ModelConfig config_from_json(const Json& json, std::string_view where) {
   const Reader reader(json, where);
   ModelConfig config = class_defaults(deepseek);
   read_common(reader, config);
-  read_rope(reader, json, where, config);
+  config.rope_theta = rope_theta_from_json(json, where, config.rope_theta);
   if (deepseek) read_experts(reader, config);
-  refuse_foreign(reader, json, where, config);
   spec::validate(config, where);
+  judge_config_keys(json, where, config);
   return config;
 }
 

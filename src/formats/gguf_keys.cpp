@@ -1,9 +1,12 @@
 #include "formats/gguf_keys.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 #include "base/error.h"
+#include "formats/gguf_key_rules.h"
 #include "spec/enum_names.h"
 
 namespace dsmoe::formats {
@@ -54,69 +57,56 @@ std::string beyond(const ModelConfig& config, GgufArch arch) {
   return {};
 }
 
-// One file's keys under an arch's prefix.
+// One file's keys under an arch's prefix; it remembers which were asked for, as those are computed with.
 class Keys {
  public:
   Keys(const GgufFile& file, std::string_view arch) : file_(file), prefix_(std::string(arch) + ".") {}
 
-  std::string key(const char* name) const { return prefix_ + name; }
-  bool has(const char* name) const { return file_.find(key(name)) != nullptr; }
-  void required(const char* name, int64_t& out) const {
-    const auto value = file_.integer(key(name));
+  const std::string& prefix() const { return prefix_; }
+  const std::set<std::string, std::less<>>& asked() const { return asked_; }
+  bool has(const char* name) { return file_.find(key(name)) != nullptr; }
+  void required(const char* name, int64_t& out) {
+    const auto value = integer(name);
     if (!value) base::fail_invalid("gguf", "a key is missing", file_.path().string() + ", " + key(name));
     out = *value;
   }
-  void optional(const char* name, int64_t& out) const { out = file_.integer(key(name)).value_or(out); }
-  void optional(const char* name, double& out) const {
+  void optional(const char* name, int64_t& out) { out = integer(name).value_or(out); }
+  void optional(const char* name, double& out) {
     if (const auto value = file_.number(key(name))) out = shortest(*value);
   }
-  void optional(const char* name, bool& out) const { out = file_.boolean(key(name)).value_or(out); }
+  void optional(const char* name, bool& out) { out = file_.boolean(key(name)).value_or(out); }
   template <class Enum>
   requires std::is_enum_v<Enum>
-  void optional(const char* name, Enum& out) const {
+  void optional(const char* name, Enum& out) {
     const std::string full = key(name);
     if (const auto text = file_.text(full)) {
       out = spec::parse_enum<Enum>(std::string(*text), full.c_str(), file_.path().string());
     }
   }
-  [[noreturn]] void refuse(const char* name, const std::string& rule, const std::string& found) const {
-    base::fail_invalid("gguf", key(name) + " " + rule, file_.path().string() + ", " + found,
-                       "dsmoe computes the plain deepseek and llama layers only");
-  }
-  /// Absent, or exactly this number.
-  void must_be(const char* name, double wanted) const {
-    const auto value = file_.number(key(name));
-    if (!value || *value == wanted) return;
-    refuse(name, "must be " + std::to_string(static_cast<int64_t>(wanted)), std::to_string(*value));
-  }
 
  private:
+  std::string key(const char* name) {
+    asked_.insert(name);
+    return prefix_ + name;
+  }
+  // An array has one number a layer; where all are the same it says what the number alone would.
+  std::optional<int64_t> integer(const char* name) {
+    const std::string full = key(name);
+    const GgufValue* value = file_.find(full);
+    if (!value || value->type != GgufValueType::kArray) return file_.integer(full);
+    const std::vector<int64_t> layers = file_.integers(full).value();
+    if (layers.empty() || std::count(layers.begin(), layers.end(), layers[0]) != std::ssize(layers)) {
+      base::fail_invalid("gguf", full + " must be the same in every layer", file_.path().string());
+    }
+    return layers[0];
+  }
+
   const GgufFile& file_;
   std::string prefix_;
+  std::set<std::string, std::less<>> asked_;
 };
 
-// Keys of llama.cpp's that would change the mathematics into something dsmoe does not compute.
-void refuse_foreign(const GgufFile& file, const Keys& keys, const ModelConfig& config) {
-  const auto head_dim = static_cast<double>(config.head_dim());
-  for (const char* key : {"rope.dimension_count", "attention.key_length", "attention.value_length"}) {
-    keys.must_be(key, head_dim);
-  }
-  const auto scaling = file.text(keys.key("rope.scaling.type"));
-  if (scaling && *scaling != "none") {
-    double factor = 1;
-    keys.optional("rope.scaling.factor", factor);
-    if (*scaling != "linear" || factor != 1) keys.refuse("rope.scaling.type", "must be none", in_quotes(*scaling));
-  }
-  keys.must_be("rope.scale_linear", 1);
-  if (file.boolean(keys.key("expert_weights_norm")).value_or(false)) {
-    keys.refuse("expert_weights_norm", "must be false", "true");
-  }
-  keys.must_be("expert_gating_func", 1);  // softmax
-  keys.must_be("expert_weights_scale", 1);
-  keys.must_be("expert_group_count", 1);
-}
-
-void read_experts(const Keys& keys, ModelConfig& c) {
+void read_experts(Keys& keys, ModelConfig& c) {
   keys.required("expert_count", c.n_routed_experts);
   keys.required("expert_used_count", c.num_experts_per_tok);
   keys.required("expert_shared_count", c.n_shared_experts);
@@ -125,7 +115,7 @@ void read_experts(const Keys& keys, ModelConfig& c) {
 }
 
 // deepseek and llama.
-ModelConfig read_known(const GgufFile& file, const Keys& keys, GgufArch arch, int64_t vocab_size) {
+ModelConfig read_known(const GgufFile& file, Keys& keys, GgufArch arch, int64_t vocab_size) {
   ModelConfig c;
   c.vocab_size = vocab_size;
   keys.optional("vocab_size", c.vocab_size);
@@ -140,21 +130,18 @@ ModelConfig read_known(const GgufFile& file, const Keys& keys, GgufArch arch, in
   keys.optional("attention.layer_norm_rms_epsilon", c.rms_norm_eps);
   keys.optional("rope.freq_base", c.rope_theta);
   c.initializer_range = 0.02;  // the format has no word for it, and only training asks
-  if (arch == GgufArch::kDeepseek) {
-    read_experts(keys, c);
-  } else {
-    keys.must_be("expert_count", 0);
-  }
+  if (arch == GgufArch::kDeepseek) read_experts(keys, c);
   // a file that names no token for the end: the last row, which is padding where anything is
   c.bos_token_id = file.integer("tokenizer.ggml.bos_token_id").value_or(0);
   c.eos_token_id = file.integer("tokenizer.ggml.eos_token_id").value_or(c.vocab_size - 1);
   return c;
 }
 
-ModelConfig read_own(const GgufFile& file, const Keys& keys) {
+ModelConfig read_own(const GgufFile& file, Keys& keys) {
   ModelConfig config;
   spec::visit_model_fields(config, [&](const char* name, auto& field, const char*) {
-    if (!keys.has(name)) base::fail_invalid("gguf", "a key is missing", file.path().string() + ", " + keys.key(name));
+    if (!keys.has(name))
+      base::fail_invalid("gguf", "a key is missing", file.path().string() + ", " + keys.prefix() + name);
     keys.optional(name, field);
   });
   return config;
@@ -242,10 +229,10 @@ ModelConfig config_from_gguf(const GgufFile& file, GgufArch& arch, int64_t vocab
     base::fail_invalid("gguf", "a model must be one file", where + " is a part of several",
                        "llama-gguf-split --merge joins them");
   }
-  const Keys keys(file, *name);
+  Keys keys(file, *name);
   ModelConfig config = arch == GgufArch::kDsmoe ? read_own(file, keys) : read_known(file, keys, arch, vocab_size);
   spec::validate(config, where);
-  if (arch != GgufArch::kDsmoe) refuse_foreign(file, keys, config);
+  judge_gguf_keys(file, keys.prefix(), keys.asked(), config);
   return config;
 }
 

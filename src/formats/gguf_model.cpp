@@ -1,10 +1,10 @@
 #include "formats/gguf_model.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
 #include "formats/gguf_keys.h"
+#include "formats/tensor_values.h"
 
 namespace dsmoe::formats {
 namespace {
@@ -96,15 +96,24 @@ void judge(const GgufTensorPlan& wanted, const GgufTensor& found, const std::str
   }
 }
 
-void judge_hash_table(std::span<const std::byte> bytes, const ModelConfig& config, const std::string& name) {
-  for (size_t at = 0; at < bytes.size(); at += sizeof(int32_t)) {
-    int32_t expert = 0;
-    std::memcpy(&expert, bytes.data() + at, sizeof expert);
-    if (expert < 0 || expert >= config.n_routed_experts) {
-      fail_invalid("gguf", "a hash table must hold expert ids below n_routed_experts",
-                   name + " has " + std::to_string(expert));
-    }
-  }
+// A float type of these files as a folder's.
+Dtype dtype_of(GgufType type) {
+  return type == GgufType::kF16 ? Dtype::kF16 : type == GgufType::kBf16 ? Dtype::kBf16 : Dtype::kF32;
+}
+
+void judge_values(const GgufTensorPlan& plan, GgufType type, std::span<const std::byte> bytes,
+                  const ModelConfig& config, const std::string& where) {
+  const std::string name = where + ", " + plan.name;
+  if (plan.role == TensorRole::kHashTable) hash_table_of(bytes, config.n_routed_experts, name);
+  if (plan.role == TensorRole::kRouterBias) judge_selection_bias(dtype_of(type), bytes, name);
+}
+
+// What the frequencies of the rotary embedding are divided by: ones change nothing.
+bool is_unscaled_rotation(const GgufTensor& tensor, std::span<const std::byte> bytes) {
+  if (tensor.name != "rope_freqs.weight" || tensor.type != GgufType::kF32) return false;
+  std::vector<float> factors(bytes.size() / sizeof(float));
+  to_f32(Dtype::kF32, bytes, factors);
+  return std::all_of(factors.begin(), factors.end(), [](float factor) { return factor == 1; });
 }
 
 }  // namespace
@@ -148,7 +157,7 @@ void GgufModel::bind() {
     if (found == nullptr) fail_invalid("gguf", "a tensor is missing", where + ", " + plan.name);
     judge(plan, *found, where);
     const std::span<const std::byte> bytes = file_->bytes(*found);
-    if (plan.role == TensorRole::kHashTable) judge_hash_table(bytes, config_, where + ", " + plan.name);
+    judge_values(plan, found->type, bytes, config_, where);
     const size_t slice = bytes.size() / plan.sources.size();
     std::vector<int64_t> shape = plan.shape;
     if (plan.sources.size() > 1 || shape.size() > 2) shape.erase(shape.begin());
@@ -174,7 +183,7 @@ void GgufModel::judge_counts() const {
 
 void GgufModel::judge_no_others(const std::map<std::string_view, const GgufTensorPlan*>& known) const {
   for (const GgufTensor& tensor : file_->tensors()) {
-    if (known.count(tensor.name) > 0) continue;
+    if (known.count(tensor.name) > 0 || is_unscaled_rotation(tensor, file_->bytes(tensor))) continue;
     const bool bias = tensor.name.size() > 5 && tensor.name.substr(tensor.name.size() - 5) == ".bias";
     const bool scaled = tensor.name.find("rope_") != tensor.name.npos;
     fail_invalid("gguf", "a tensor does not belong to the model that the keys describe",

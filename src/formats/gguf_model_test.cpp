@@ -8,50 +8,13 @@
 #include <cstring>
 
 #include "base/test_files.h"
-#include "formats/gguf_tokenizer.h"
-#include "formats/test_models.h"
+#include "formats/test_gguf_models.h"
 
 namespace dsmoe::formats {
 namespace {
 
 using spec::ModelConfig;
 using std::string;
-
-// What a test changes of a file before it is written.
-struct Changes {
-  std::function<void(GgufMetadata&)> keys = [](GgufMetadata&) {};
-  std::function<void(std::vector<GgufDeclaration>&)> tensors = [](auto&) {};
-  std::function<void(GgufMetadata&, const ModelConfig&, GgufArch)> model_keys = add_model_keys;
-};
-
-// A file of the model in F32; every value is its tensor's number plus 1/1024 of its place.
-void write_file(const base::fs::path& path, const ModelConfig& config, const Changes& changes = {},
-                std::string_view arch_name = {}) {
-  const GgufArch arch = gguf_arch_for(config, arch_name);
-  GgufMetadata metadata;
-  changes.model_keys(metadata, config, arch);
-  if (arch != GgufArch::kDsmoe) add_no_tokenizer_keys(metadata, config.bos_token_id, config.eos_token_id);
-  changes.keys(metadata);
-  std::vector<GgufDeclaration> tensors;
-  for (const GgufTensorPlan& plan : gguf_tensors(config)) {
-    const bool table = plan.role == spec::TensorRole::kHashTable;
-    tensors.push_back({plan.name, table ? GgufType::kI32 : GgufType::kF32, plan.shape});
-  }
-  changes.tensors(tensors);
-  GgufWriter writer(path, metadata, tensors, base::unsynced_files);
-  for (size_t t = 0; t < tensors.size(); ++t) {
-    const size_t count = tensors[t].bytes() / 4;
-    if (tensors[t].type == GgufType::kI32) {
-      const std::vector<int32_t> ids(count, 1);
-      writer.append(std::as_bytes(std::span(ids)));
-    } else {
-      std::vector<float> values(count);
-      for (size_t i = 0; i < count; ++i) values[i] = static_cast<float>(t) + static_cast<float>(i) / 1024;
-      writer.append(std::as_bytes(std::span(values)).first(tensors[t].bytes()));
-    }
-  }
-  writer.finish();
-}
 
 string refusal(const base::fs::path& path) {
   return base::message_of([&] { GgufModel::open(path); });
@@ -64,7 +27,7 @@ TEST(GgufModel, EveryKindOfModelRoundTrips) {
     config.rms_norm_eps = 1e-6;  // as float32 it is not this double; it must come back as this one
     config.eos_token_id = 3;
     const base::fs::path path = folder / std::to_string(number++);
-    write_file(path, config);
+    write_gguf_model(path, config);
     const GgufModel model = GgufModel::open(path);
     ModelConfig wanted = config;
     if (model.arch() != GgufArch::kDsmoe) wanted.initializer_range = model.config().initializer_range;
@@ -82,7 +45,7 @@ TEST(GgufModel, EveryKindOfModelRoundTrips) {
 TEST(GgufModel, ExpertsAreSlicesOfTheirLayersTensor) {
   const base::TestFolder folder("gguf_experts");
   const ModelConfig config = small_mixture();
-  write_file(folder / "f", config);
+  write_gguf_model(folder / "f", config);
   const GgufModel model = GgufModel::open(folder / "f");
   const auto first_value = [](const GgufModel::View& view) {
     float value = 0;
@@ -133,35 +96,6 @@ TEST(GgufModel, AskingForDeepseekNamesTheKeyItLacks) {
             string::npos);
 }
 
-TEST(GgufModel, KeysThatChangeTheMathematicsAreRefusedByName) {
-  const base::TestFolder folder("gguf_foreign");
-  const auto with = [&](const ModelConfig& config, const std::function<void(GgufMetadata&)>& keys) {
-    write_file(folder / "f", config, {.keys = keys});
-    return refusal(folder / "f");
-  };
-  const auto refuses = [&](const ModelConfig& config, const string& rule,
-                           const std::function<void(GgufMetadata&)>& keys) {
-    const string message = with(config, keys);
-    EXPECT_NE(message.find(rule), string::npos) << message;
-  };
-  const ModelConfig moe = small_mixture(), dense = small_dense();
-  refuses(moe, "deepseek.attention.key_length must be 6",
-          [](GgufMetadata& m) { m.add_u32("deepseek.attention.key_length", 8); });
-  refuses(moe, "deepseek.expert_weights_norm must be false",
-          [](GgufMetadata& m) { m.add_bool("deepseek.expert_weights_norm", true); });
-  refuses(moe, "deepseek.expert_gating_func must be 1",
-          [](GgufMetadata& m) { m.add_u32("deepseek.expert_gating_func", 2); });
-  refuses(moe, "deepseek.expert_group_count must be 1",
-          [](GgufMetadata& m) { m.add_u32("deepseek.expert_group_count", 8); });
-  refuses(dense, "llama.expert_count must be 0", [](GgufMetadata& m) { m.add_u32("llama.expert_count", 8); });
-  refuses(dense, "llama.rope.scaling.type must be none",
-          [](GgufMetadata& m) { m.add_text("llama.rope.scaling.type", "yarn"); });
-  refuses(dense, "llama.rope.scale_linear must be 1", [](GgufMetadata& m) { m.add_f32("llama.rope.scale_linear", 2); });
-  refuses(dense, "a model must be one file", [](GgufMetadata& m) { m.add_u32("split.count", 3); });
-  EXPECT_EQ(with(dense, [](GgufMetadata& m) { m.add_text("llama.rope.scaling.type", "linear"); }), "(no error)");
-  EXPECT_EQ(with(moe, [](GgufMetadata& m) { m.add_text("general.name", "x"); }), "(no error)");
-}
-
 TEST(GgufModel, ArchsAndMissingKeys) {
   const base::TestFolder folder("gguf_archs");
   const auto with_arch = [&](const char* arch) {
@@ -169,7 +103,7 @@ TEST(GgufModel, ArchsAndMissingKeys) {
     changes.model_keys = [&](GgufMetadata& m, const ModelConfig&, GgufArch) {
       if (arch != nullptr) m.add_text("general.architecture", arch);
     };
-    write_file(folder / "f", small_dense(), changes);
+    write_gguf_model(folder / "f", small_dense(), changes);
     return refusal(folder / "f");
   };
   EXPECT_NE(with_arch(nullptr).find("a model has general.architecture"), string::npos);
@@ -178,14 +112,14 @@ TEST(GgufModel, ArchsAndMissingKeys) {
   EXPECT_NE(with_arch("llama").find("a key is missing"), string::npos);
   EXPECT_NE(with_arch("llama").find("llama.embedding_length"), string::npos);
   EXPECT_NE(with_arch("dsmoe").find("a key is missing"), string::npos);
-  write_file(folder / "empty", small_dense(), {.tensors = [](auto& tensors) { tensors.clear(); }});
+  write_gguf_model(folder / "empty", small_dense(), {.tensors = [](auto& tensors) { tensors.clear(); }});
   EXPECT_NE(refusal(folder / "empty").find("a model has token_embd.weight"), string::npos);
 }
 
 TEST(GgufModel, TensorsAreExactlyTheModels) {
   const base::TestFolder folder("gguf_tensors");
   const auto with = [&](const std::function<void(std::vector<GgufDeclaration>&)>& tensors) {
-    write_file(folder / "f", small_mixture(), {.tensors = tensors});
+    write_gguf_model(folder / "f", small_mixture(), {.tensors = tensors});
     return refusal(folder / "f");
   };
   const auto named = [](std::vector<GgufDeclaration>& tensors, const string& name) {
@@ -200,6 +134,7 @@ TEST(GgufModel, TensorsAreExactlyTheModels) {
     all.push_back({"blk.0.attn_q.bias", GgufType::kF32, {12}});
   });
   refuses("scaled rotary embeddings", [&](auto& all) { all.push_back({"rope_freqs.weight", GgufType::kF32, {3}}); });
+  refuses("blk.0.attn_q.scale", [&](auto& all) { all.push_back({"blk.0.attn_q.scale", GgufType::kF32, {1}}); });
   refuses("does not belong to the model", [&](auto& all) { all.push_back({"other", GgufType::kF32, {3}}); });
   refuses("blk.1.ffn_up_exps.weight is [4, 6, 10], wanted [4, 6, 12]", [&](auto& all) {
     named(all, "blk.1.ffn_up_exps.weight")->shape = {4, 6, 10};
@@ -212,9 +147,37 @@ TEST(GgufModel, TensorsAreExactlyTheModels) {
 
 TEST(GgufModel, WithoutAHeadTheEmbeddingIsIt) {
   const base::TestFolder folder("gguf_tied");
-  write_file(folder / "f", small_dense(), {.tensors = [](auto& all) { all.pop_back(); }});
+  write_gguf_model(folder / "f", small_dense(), {.tensors = [](auto& all) { all.pop_back(); }});
   const GgufModel model = GgufModel::open(folder / "f");
   EXPECT_EQ(model.tensor("lm_head.weight").bytes.data(), model.tensor("model.embed_tokens.weight").bytes.data());
+}
+
+TEST(GgufModel, FrequenciesDividedByOneAreThePlainEmbedding) {
+  const base::TestFolder folder("gguf_rope_freqs");
+  const auto with = [&](std::vector<float> factors) {
+    Changes changes;
+    changes.tensors = [&](auto& all) { all.push_back({"rope_freqs.weight", GgufType::kF32, {std::ssize(factors)}}); };
+    changes.values["rope_freqs.weight"] = factors;
+    write_gguf_model(folder / "f", small_dense(), changes);
+    return refusal(folder / "f");
+  };
+  EXPECT_EQ(with({1, 1, 1}), "(no error)");
+  EXPECT_NE(with({1, 1, 8}).find("scaled rotary embeddings"), string::npos);
+}
+
+TEST(GgufModel, ASelectionBiasIsFinite) {
+  const base::TestFolder folder("gguf_bias");
+  const auto with = [&](float value) {
+    Changes changes;
+    changes.values["blk.1.exp_probs_b.bias"] = {0, value, 0, 0};
+    ModelConfig config = small_mixture();
+    config.topk_method = spec::TopkMethod::kNoauxTc;
+    write_gguf_model(folder / "f", config, changes);
+    return refusal(folder / "f");
+  };
+  EXPECT_EQ(with(-3), "(no error)");
+  EXPECT_NE(with(NAN).find("blk.1.exp_probs_b.bias has nan for expert 1"), string::npos) << with(NAN);
+  EXPECT_NE(with(-INFINITY).find("a selection bias must be finite"), string::npos);
 }
 
 TEST(GgufModel, CountsBeyondTheFileAreRefusedBeforeTheyAreWalked) {
@@ -224,7 +187,7 @@ TEST(GgufModel, CountsBeyondTheFileAreRefusedBeforeTheyAreWalked) {
     change(claimed);
     Changes changes;
     changes.model_keys = [&](GgufMetadata& m, const ModelConfig&, GgufArch arch) { add_model_keys(m, claimed, arch); };
-    write_file(folder / "f", small_mixture(), changes);
+    write_gguf_model(folder / "f", small_mixture(), changes);
     return refusal(folder / "f");
   };
   EXPECT_NE(with([](ModelConfig& c) { c.num_hidden_layers = 10000; }).find("fewer tensors than layers"), string::npos);
@@ -236,10 +199,10 @@ TEST(GgufModel, HashTablesAreJudged) {
   ModelConfig config = models_of_every_kind()[2];
   ASSERT_EQ(config.router_type, spec::RouterType::kHash);
   config.n_routed_experts = 2;
-  write_file(folder / "f", config);
+  write_gguf_model(folder / "f", config);
   EXPECT_EQ(refusal(folder / "f"), "(no error)");
   config.n_routed_experts = 1;  // every id in the file is 1
-  write_file(folder / "f", config);
+  write_gguf_model(folder / "f", config);
   EXPECT_NE(refusal(folder / "f").find("a hash table must hold expert ids below n_routed_experts"), string::npos);
 }
 

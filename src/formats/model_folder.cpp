@@ -1,7 +1,6 @@
 #include "formats/model_folder.h"
 
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <set>
 
@@ -10,6 +9,7 @@
 #include "base/json.h"
 #include "formats/config_json.h"
 #include "formats/manifest.h"
+#include "formats/tensor_values.h"
 
 namespace dsmoe::formats {
 namespace {
@@ -184,6 +184,10 @@ void ModelFolder::judge_tensors() const {
     judge_tensor(wanted, *found->second.second);
     left.erase(wanted.name);
     if (wanted.role == spec::TensorRole::kHashTable) read_hash_table(wanted.name);
+    if (wanted.role == spec::TensorRole::kRouterBias) {
+      const TensorView view = tensor(wanted.name);
+      judge_selection_bias(view.dtype, view.bytes, path_.string() + ", " + wanted.name);
+    }
   });
   if (!missing.empty()) {
     const std::string near = base::nearest(missing, {left.begin(), left.end()});
@@ -223,16 +227,7 @@ std::vector<float> ModelFolder::read_f32(std::string_view name) const {
 }
 
 std::vector<int32_t> ModelFolder::read_hash_table(std::string_view name) const {
-  const TensorView view = tensor(name);
-  std::vector<int32_t> table(static_cast<size_t>(view.numel()));
-  std::memcpy(table.data(), view.bytes.data(), view.bytes.size());
-  for (const int32_t expert : table) {
-    if (expert < 0 || expert >= config_.n_routed_experts) {
-      fail_invalid("model", "a hash table must hold expert ids below n_routed_experts",
-                   std::string(name) + " has " + std::to_string(expert));
-    }
-  }
-  return table;
+  return hash_table_of(tensor(name).bytes, config_.n_routed_experts, std::string(name));
 }
 
 bool ModelFolder::verify(const base::ParallelFor& parallel) const {

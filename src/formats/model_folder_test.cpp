@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "base/json.h"
@@ -312,6 +313,35 @@ TEST_F(ModelFolderTest, WriterRefusesImpossibleModels) {
   EXPECT_NE(message_of([&] { ModelFolderWriter(folder_.path(), small_mixture(), {.dtype = Dtype::kI32}); }).find("I32"),
             string::npos);
   EXPECT_EQ(folder_.count(), 0u);
+}
+
+TEST_F(ModelFolderTest, ASelectionBiasIsFinite) {
+  spec::ModelConfig config = small_mixture();
+  config.topk_method = spec::TopkMethod::kNoauxTc;
+  const auto open_with = [&](float value) {
+    fs::remove_all(model_);
+    write_model(model_, config, {.dtype = Dtype::kF32});
+    const fs::path path = model_ / string(kSingleFile);
+    const std::vector<float> bias = {0, value, 0, 0};
+    {
+      const SafetensorsFile file(path);
+      std::vector<NamedTensor> tensors;
+      for (const TensorEntry& entry : file.entries()) {
+        tensors.push_back({entry.name, file.view(entry)});
+        const bool edited = entry.name == "model.layers.2.mlp.gate.e_score_correction_bias";
+        if (edited) tensors.back().tensor.bytes = std::as_bytes(std::span(bias));
+      }
+      write_safetensors(model_ / "edited", std::move(tensors), {}, base::unsynced_files);
+    }
+    fs::rename(model_ / "edited", path);
+    return refusal(model_);
+  };
+  EXPECT_EQ(open_with(-3), "(no error)");
+  for (const float value : {std::nanf(""), HUGE_VALF}) {
+    const string line = open_with(value);
+    EXPECT_NE(line.find("a selection bias must be finite"), string::npos) << line;
+    EXPECT_NE(line.find("model.layers.2.mlp.gate.e_score_correction_bias has"), string::npos) << line;
+  }
 }
 
 }  // namespace
