@@ -11,7 +11,7 @@
 
 #include "apps/bench_report.h"
 #include "apps/commands.h"
-#include "apps/model_arguments.h"
+#include "apps/open_model.h"
 #include "apps/progress.h"
 #include "base/error.h"
 #include "base/rng.h"
@@ -244,7 +244,8 @@ void act(const Options& options) {
                                                       {"csv", BenchFormat::kCsv}};
   const auto tests = tests_of(options);
   BenchPrinter printer(std::cout, formats.at(options.output));
-  engine::Engine engine = open_engine(options.model);
+  loading::Model model = open_model(options.model);
+  engine::Engine& engine = model.engine();
   check_length(engine, tests);
   Bench bench{options, engine, about_model(options, engine), base::Rng(options.seed)};
   for (const BenchTest& test : tests) {

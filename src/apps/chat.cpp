@@ -5,7 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/line_editor.h"
-#include "apps/model_arguments.h"
+#include "apps/open_model.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -37,11 +37,10 @@ class Chat {
  public:
   explicit Chat(const Options& options)
       : options_(options),
-        engine_(open_engine(options.model)),
-        tokenizer_(require_tokenizer(options.model, engine_.config(), "chat needs one")),
-        format_(tokenizer_, engine_.config()),
+        model_(open_model(options.model)),
+        format_(model_.chat_format()),
         conversation_(format_, options.system),
-        session_(engine_) {}
+        session_(model_.engine()) {}
 
   void run() {
     if (editor_.is_terminal()) std::cerr << "/help lists the commands\n";
@@ -81,7 +80,7 @@ class Chat {
 
   // What the cache has of the conversation stays, the rest is read; the model then answers.
   void answer() {
-    const int64_t context = engine_.config().max_position_embeddings;
+    const int64_t context = model_.config().max_position_embeddings;
     const int64_t reserve = std::min<int64_t>(context / 4, std::max<int64_t>(16, options_.generate.max_tokens));
     if (const size_t gone = conversation_.make_room(context - reserve); gone > 0) {
       std::cerr << "(the context is full: the " << gone << " oldest questions are forgotten)\n";
@@ -98,8 +97,8 @@ class Chat {
     const StopSignals signals({SIGINT});
     bool first = true;
     const engine::Generation result =
-        engine::generate(session_, engine_.config(), std::span(tokens).subspan(static_cast<size_t>(session_.size())),
-                         options_.generate, &tokenizer_, [&](int32_t, std::string_view text) {
+        engine::generate(session_, model_.config(), std::span(tokens).subspan(static_cast<size_t>(session_.size())),
+                         options_.generate, model_.tokenizer(), [&](int32_t, std::string_view text) {
                            if (first) text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
                            first = first && text.empty();
                            std::cout << text << std::flush;
@@ -143,7 +142,7 @@ class Chat {
     } else if (name == "/save") {
       save(rest);
     } else if (name == "/tokens") {
-      std::cerr << conversation_.tokens().size() << " of " << engine_.config().max_position_embeddings << " tokens\n";
+      std::cerr << conversation_.tokens().size() << " of " << model_.config().max_position_embeddings << " tokens\n";
     } else {
       const std::string near =
           base::nearest(name, {"/help", "/clear", "/system", "/again", "/undo", "/temp", "/save", "/tokens", "/quit"});
@@ -197,8 +196,7 @@ class Chat {
   }
 
   Options options_;
-  engine::Engine engine_;
-  tokenizer::Tokenizer tokenizer_;
+  loading::Model model_;
   engine::ChatFormat format_;
   engine::Conversation conversation_;
   engine::Session session_;

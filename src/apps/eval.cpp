@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/model_arguments.h"
+#include "apps/open_model.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
@@ -41,14 +41,15 @@ void print(const eval::Perplexity& result) {
 }
 
 // Ids of one tokenizer mean nothing to a model of another.
-void check_tokenizers(const corpus::TokenDataset& corpus, const std::optional<tokenizer::Tokenizer>& tokenizer) {
-  if (!tokenizer || corpus.tokenizer_hash().empty() || corpus.tokenizer_hash() == tokenizer::tokenizer_hash(*tokenizer))
+void check_tokenizers(const corpus::TokenDataset& corpus, const tokenizer::Tokenizer* tokenizer) {
+  if (tokenizer == nullptr || corpus.tokenizer_hash().empty() ||
+      corpus.tokenizer_hash() == tokenizer::tokenizer_hash(*tokenizer))
     return;
   base::fail_invalid("perplexity", "the corpus was built with another tokenizer than the model's",
                      corpus.folder().string(), "build it with the model's tokenizer.json");
 }
 
-eval::Perplexity measure(const Options& options, engine::Engine& engine, base::Json& json) {
+eval::Perplexity measure(const Options& options, loading::Model& model, base::Json& json) {
   const StopSignals signals;
   Progress progress("scoring", 0, count_text);
   const auto on_scored = [&](int64_t done, int64_t) {
@@ -57,22 +58,21 @@ eval::Perplexity measure(const Options& options, engine::Engine& engine, base::J
   };
   if (!options.data.empty()) {
     const auto corpus = corpus::TokenDataset::open(options.data, options.split);
-    check_tokenizers(corpus, open_tokenizer(options.model, engine.config()));
+    check_tokenizers(corpus, model.tokenizer());
     json["data"] = options.data;
     json["split"] = options.split;
     json["data_hash"] = corpus.hash();
-    return eval::perplexity(engine, corpus, options.perplexity, on_scored);
+    return eval::perplexity(model.engine(), corpus, options.perplexity, on_scored);
   }
-  const auto tokenizer =
-      require_tokenizer(options.model, engine.config(), "text needs one; --data takes a corpus of token ids");
+  const tokenizer::Tokenizer& tokenizer = model.require_tokenizer("text needs one; --data takes a corpus of token ids");
   json["data"] = options.file;
-  return eval::perplexity(engine, tokenizer, base::read_file(options.file), options.perplexity, on_scored);
+  return eval::perplexity(model.engine(), tokenizer, base::read_file(options.file), options.perplexity, on_scored);
 }
 
 void act(const Options& options) {
-  engine::Engine engine = open_engine(options.model);
+  loading::Model model = open_model(options.model);
   base::Json source;
-  const eval::Perplexity result = measure(options, engine, source);
+  const eval::Perplexity result = measure(options, model, source);
   if (!std::isfinite(result.total.nats)) {
     base::fail(base::ErrorKind::kNonFinite, "perplexity", "the model's logits are not finite", {},
                "its weights are damaged or its training has diverged");

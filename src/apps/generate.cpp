@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/model_arguments.h"
+#include "apps/open_model.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
 #include "base/json.h"
@@ -26,16 +26,16 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-std::vector<int32_t> prompt_ids(const Options& options, const engine::Engine& engine,
-                                const std::optional<tokenizer::Tokenizer>& tokenizer) {
+std::vector<int32_t> prompt_ids(const Options& options, const spec::ModelConfig& config,
+                                const tokenizer::Tokenizer* tokenizer) {
   if (!options.tokens.empty()) return parse_token_ids(options.tokens);
-  if (!tokenizer) {
+  if (tokenizer == nullptr) {
     base::fail_invalid("tokenizer", "the model has no tokenizer", options.model.path,
                        "give --tokens instead of a prompt");
   }
   const std::string text = options.file.empty() ? options.prompt : base::read_file(options.file);
   auto ids = tokenizer->encode(text, true);
-  if (ids.empty()) ids.push_back(static_cast<int32_t>(engine.config().bos_token_id));
+  if (ids.empty()) ids.push_back(static_cast<int32_t>(config.bos_token_id));
   return ids;
 }
 
@@ -60,16 +60,16 @@ class Output {
 
 void act(const Options& options) {
   validate(options.generate.sampling);
-  engine::Engine engine = open_engine(options.model);
-  const auto tokenizer = open_tokenizer(options.model, engine.config());
-  const auto prompt = prompt_ids(options, engine, tokenizer);
-  if (options.echo && !options.json && tokenizer) std::cout << tokenizer->decode(prompt, true) << std::flush;
+  loading::Model model = open_model(options.model);
+  const tokenizer::Tokenizer* tokenizer = model.tokenizer();
+  const auto prompt = prompt_ids(options, model.config(), tokenizer);
+  if (options.echo && !options.json && tokenizer != nullptr) std::cout << tokenizer->decode(prompt, true) << std::flush;
 
-  engine::Session session(engine);
-  Output output(options.json, tokenizer.has_value());
+  engine::Session session(model.engine());
+  Output output(options.json, tokenizer != nullptr);
   const auto start = Clock::now();
   const engine::Generation result =
-      engine::generate(session, engine.config(), prompt, options.generate, tokenizer ? &*tokenizer : nullptr,
+      engine::generate(session, model.config(), prompt, options.generate, tokenizer,
                        [&](int32_t token, std::string_view text) { return output.show(token, text); });
   const auto end = Clock::now();
 

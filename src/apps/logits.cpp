@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/model_arguments.h"
+#include "apps/open_model.h"
 #include "base/error.h"
 #include "formats/npy.h"
 
@@ -16,15 +16,15 @@ struct Options {
 };
 
 void act(const Options& options) {
-  engine::Engine engine = open_engine(options.model);
+  loading::Model model = open_model(options.model);
   const std::vector<int32_t> ids =
-      options.prompt.empty() ? parse_token_ids(options.tokens)
-                             : require_tokenizer(options.model, engine.config(), "give --tokens instead of --prompt")
-                                   .encode(options.prompt, true);
+      options.prompt.empty()
+          ? parse_token_ids(options.tokens)
+          : model.require_tokenizer("give --tokens instead of --prompt").encode(options.prompt, true);
   // A few rows at a time, so that a large vocabulary needs no more memory than the model's own chunks.
-  const int64_t V = engine.config().vocab_size, rows = static_cast<int64_t>(ids.size());
+  const int64_t V = model.config().vocab_size, rows = static_cast<int64_t>(ids.size());
   const size_t piece = std::max<size_t>(1, (size_t{16} << 20) / static_cast<size_t>(V));
-  engine::Session session(engine);
+  engine::Session session(model.engine());
   session.check(ids);
   formats::NpyWriter file(options.output, {rows, V});
   for (size_t at = 0; at < ids.size(); at += piece) {

@@ -1,14 +1,8 @@
 #include "apps/model_arguments.h"
 
 #include <charconv>
-#include <optional>
 
-#include "apps/progress.h"
 #include "base/error.h"
-#include "base/file.h"
-#include "formats/gguf_tokenizer.h"
-#include "quantize/in_memory.h"
-#include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::apps {
 
@@ -48,77 +42,6 @@ void add_sampling(CLI::App& command, engine::GenerateOptions& generate) {
   command.add_option("--stop", generate.stop, "text that ends the answer and is not shown; may be given again")
       ->allow_extra_args(false);
   command.add_flag("--ignore-eos", generate.ignore_eos, "go on after the end of a document");
-}
-
-engine::EngineOptions engine_options(const ModelArguments& arguments) {
-  engine::EngineOptions options;
-  options.threads = arguments.threads;
-  options.cache = engine::cache_type_from(arguments.cache_type);
-  if (arguments.chunk > 0) options.chunk = arguments.chunk;
-  return options;
-}
-
-namespace {
-
-bool is_file(const base::fs::path& path) {
-  std::error_code ignored;
-  return base::fs::is_regular_file(path, ignored);
-}
-
-// The weights that dsmoe quantize would write, in memory.
-engine::Weights quantised(const ModelArguments& arguments) {
-  if (is_file(arguments.path)) {
-    base::fail(base::ErrorKind::kUsage, "model", "-q quantises a model folder", arguments.path,
-               "a GGUF file runs as it is");
-  }
-  base::ThreadPool pool(arguments.threads);
-  std::optional<Progress> progress;
-  quantize::ExportOptions options;
-  options.recipe = quantize::recipe_named(arguments.quantise);
-  options.with_tokenizer = false;
-  options.parallel_for = pool.parallel_for();
-  options.progress = [&](uint64_t written, uint64_t total) {
-    if (!progress) progress.emplace("quantising", total, bytes_text);
-    progress->update(written);
-  };
-  return engine::Weights::from_gguf(quantize::quantised_in_memory(formats::ModelFolder::open(arguments.path), options));
-}
-
-std::optional<tokenizer::Tokenizer> tokenizer_of(const base::fs::path& model) {
-  if (is_file(model)) {
-    auto spec = formats::tokenizer_from_gguf(formats::GgufFile(model));
-    if (!spec) return std::nullopt;
-    return tokenizer::Tokenizer(std::move(*spec));
-  }
-  const base::fs::path file = model / "tokenizer.json";
-  std::error_code ignored;
-  if (!base::fs::exists(file, ignored)) return std::nullopt;
-  return tokenizer::load_tokenizer(file);
-}
-
-}  // namespace
-
-engine::Engine open_engine(const ModelArguments& arguments) {
-  if (!arguments.quantise.empty()) return engine::Engine(quantised(arguments), engine_options(arguments));
-  return engine::Engine::load(arguments.path, engine_options(arguments));
-}
-
-std::optional<tokenizer::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config) {
-  std::optional<tokenizer::Tokenizer> tokenizer = tokenizer_of(arguments.path);
-  if (!tokenizer) return std::nullopt;
-  if (tokenizer->vocab_size() > config.vocab_size) {
-    base::fail_invalid("tokenizer", "it may have at most the model's vocab_size of tokens",
-                       std::to_string(tokenizer->vocab_size()) + " and " + std::to_string(config.vocab_size),
-                       arguments.path + "'s belongs to another model");
-  }
-  return tokenizer;
-}
-
-tokenizer::Tokenizer require_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config,
-                                       std::string_view instead) {
-  auto tokenizer = open_tokenizer(arguments, config);
-  if (!tokenizer) base::fail_invalid("tokenizer", "the model has no tokenizer", arguments.path, instead);
-  return std::move(*tokenizer);
 }
 
 std::vector<int32_t> parse_token_ids(std::string_view text) {

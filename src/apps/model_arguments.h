@@ -1,14 +1,11 @@
-// What commands that run a model share: the model argument, its tokenizer, lists of token ids.
+// What the command lines of commands that run a model share: the model, sampling, lists of token ids.
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "engine/engine.h"
 #include "engine/generate.h"
-#include "tokenizer/tokenizer.h"
 
 namespace dsmoe::apps {
 
@@ -23,15 +20,6 @@ struct ModelArguments {
 };
 /// The options of sampling and of where generation ends.
 void add_sampling(CLI::App& command, engine::GenerateOptions& generate);
-
-engine::EngineOptions engine_options(const ModelArguments& arguments);
-engine::Engine open_engine(const ModelArguments& arguments);
-/// The model's tokenizer, or nothing where it has none. Throws Error(kInvalid) where it has more tokens than the
-/// model has rows.
-std::optional<tokenizer::Tokenizer> open_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config);
-/// The same, but none is Error(kInvalid), with `instead` as the hint.
-tokenizer::Tokenizer require_tokenizer(const ModelArguments& arguments, const spec::ModelConfig& config,
-                                       std::string_view instead);
 
 /// "1,2,3" (spaces allowed). Throws Error(kUsage) for anything else; ids are checked against the model later.
 std::vector<int32_t> parse_token_ids(std::string_view text);

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/open_model.h"
 #include "apps/progress.h"
 #include "base/file.h"
 #include "study/routing_study.h"
@@ -11,9 +12,9 @@ namespace dsmoe::apps {
 namespace {
 
 struct Options {
-  std::string model, data, split = "valid", output;
+  ModelArguments model;
+  std::string data, split = "valid", output;
   int64_t tokens = 0;
-  int threads = 0;
   bool json = false;
 };
 
@@ -28,9 +29,7 @@ void print_table(const study::RoutingCounts& counts) {
 }
 
 void act_routing(const Options& options) {
-  engine::EngineOptions engine_options;
-  engine_options.threads = options.threads;
-  engine::Engine engine = engine::Engine::load(options.model, engine_options);
+  loading::Model model = open_model(options.model);
   const corpus::TokenDataset dataset = corpus::TokenDataset::open(options.data, options.split);
 
   std::unique_ptr<Progress> progress;
@@ -40,12 +39,12 @@ void act_routing(const Options& options) {
     if (!progress) progress = std::make_unique<Progress>("routing", static_cast<uint64_t>(all), count_text);
     progress->update(static_cast<uint64_t>(done));
   };
-  const study::RoutingCounts counts = study::study_routing(engine, dataset, study_options);
+  const study::RoutingCounts counts = study::study_routing(model.engine(), dataset, study_options);
   if (progress) progress->finish();
 
   base::Json json = study::to_json(counts);
   json["provenance"] = {{"program", "dsmoe " + version_text()},
-                        {"model", options.model},
+                        {"model", options.model.path},
                         {"data", options.data},
                         {"split", options.split},
                         {"data_hash", dataset.hash()}};
@@ -67,7 +66,7 @@ void add_study(CLI::App& program) {
   study->require_subcommand(1);
   auto options = std::make_shared<Options>();
   CLI::App* routing = study->add_subcommand("routing", "Count which experts each layer uses for which domain of text");
-  routing->add_option("-m,--model", options->model, "model folder")->required();
+  options->model.add_to(*routing);
   routing->add_option("--data", options->data, "folder that `dsmoe data build` made")->required();
   routing->add_option("--split", options->split, "train or valid")->capture_default_str();
   routing->add_option("--tokens", options->tokens, "tokens to look at over all domains; 0: all")
@@ -75,7 +74,6 @@ void add_study(CLI::App& program) {
       ->capture_default_str();
   routing->add_option("-o,--output", options->output,
                       "folder that gets routing.json (a run's folder joins its report)");
-  routing->add_option("-t,--threads", options->threads, "0: as many as the machine has")->capture_default_str();
   routing->add_flag("--json", options->json, "print the counts as one JSON object");
   routing->callback([options] { act_routing(*options); });
 }

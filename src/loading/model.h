@@ -1,0 +1,52 @@
+// A model opened whole: what every command that runs one begins with.
+//
+// The weights are read when the model is opened. The tokenizer is read when it is first asked for: many models are run
+// by token ids alone, and such a run does not mind a tokenizer that dsmoe cannot read.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string_view>
+
+#include "engine/chat_format.h"
+#include "engine/engine.h"
+#include "formats/model_folder.h"
+#include "tokenizer/tokenizer.h"
+
+namespace dsmoe::loading {
+
+struct ModelOptions {
+  engine::EngineOptions engine;
+  /// Makes the weights from a model folder in place of reading them as they are stored (quantised, say); none: read.
+  std::function<engine::Weights(const formats::ModelFolder& folder)> convert;
+};
+
+class Model {
+ public:
+  const base::fs::path& path() const { return path_; }
+  engine::Engine& engine() { return engine_; }
+  const spec::ModelConfig& config() const { return engine_.config(); }
+
+  /// Null where the model has none. Lives as long as the model. Throws Error(kInvalid) for one that cannot be read or
+  /// has more tokens than the model has rows.
+  const tokenizer::Tokenizer* tokenizer();
+  /// The same, but none is Error(kInvalid), with `instead` as the hint.
+  const tokenizer::Tokenizer& require_tokenizer(std::string_view instead);
+  /// How a conversation is written for this model; needs its tokenizer.
+  engine::ChatFormat chat_format();
+
+ private:
+  friend Model open_model(const base::fs::path& path, const ModelOptions& options);
+  Model(base::fs::path path, engine::Engine engine) : path_(std::move(path)), engine_(std::move(engine)) {}
+
+  base::fs::path path_;
+  engine::Engine engine_;
+  bool tokenizer_read_ = false;
+  std::optional<tokenizer::Tokenizer> tokenizer_;
+};
+
+/// Opens a model folder or a GGUF file. Throws Error: kIo when it cannot be read, kInvalid when it is no model, a
+/// broken one, or larger than the machine's memory, kUsage for a file where `convert` is given.
+Model open_model(const base::fs::path& path, const ModelOptions& options = {});
+
+}  // namespace dsmoe::loading

@@ -1,0 +1,87 @@
+#include "loading/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/test_files.h"
+#include "formats/gguf_model.h"
+#include "formats/gguf_tokenizer.h"
+#include "formats/test_models.h"
+#include "tokenizer/bpe_alphabet.h"
+#include "tokenizer/tokenizer_json.h"
+
+namespace dsmoe::loading {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// `count` bytes from 'a' on as tokens.
+tokenizer::TokenizerSpec letters(int count) {
+  tokenizer::TokenizerSpec spec;
+  for (int i = 0; i < count; ++i) {
+    spec.tokens.push_back(tokenizer::bytes_to_alphabet(std::string(1, static_cast<char>('a' + i))));
+  }
+  spec.pre_tokenizer = {tokenizer::ByteLevelStep{}};
+  return spec;
+}
+
+class OpenModel : public ::testing::Test {
+ protected:
+  void SetUp() override { formats::write_model(model_, formats::small_mixture()); }
+
+  std::string fault(const std::function<void()>& act, base::ErrorKind kind) {
+    try {
+      act();
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.kind(), kind) << error.what();
+      return error.what();
+    }
+    return "no fault";
+  }
+
+  base::TestFolder folder_;
+  const base::fs::path model_ = folder_ / "model";
+};
+
+TEST_F(OpenModel, AFolderRunsWithoutATokenizer) {
+  Model model = open_model(model_);
+  EXPECT_EQ(model.config(), formats::small_mixture());
+  EXPECT_EQ(model.tokenizer(), nullptr);
+  engine::Session session(model.engine());
+  EXPECT_EQ(session.append(std::vector<int32_t>{1, 2}).size(), 40u);
+  EXPECT_THAT(fault([&] { model.require_tokenizer("do without"); }, base::ErrorKind::kInvalid),
+              HasSubstr("has no tokenizer: " + model_.string() + "; do without"));
+}
+
+TEST_F(OpenModel, TheTokenizerLiesInTheFolder) {
+  tokenizer::save_tokenizer(letters(26), model_);
+  Model model = open_model(model_);
+  ASSERT_NE(model.tokenizer(), nullptr);
+  EXPECT_EQ(model.tokenizer()->encode("cab"), (std::vector<int32_t>{2, 0, 1}));
+  EXPECT_EQ(model.tokenizer(), model.tokenizer()) << "read once";
+}
+
+TEST_F(OpenModel, ATokenizerThatDoesNotFitIsRefusedWhenItIsNeeded) {
+  tokenizer::save_tokenizer(letters(41), model_);
+  Model model = open_model(model_);
+  EXPECT_THAT(fault([&] { model.tokenizer(); }, base::ErrorKind::kInvalid), HasSubstr("41 and 40"));
+}
+
+TEST_F(OpenModel, WeightsMayBeMadeFromTheFolder) {
+  ModelOptions options;
+  int calls = 0;
+  options.convert = [&](const formats::ModelFolder& folder) {
+    ++calls;
+    return engine::Weights::from_folder(formats::ModelFolder::open(folder.path()));
+  };
+  EXPECT_EQ(open_model(model_, options).config(), formats::small_mixture());
+  EXPECT_EQ(calls, 1);
+  folder_.write("file.gguf", "GGUF");
+  EXPECT_THAT(fault([&] { open_model(folder_ / "file.gguf", options); }, base::ErrorKind::kUsage),
+              HasSubstr("a GGUF file runs as it is"));
+  EXPECT_EQ(calls, 1);
+}
+
+}  // namespace
+}  // namespace dsmoe::loading
