@@ -9,6 +9,18 @@ namespace dsmoe::base {
 
 namespace {
 
+// A value from outside may be of any length. What is said of it often stands behind it, so the middle goes; cut where
+// characters begin.
+std::string shortened(std::string_view text) {
+  constexpr size_t kLongest = 600, kHead = 400, kTail = 150;
+  if (text.size() <= kLongest) return std::string(text);
+  const auto inside = [&](size_t at) { return (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80; };
+  size_t head = kHead, tail = text.size() - kTail;
+  while (head > 0 && inside(head)) --head;
+  while (tail < text.size() && inside(tail)) ++tail;
+  return std::string(text.substr(0, head)) + " ... " + std::string(text.substr(tail));
+}
+
 /// What came from outside (a path, a parser's words) may hold line ends and terminal escapes.
 std::string one_line(const std::string& text) {
   std::string out;
@@ -28,9 +40,9 @@ std::string one_line(const std::string& text) {
 }  // namespace
 
 void fail(ErrorKind kind, std::string_view part, std::string_view rule, std::string_view found, std::string_view hint) {
-  std::string line = "[" + std::string(part) + "] " + std::string(rule);
-  if (!found.empty()) line.append(": ").append(found);
-  if (!hint.empty()) line.append("; ").append(hint);
+  std::string line = "[" + shortened(part) + "] " + shortened(rule);
+  if (!found.empty()) line.append(": ").append(shortened(found));
+  if (!hint.empty()) line.append("; ").append(shortened(hint));
   throw Error(kind, one_line(line));
 }
 
