@@ -36,6 +36,11 @@ TEST(Error, IsOneLineWhateverItQuotes) {
 TEST(Error, NearestFindsTheTypo) {
   EXPECT_EQ(nearest("hiden_size", {"vocab_size", "hidden_size", "seed"}), "hidden_size");
   EXPECT_EQ(nearest("zzzzzzzz", {"vocab_size", "hidden_size"}), "");
+  EXPECT_EQ(nearest("trian", {"brain", "train"}), "train") << "two letters swapped are one mistake";
+  EXPECT_EQ(nearest("lr", {"dir", "dr"}), "") << "of two letters nothing is near but themselves";
+  EXPECT_EQ(nearest("taste", {"rates"}), "") << "a word that shares letters is another word";
+  EXPECT_EQ(nearest("temperature", {"temp"}), "");
+  EXPECT_EQ(nearest("seed", {"seed"}), "seed");
 }
 
 TEST(Json, RefusesWhatLenientParsersTake) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "spec/familiar_keys.h"
 #include "spec/field_value.h"
 #include "spec/presets.h"
 
@@ -32,31 +33,8 @@ std::vector<Key> all_keys() {
   return keys;
 }
 
-/// The nearest key of the same section, or else the nearest name in any section.
-std::string nearest_key(const std::string& section, const std::string& name) {
-  std::vector<std::string> here, names, whole;
-  for (const Key& key : all_keys()) {
-    if (key.section == section) here.push_back(key.name);
-    names.push_back(key.name);
-    whole.push_back(key.text());
-  }
-  if (section.empty()) {  // at the top level of a file stand two more
-    for (const char* top : {"extends", "description"}) {
-      names.emplace_back(top);
-      whole.emplace_back(top);
-    }
-  }
-  const std::string near_here = base::nearest(name, here);
-  if (!near_here.empty()) return section + "." + near_here;
-  const std::string near_name = base::nearest(name, names);
-  for (size_t i = 0; i < names.size() && !near_name.empty(); ++i) {
-    if (names[i] == near_name) return whole[i];
-  }
-  return base::nearest(section + "." + name, whole);
-}
-
 [[noreturn]] void unknown_key(const std::string& section, const std::string& name, std::string_view where) {
-  const std::string near = nearest_key(section, name);
+  const std::string near = suggested_key(section, name);
   const std::string found = section.empty() ? name : section + "." + name;
   fail_invalid(where, "unknown key", in_quotes(found), near.empty() ? "" : "did you mean " + near + "?");
 }
@@ -68,11 +46,12 @@ bool is_section(const std::string& name) {
   return false;
 }
 
-[[noreturn]] void unknown_section(const std::string& name, const Json& value, std::string_view where) {
-  if (!value.is_object()) unknown_key("", name, where);
+/// `key` is what was wanted of it, empty where a whole section was given.
+[[noreturn]] void unknown_section(const std::string& name, const std::string& key, std::string_view where) {
   std::vector<std::string> sections;
-  for (const Key& key : all_keys()) sections.push_back(key.section);
-  const std::string near = base::nearest(name, sections);
+  for (const Key& known : all_keys()) sections.push_back(known.section);
+  std::string near = base::nearest(name, sections);
+  if (near.empty() && !key.empty()) near = suggested_key("", key);
   fail_invalid(where, "unknown section", in_quotes(name), near.empty() ? "" : "did you mean " + near + "?");
 }
 
@@ -108,7 +87,8 @@ class Layers {
     }
     for (const auto& [section, values] : document.items()) {
       if (section == "extends" || section == "description" || section == "origins") continue;
-      if (!is_section(section)) unknown_section(section, values, where);
+      if (!is_section(section) && !values.is_object()) unknown_key("", section, where);
+      if (!is_section(section)) unknown_section(section, values.empty() ? "" : values.begin().key(), where);
       if (!values.is_object()) fail_invalid(where, section + " must be a section", found_text(values));
       for (const auto& [name, value] : values.items()) set({section, name}, value, where, origin);
     }
@@ -125,7 +105,7 @@ class Layers {
     const size_t dot = path.find('.');
     if (dot == std::string::npos) unknown_key("", path, kWhere);
     Key key{path.substr(0, dot), path.substr(dot + 1)};
-    if (!is_section(key.section)) unknown_section(key.section, Json::object(), kWhere);
+    if (!is_section(key.section)) unknown_section(key.section, key.name, kWhere);
     const size_t entry = key.name.find('.');
     if (entry == std::string::npos) return set(key, parse_value(key, value), kWhere, kWhere);
     const std::string entry_name = key.name.substr(entry + 1);
@@ -185,26 +165,53 @@ class Layers {
   int chain_ = 0;
 };
 
-ResolvedConfig finish(Layers&& layers, const std::vector<std::string>& overrides) {
+ResolvedConfig finish(Layers&& layers, const std::vector<std::string>& overrides, Judge judge) {
   for (const std::string& text : overrides) layers.add_override(text);
   ResolvedConfig resolved = std::move(layers).take();
-  validate(resolved.config);
+  if (judge == Judge::kEverything) {
+    validate(resolved.config);
+  } else {
+    validate(resolved.config.model);
+  }
   return resolved;
 }
 
 }  // namespace
 
-ResolvedConfig resolve(const std::string& preset_or_file, const std::vector<std::string>& overrides) {
+std::string suggested_key(const std::string& section, const std::string& name) {
+  if (const std::string_view key = familiar_key(name); !key.empty()) return std::string(key);
+  std::vector<std::string> here, names, whole;
+  for (const Key& key : all_keys()) {
+    if (key.section == section) here.push_back(key.name);
+    names.push_back(key.name);
+    whole.push_back(key.text());
+  }
+  if (section.empty()) {  // at the top level of a file stand two more
+    for (const char* top : {"extends", "description"}) {
+      names.emplace_back(top);
+      whole.emplace_back(top);
+    }
+  }
+  const std::string near_here = base::nearest(name, here);
+  if (!near_here.empty()) return section + "." + near_here;
+  const std::string near_name = base::nearest(name, names);
+  for (size_t i = 0; i < names.size() && !near_name.empty(); ++i) {
+    if (names[i] == near_name) return whole[i];
+  }
+  return base::nearest(section + "." + name, whole);
+}
+
+ResolvedConfig resolve(const std::string& preset_or_file, const std::vector<std::string>& overrides, Judge judge) {
   Layers layers;
   layers.load(preset_or_file, "");
-  return finish(std::move(layers), overrides);
+  return finish(std::move(layers), overrides, judge);
 }
 
 ResolvedConfig resolve_document(const Json& document, const std::string& where,
-                                const std::vector<std::string>& overrides) {
+                                const std::vector<std::string>& overrides, Judge judge) {
   Layers layers;
   layers.add_document(document, where, "file " + where, "");
-  return finish(std::move(layers), overrides);
+  return finish(std::move(layers), overrides, judge);
 }
 
 ResolvedConfig resolve_toml(std::string_view text, const std::string& where,

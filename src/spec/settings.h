@@ -3,8 +3,9 @@
 //
 // A file is TOML with the sections of run_config.h, or the same as JSON. Beside the sections it may hold `extends`, the
 // name of a preset (or, in a file, the path of another file beside it) to start from, and `description`. An unknown key
-// is an error that names the nearest one; a value of the wrong type is an error; nothing is converted but an integer to
-// a floating-point number. Texts are checked here once; a RunConfig that `resolve` returns satisfies every rule.
+// is an error that names the key that is meant, where one is near; a value of the wrong type is an error; nothing is
+// converted but an integer to a floating-point number. Texts are checked here once; a RunConfig that `resolve` returns
+// satisfies every rule.
 #pragma once
 
 #include <map>
@@ -26,12 +27,17 @@ struct ResolvedConfig {
   std::string description;
 };
 
+/// Which rules a resolved configuration has to satisfy: all of them, or only those of [model], for who takes a shape
+/// from it and trains nothing. Types and names of keys are checked either way.
+enum class Judge { kEverything, kModelOnly };
+
 /// A preset's name, or the path of a .toml or .json file (anything with a slash or such an ending), and overrides
 /// `section.key=value` of which later ones win. Throws Error(kInvalid), or Error(kIo) for an unreadable file.
-ResolvedConfig resolve(const std::string& preset_or_file, const std::vector<std::string>& overrides = {});
+ResolvedConfig resolve(const std::string& preset_or_file, const std::vector<std::string>& overrides = {},
+                       Judge judge = Judge::kEverything);
 /// The same for a document or text in hand; `where` names it in errors and, as "file WHERE", in origins.
 ResolvedConfig resolve_document(const base::Json& document, const std::string& where,
-                                const std::vector<std::string>& overrides = {});
+                                const std::vector<std::string>& overrides = {}, Judge judge = Judge::kEverything);
 ResolvedConfig resolve_toml(std::string_view text, const std::string& where,
                             const std::vector<std::string>& overrides = {});
 
@@ -40,6 +46,11 @@ ResolvedConfig resolve_toml(std::string_view text, const std::string& where,
 std::string to_toml(const RunConfig& config, const Origins* origins = nullptr);
 /// {"model": {...}, ..., "origins": {"model.vocab_size": "default", ...}}; `resolve` skips "origins" when it reads one.
 base::Json to_json(const RunConfig& config, const Origins* origins = nullptr);
+
+/// The key that somebody who wrote `section.name` (or `name` alone, with an empty section) most likely means: the one
+/// that another system calls so (familiar_keys.h), one of this name in another section, or the nearest by spelling;
+/// empty where none is near.
+std::string suggested_key(const std::string& section, const std::string& name);
 
 /// One line of --help and of docs/configuration.md.
 struct SettingInfo {

@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <set>
 
 #include "base/error.h"
 #include "base/test_files.h"
+#include "spec/familiar_keys.h"
 #include "spec/presets.h"
 
 namespace dsmoe::spec {
@@ -95,6 +97,44 @@ TEST(Settings, UnknownKeysNameTheNearest) {
   EXPECT_EQ(error_of_toml("extend = \"tiny\"\n"), "[x.toml] unknown key: \"extend\"; did you mean extends?");
   EXPECT_EQ(error_of([] { resolve("mini-deepsekmoe"); }),
             "[preset] unknown preset: \"mini-deepsekmoe\"; did you mean mini-deepseekmoe?");
+}
+
+TEST(Settings, NamesOfOtherSystemsAreUnderstoodAndOnlyNearOnesSuggested) {
+  EXPECT_EQ(error_of_override("lr=1"), "[command line] unknown key: \"lr\"; did you mean train.learning_rate?");
+  EXPECT_EQ(error_of_override("train.lr=1"),
+            "[command line] unknown key: \"train.lr\"; did you mean train.learning_rate?");
+  EXPECT_EQ(error_of_override("train.batch-size=1"),
+            "[command line] unknown key: \"train.batch-size\"; did you mean train.global_batch?");
+  EXPECT_EQ(error_of_override("model.n_layer=1"),
+            "[command line] unknown key: \"model.n_layer\"; did you mean model.num_hidden_layers?");
+  EXPECT_EQ(error_of_override("optimizer.lr=1"),
+            "[command line] unknown section: \"optimizer\"; did you mean train.learning_rate?");
+  EXPECT_EQ(error_of_toml("[optim]\nmax_grad_norm = 1\n"),
+            "[x.toml] unknown section: \"optim\"; did you mean train.clip_norm?");
+  EXPECT_EQ(error_of_override("banana=1"), "[command line] unknown key: \"banana\"");
+  EXPECT_EQ(error_of_override("train.xy=1"), "[command line] unknown key: \"train.xy\"");
+}
+
+TEST(Settings, EveryFamiliarNameLeadsToASettingAndIsNone) {
+  std::set<std::string> keys, names;
+  for (const SettingInfo& setting : list_settings()) {
+    keys.insert(setting.key);
+    names.insert(setting.key.substr(setting.key.find('.') + 1));
+  }
+  for (const char* name : {"lr", "LR", "batch_size", "batch-size", "n_layer", "n_head", "hidden", "max_steps", "wd",
+                           "n_ctx", "top_k", "out_dir", "gradient_checkpointing"}) {
+    EXPECT_TRUE(keys.contains(std::string(familiar_key(name)))) << name;
+  }
+  for (const std::string& name : names) EXPECT_EQ(familiar_key(name), "") << name;
+  for (const char* name : {"", " ", "lr ", "lr wd", "l", "learning"}) EXPECT_EQ(familiar_key(name), "") << name;
+}
+
+TEST(Settings, WhoTakesAShapeIsNotJudgedByItsTraining) {
+  const std::vector<std::string> short_model = {"model.max_position_embeddings=16", "train.warmup_steps=-1"};
+  EXPECT_EQ(resolve("tiny", short_model, Judge::kModelOnly).config.model.max_position_embeddings, 16);
+  EXPECT_THROW(resolve("tiny", short_model), base::Error);
+  EXPECT_THROW(resolve("tiny", {"model.num_experts_per_tok=99"}, Judge::kModelOnly), base::Error);
+  EXPECT_THROW(resolve("tiny", {"train.warmup_steps=x"}, Judge::kModelOnly), base::Error) << "types are checked still";
 }
 
 TEST(Settings, WrongTypesAreRefused) {
