@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <map>
 
 #include "study/page.h"
@@ -53,6 +54,21 @@ std::string row(const std::vector<std::string>& cells, const char* tag = "td") {
   return out + "</tr>\n";
 }
 
+// A sentence where runs are of different numbers of tokens, which makes their figures no comparison of the models.
+// Runs whose records do not count tokens are left out of it.
+std::string unequal_tokens(const std::vector<RunReport>& runs) {
+  double least = std::numeric_limits<double>::infinity(), most = 0;
+  std::string seen;
+  for (const RunReport& run : runs) {
+    const double tokens = last_finite(run.tokens);
+    if (!std::isfinite(tokens)) continue;
+    least = std::min(least, tokens), most = std::max(most, tokens);
+    seen += (seen.empty() ? "" : ", ") + run.name + " " + millions(tokens);
+  }
+  if (!(least < most)) return {};
+  return "These runs saw different numbers of tokens (" + seen + "): part of any difference below is that one.";
+}
+
 std::string summary(const std::vector<RunReport>& runs) {
   std::string out =
       "<table>" +
@@ -96,11 +112,7 @@ std::string evaluation(const std::vector<RunReport>& runs) {
   return "<h2>What they learnt</h2>\n<p>Bits per byte on text kept out of training; lower is better, and raw text "
          "would "
          "take 8. This measure does not depend on the tokenizer.</p>\n" +
-         draw(chart) +
-         "<p class=\"soft\">One run of each decides little: another seed moves these figures by some hundredths of a "
-         "bit, "
-         "and models this small that saw this few tokens rank differently from models trained to the end. What it can "
-         "show: that both learn, which domains come easily, and differences far larger than that.</p>\n";
+         draw(chart);
 }
 
 std::string curves(const std::vector<RunReport>& runs) {
@@ -209,7 +221,10 @@ base::Json data_of(const RunReport& run) {
 }  // namespace
 
 std::string render_report(const std::vector<RunReport>& runs, const std::string& title) {
-  std::string body = "<h1>" + escape_html(title) + "</h1>\n" + summary(runs) + evaluation(runs) + curves(runs);
+  const std::string warning = unequal_tokens(runs);
+  std::string body = "<h1>" + escape_html(title) + "</h1>\n";
+  if (!warning.empty()) body += "<p><b>" + escape_html(warning) + "</b></p>\n";
+  body += summary(runs) + evaluation(runs) + curves(runs);
   std::string experts;
   for (const RunReport& run : runs) experts += routing(run);
   if (!experts.empty()) body += "<h2>How the experts are used</h2>\n" + experts;
@@ -221,9 +236,11 @@ std::string render_report(const std::vector<RunReport>& runs, const std::string&
 
 std::string evaluation_table(const std::vector<RunReport>& runs) {
   const RunReport* first = first_evaluated(runs);
-  if (first == nullptr) return {};
+  std::string out = unequal_tokens(runs);
+  if (!out.empty()) out += "\n";
+  if (first == nullptr) return out;
   char cell[64];
-  std::string out = "bits per byte ";
+  out += "bits per byte ";
   for (const RunReport& run : runs) {
     std::snprintf(cell, sizeof cell, " %18s", run.name.c_str());
     out += cell;

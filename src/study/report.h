@@ -36,10 +36,11 @@ struct RunReport {
 /// Reads a run's folder. Throws Error when there is no metrics.jsonl or a file is damaged.
 RunReport read_run(const std::filesystem::path& folder);
 
-/// The page. `title` heads it.
+/// The page. `title` heads it; the first line under it says where the runs saw different numbers of tokens.
 std::string render_report(const std::vector<RunReport>& runs, const std::string& title);
 
-/// Side by side, for a terminal: a row per domain, a column per run, bits per byte.
+/// Side by side, for a terminal: a row per domain, a column per run, bits per byte; before it the same line as on the
+/// page where the runs saw different numbers of tokens.
 std::string evaluation_table(const std::vector<RunReport>& runs);
 
 }  // namespace dsmoe::study
