@@ -105,7 +105,7 @@ void print_counts(std::ostream& out, const Json& manifest) {
 void build(const BuildArguments& arguments) {
   const LoadedTokenizer tokenizer(arguments.tokenizer);
   const std::vector<corpus::CorpusDomain> domains = domains_of(arguments.sources);
-  const StopSignals signals;
+  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
   std::optional<Progress> progress;
   corpus::BuildOptions options;
   options.valid_share = arguments.valid_share;
@@ -204,7 +204,7 @@ void add_build(CLI::App& data) {
       ->capture_default_str();
   command->add_flag("--parse-special", arguments->parse_special,
                     "text that spells a special token becomes that token; else it is text like any other");
-  command->add_option("-t,--threads", arguments->threads, "0: as many as the machine has")
+  command->add_option("-t,--threads", arguments->threads, "0: as many as this process may use")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "the manifest on standard output");

@@ -50,7 +50,7 @@ void check_tokenizers(const corpus::TokenDataset& corpus, const tokenizer::Token
 }
 
 eval::Perplexity measure(const Options& options, loading::Model& model, base::Json& json) {
-  const StopSignals signals;
+  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
   Progress progress("scoring", 0, count_text);
   const auto on_scored = [&](int64_t done, int64_t) {
     if (signals.requested()) base::fail(base::ErrorKind::kStopped, "perplexity", "stopped on request");

@@ -9,7 +9,7 @@ namespace dsmoe::apps {
 void ModelArguments::add_to(CLI::App& command) {
   command.add_option("-m,--model", path, "a model folder, as dsmoe train and Hugging Face leave it, or a GGUF file")
       ->required();
-  command.add_option("-t,--threads", threads, "0: as many as the machine has; results do not depend on it")
+  command.add_option("-t,--threads", threads, "0: as many as this process may use; results do not depend on it")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command

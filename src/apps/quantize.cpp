@@ -45,7 +45,7 @@ void tell(const Options& options, const quantize::ExportReport& report, double s
 void act(const Options& options) {
   const formats::ModelFolder folder = formats::ModelFolder::open(options.model);
   base::ThreadPool pool(options.threads);
-  const StopSignals signals;
+  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
   std::optional<Progress> progress;
   quantize::ExportOptions request;
   request.recipe = quantize::recipe_named(options.type);
@@ -81,7 +81,9 @@ void add_common(CLI::App& command, const std::shared_ptr<Options>& options) {
   command.add_option("--name", options->name, "general.name in the file; without it the folder's");
   command.add_flag("--no-tokenizer", options->no_tokenizer, "leave the folder's tokenizer out");
   command.add_option("--report", options->report, "a JSON file with the error of every tensor and every expert");
-  command.add_option("-j,--threads", options->threads, "0: as many as the machine has; the file does not depend on it")
+  command
+      .add_option("-j,--threads", options->threads,
+                  "0: as many as this process may use; the file does not depend on it")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command.add_flag("--json", options->json, "one object about the result on standard output");

@@ -1,25 +1,35 @@
 // Signals as a question a long command asks between two pieces of work, so that it can clean up and leave.
 #pragma once
 
+#include <unistd.h>
+
 #include <csignal>
+#include <cstring>
 #include <initializer_list>
 #include <utility>
 #include <vector>
 
 namespace dsmoe::apps {
 
-/// While one lives, the first of the signals sets a flag and a second one of that kind ends the program as usual. One
-/// at a time.
+/// While one lives, the first of the signals sets a flag and a second one of that kind ends the program as usual. A
+/// hang-up that was ignored when the program started (nohup) stays ignored. One at a time.
 class StopSignals {
  public:
-  explicit StopSignals(std::initializer_list<int> signals = {SIGINT, SIGTERM}) {
+  /// `acknowledgement`, a whole line, goes to standard error as soon as the first signal comes. Its text must outlive
+  /// this object; nullptr: nothing is said.
+  explicit StopSignals(std::initializer_list<int> signals = {SIGINT, SIGTERM, SIGHUP},
+                       const char* acknowledgement = nullptr) {
     requested_flag() = 0;
+    line() = acknowledgement;
     struct sigaction action {};
-    action.sa_handler = [](int) { requested_flag() = 1; };
+    action.sa_handler = on_signal;
     action.sa_flags = static_cast<int>(SA_RESETHAND);
     for (const int number : signals) {
-      old_.emplace_back(number, action);
-      ::sigaction(number, &action, &old_.back().second);
+      struct sigaction old {};
+      ::sigaction(number, nullptr, &old);
+      if (number == SIGHUP && old.sa_handler == SIG_IGN) continue;
+      ::sigaction(number, &action, nullptr);
+      old_.emplace_back(number, old);
     }
   }
   ~StopSignals() {
@@ -30,11 +40,24 @@ class StopSignals {
   bool requested() const { return requested_flag() != 0; }
 
  private:
+  static void on_signal(int) {
+    const bool first = requested_flag() == 0;
+    requested_flag() = 1;
+    const char* text = line();
+    if (first && text != nullptr && ::write(STDERR_FILENO, text, std::strlen(text)) < 0) return;  // nobody left to tell
+  }
   static volatile std::sig_atomic_t& requested_flag() {
     static volatile std::sig_atomic_t flag = 0;
     return flag;
   }
+  static const char*& line() {
+    static const char* text = nullptr;
+    return text;
+  }
   std::vector<std::pair<int, struct sigaction>> old_;
 };
+
+/// What the commands say that leave at the next piece of work.
+inline constexpr const char* kStopping = "stopping; once more to stop now\n";
 
 }  // namespace dsmoe::apps

@@ -220,7 +220,8 @@ void add_train(CLI::App& group) {
   command->add_option("--min-frequency", options->min_frequency, "do not merge pairs that come less often")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000000000));
-  command->add_option("-t,--threads", options->threads, "0: as many as the machine has")->check(CLI::Range(0, 1024));
+  command->add_option("-t,--threads", options->threads, "0: as many as this process may use")
+      ->check(CLI::Range(0, 1024));
   command->callback([options] { train(*options); });
 }
 

@@ -17,10 +17,31 @@ namespace dsmoe::base {
 
 namespace fs = std::filesystem;
 
-/// A whole file in memory. Throws Error(kIo) when it cannot be read, Error(kInvalid) when longer than `longest` bytes.
-std::string read_file(const fs::path& path, uint64_t longest = uint64_t{1} << 31);
+/// A regular file open for reading. Anything else (a pipe, a socket, a device, a folder) is refused at once: opening
+/// one can wait for ever, and its size says nothing. Throws Error(kIo), with `part` for whose file it is.
+class ReadableFile {
+ public:
+  explicit ReadableFile(const fs::path& path, std::string_view part = "file");
+  ~ReadableFile();
+  ReadableFile(const ReadableFile&) = delete;
+  ReadableFile& operator=(const ReadableFile&) = delete;
+  int fd() const { return fd_; }
+  uint64_t size() const { return size_; }  ///< when it was opened
 
-/// A file mapped for reading. Empty files map to an empty view.
+ private:
+  int fd_;
+  uint64_t size_ = 0;
+};
+
+/// A whole regular file in memory. Throws Error(kIo) when it cannot be read, Error(kInvalid) when longer than `longest`
+/// bytes.
+std::string read_file(const fs::path& path, uint64_t longest = uint64_t{1} << 31);
+/// All that comes from a file, pipe or terminal until it ends, for what a person hands over by hand (a prompt); "-" is
+/// standard input. Waits for a writer, as cat does. Errors as read_file.
+std::string read_stream(const fs::path& path, uint64_t longest = uint64_t{1} << 28);
+
+/// A regular file mapped for reading. Empty files map to an empty view. When the file is cut short while it is mapped,
+/// touching what is gone raises SIGBUS; a program that handles it asks mapped_file_at.
 class MappedFile {
  public:
   explicit MappedFile(const fs::path& path);
@@ -35,6 +56,9 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
+
+/// The name of the MappedFile that has this address, or nullptr. Safe in a signal handler.
+const char* mapped_file_at(const void* address) noexcept;
 
 /// Lets the system take back the memory of mapped bytes that have been read; they are read again when touched. For
 /// walking a file larger than memory.

@@ -17,7 +17,8 @@ inline constexpr int kMaxDepth = 64;
 
 /// Throws Error(kInvalid) with `where` (a file name, say), the rule and the byte offset.
 Json parse_json(std::string_view text, std::string_view where);
-/// A TOML document as Json (dates are refused). Errors carry line and column.
+/// A TOML document as Json (dates are refused, and more than kMaxDepth levels of arrays, tables and dotted keys).
+/// Errors carry line and column.
 Json parse_toml(std::string_view text, std::string_view where);
 /// Text of a value; indent < 0 for one line. Bytes that are not UTF-8 become U+FFFD instead of an exception.
 std::string dump_json(const Json& value, int indent = -1);

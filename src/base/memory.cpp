@@ -8,6 +8,8 @@
 #include <new>
 #include <string>
 
+#include "base/limits.h"
+
 namespace dsmoe::base {
 namespace {
 
@@ -29,16 +31,18 @@ class LargePages : public std::pmr::memory_resource {
 }  // namespace
 
 uint64_t physical_memory() {
-  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const auto pages = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES));
+  return std::min(pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)), group_limits().memory.value_or(UINT64_MAX));
 }
 
 uint64_t available_memory() {
+  const uint64_t left = group_limits().memory_left.value_or(UINT64_MAX);
   std::ifstream file("/proc/meminfo");
   std::string key, unit;
   for (uint64_t kilobytes = 0; file >> key >> kilobytes; std::getline(file, unit)) {
-    if (key == "MemAvailable:") return kilobytes * 1024;
+    if (key == "MemAvailable:") return std::min(left, kilobytes * 1024);
   }
-  return physical_memory();
+  return std::min(left, physical_memory());
 }
 
 void prefer_large_pages(void* memory, size_t bytes) {

@@ -1,4 +1,4 @@
-// How much memory the machine has.
+// How much memory there is, and on which pages things lie.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,10 @@
 
 namespace dsmoe::base {
 
-/// All of it, in bytes.
+/// In bytes: what the machine has, or what control groups let this process have of it (limits.h).
 uint64_t physical_memory();
-/// What programs may still take without others being swapped out, as the kernel estimates it; all of it where the
-/// kernel does not say.
+/// What this process may still take: as the kernel estimates it without others being swapped out (all of it where the
+/// kernel does not say), and at most what control groups leave.
 uint64_t available_memory();
 
 /// What one entry of the page table can map at most. With pages of 4 kB, reading a model's weights here and there costs

@@ -1,9 +1,11 @@
 #include "base/parallel.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
+#include "base/limits.h"
 
 namespace dsmoe::base {
 namespace {
@@ -26,13 +28,25 @@ void serial_for(int64_t count, int64_t grain, const Body& body) {
 }
 
 ThreadPool::ThreadPool(int threads) {
-  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  if (threads <= 0) threads = cores;
-  spins_ = threads <= cores ? kSpins : 0;
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  const int processors = usable_processors();
+  if (threads <= 0) threads = processors;
+  spins_ = threads <= processors ? kSpins : 0;
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    stop();
+    fail(ErrorKind::kFailure, "threads", "cannot start " + std::to_string(threads) + " threads",
+         std::to_string(size()) + " could be (" + error.code().message() + ")",
+         "-t takes fewer; ulimit -u or a control group may limit them");
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

@@ -58,7 +58,8 @@ void serial_for(int64_t count, int64_t grain, const Body& body);
 /// has more threads than the machine, nobody spins.
 class ThreadPool {
  public:
-  /// threads >= 1, the caller included; 0 means as many as the machine has.
+  /// threads >= 1, the caller included; 0 means as many as this process may use (limits.h). Throws Error(kFailure)
+  /// where the system does not give them.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -72,6 +73,7 @@ class ThreadPool {
   }
 
  private:
+  void stop();
   void work();
   int64_t take_chunks(uint64_t loop);
   bool claim(uint64_t loop, int64_t& chunk);

@@ -1,7 +1,5 @@
 #include "corpus/byte_stream.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -20,22 +18,12 @@ namespace {
 // The file itself: counts and hashes what it hands out.
 class RawFile {
  public:
-  explicit RawFile(const base::fs::path& path) : path_(path.string()), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (fd_ < 0) base::fail_io("data", "cannot open", path_, errno);
-    struct stat status {};
-    if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
-      ::close(fd_);
-      base::fail(base::ErrorKind::kIo, "data", "not a regular file", path_);
-    }
-  }
-  RawFile(const RawFile&) = delete;
-  RawFile& operator=(const RawFile&) = delete;
-  ~RawFile() { ::close(fd_); }
+  explicit RawFile(const base::fs::path& path) : path_(path.string()), file_(path, "data") {}
 
   size_t read(std::span<char> out) {
     ssize_t got;
     do {
-      got = ::read(fd_, out.data(), out.size());
+      got = ::read(file_.fd(), out.data(), out.size());
     } while (got < 0 && errno == EINTR);
     if (got < 0) base::fail_io("data", "cannot read", path_, errno);
     const auto count = static_cast<size_t>(got);
@@ -50,7 +38,7 @@ class RawFile {
 
  private:
   std::string path_;
-  int fd_;
+  base::ReadableFile file_;
   base::Hasher hasher_;
   uint64_t bytes_ = 0;
 };

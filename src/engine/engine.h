@@ -20,7 +20,7 @@
 namespace dsmoe::engine {
 
 struct EngineOptions {
-  int threads = 0;      ///< 0: as many as the machine has
+  int threads = 0;      ///< 0: as many as this process may use
   int64_t chunk = 512;  ///< tokens of one pass that are computed together; memory grows with it, results do not change
   int64_t memory = 0;   ///< bytes that caches and working memory may still take; 0: what the machine has free
   CacheType cache = CacheType::kF32;  ///< of sessions; f16 halves what a long context reads, q8_0 quarters it
