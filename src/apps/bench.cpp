@@ -14,6 +14,7 @@
 #include "apps/open_model.h"
 #include "apps/progress.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "kernels/isa.h"
 #include "spec/counts.h"
@@ -27,7 +28,7 @@ struct Options {
   std::vector<std::string> pairs;
   int64_t repetitions = 5;
   uint64_t seed = 1;
-  bool no_warmup = false;
+  bool no_warmup = false, no_memory_check = false;
 };
 
 /// Everything for one model and number of threads.
@@ -167,6 +168,7 @@ std::vector<BenchTest> tests_of(const Options& options) {
     if (counts.size() != 2) base::fail(base::ErrorKind::kUsage, "bench", "--pg takes PROMPT,GEN", pair);
     sizes.emplace_back(counts[0], counts[1]);
   }
+  constexpr size_t kMostTests = 10000;
   std::vector<BenchTest> tests;
   for (const int64_t depth : parse_counts(options.depth, "--n-depth")) {
     for (const int64_t parallel : parse_counts(options.parallel, "--parallel")) {
@@ -175,6 +177,10 @@ std::vector<BenchTest> tests_of(const Options& options) {
       }
       for (const auto& [prompt, gen] : sizes) {
         if (prompt + gen > 0) tests.push_back({prompt, gen, depth, parallel});
+        if (tests.size() > kMostTests) {
+          base::fail(base::ErrorKind::kUsage, "bench", "at most " + std::to_string(kMostTests) + " tests",
+                     "the lists multiply to more");
+        }
       }
     }
   }
@@ -190,6 +196,24 @@ void check_length(const engine::Engine& engine, const std::vector<BenchTest>& te
                              std::to_string(engine.config().max_position_embeddings) + " tokens",
                          test.name() + " has " + std::to_string(length));
     }
+  }
+}
+
+/// Before anything is computed: a test that runs out of memory has been running for a long time. What it takes beyond
+/// the weights, which are there or can be read again: the sequences' caches and their logits.
+void check_memory(const Options& options, const engine::Engine& engine, const std::vector<BenchTest>& tests) {
+  if (options.no_memory_check) return;
+  const auto available = static_cast<double>(base::available_memory());
+  for (const BenchTest& test : tests) {
+    const int64_t length = test.n_depth + test.n_prompt + test.n_gen;
+    const int64_t of_one = engine::KvCache::bytes_for(engine.config(), engine.cache_type(), length) +
+                           static_cast<int64_t>(sizeof(float)) * engine.config().vocab_size;
+    const double needed = static_cast<double>(of_one) * static_cast<double>(test.n_parallel);
+    if (needed <= available) continue;
+    base::fail_invalid("bench", "a test's sequences must fit into memory",
+                       test.name() + " with " + std::to_string(test.n_parallel) + " sequences needs " +
+                           bytes_text(needed) + ", available are " + bytes_text(available),
+                       "fewer or shorter sequences or --cache-type q8_0 take less; --no-memory-check tries anyway");
   }
 }
 
@@ -247,6 +271,7 @@ void act(const Options& options) {
   loading::Model model = open_model(options.model);
   engine::Engine& engine = model.engine();
   check_length(engine, tests);
+  check_memory(options, engine, tests);
   Bench bench{options, engine, about_model(options, engine), base::Rng(options.seed)};
   for (const BenchTest& test : tests) {
     const BenchResult result = measure(bench, test);
@@ -287,6 +312,7 @@ void add_bench(CLI::App& program) {
       ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}))
       ->capture_default_str();
   command->add_option("-s,--seed", options->seed, "of the random token ids")->capture_default_str();
+  command->add_flag("--no-memory-check", options->no_memory_check, "begin tests that will not fit into memory too");
   command->add_flag("--no-warmup", options->no_warmup, "time the first run too");
   command->callback([options] { act(*options); });
 }

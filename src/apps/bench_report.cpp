@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "apps/command.h"
+#include "base/checked.h"
 #include "base/error.h"
 
 namespace dsmoe::apps {
@@ -209,9 +210,10 @@ std::vector<int64_t> parse_counts(const std::string& text, const std::string& op
       }
     }
     if (last < first || (by == '+' ? step < 1 : first < 1 || step < 2)) refuse();
-    for (int64_t i = first; i <= last; i = by == '+' ? i + step : i * step) {
+    for (int64_t i = first; i <= last;) {
       counts.push_back(i);
       if (static_cast<int64_t>(counts.size()) > kMostOfThem) refuse();
+      if (!(by == '+' ? base::add(i, step, i) : base::multiply(i, step, i))) break;
     }
     if (at == end) return counts;
     if (*at++ != ',') refuse();

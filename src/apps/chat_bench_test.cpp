@@ -111,5 +111,27 @@ TEST_F(Commands, BenchRefusesBadInput) {
   refused({"--cache-type", "q4_0"}, 2, "q4_0");
 }
 
+TEST(BenchMemory, SequencesThatDoNotFitAreRefusedBeforeTheFirst) {
+  const base::TestFolder folder;
+  write_byte_model(folder.path(), 1 << 24);
+  const Outcome result =
+      run({"bench", "-m", folder.path(), "-p", "1", "-n", "0", "-d", "16000000", "--parallel", "1,4096", "-r", "1"});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_THAT(result.err, HasSubstr("must fit into memory"));
+  EXPECT_THAT(result.err, HasSubstr("available are"));
+  EXPECT_THAT(result.err, HasSubstr("--no-memory-check"));
+}
+
+TEST(BenchCounts, AreBoundedAndDoNotWrap) {
+  const base::TestFolder folder;
+  for (const char* counts : {"1-1099511627776*1099511627776", "549755813888-1099511627776*1099511627776"}) {
+    const Outcome result = run({"bench", "-m", folder.path(), "-p", counts});
+    EXPECT_EQ(result.exit_code, 3) << "there is no model: " << result.err;
+  }
+  const Outcome result = run({"bench", "-m", folder.path(), "-p", "1-1000", "-d", "1-1000"});
+  EXPECT_EQ(result.exit_code, 2) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("at most 10000 tests"));
+}
+
 }  // namespace
 }  // namespace dsmoe::apps

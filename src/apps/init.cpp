@@ -6,6 +6,7 @@
 #include "apps/stop_signals.h"
 #include "base/error.h"
 #include "formats/initial_values.h"
+#include "spec/counts.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -35,12 +36,15 @@ void act(const Options& options) {
   const formats::Dtype dtype = options.dtype == "f32"   ? formats::Dtype::kF32
                                : options.dtype == "f16" ? formats::Dtype::kF16
                                                         : formats::Dtype::kBf16;
+  // by formula first: the writer's list of tensors is as long as the model's
+  const auto precision = dtype == formats::Dtype::kF32 ? spec::Precision::kF32 : spec::Precision::kBf16;
+  base::require_free_space(options.output, static_cast<uint64_t>(spec::weight_bytes(config, precision)), "init");
   base::FolderWriter folder(options.output);
   formats::ModelFolderWriter model(folder.path(), config, {.dtype = dtype});
   base::require_free_space(options.output, model.bytes_on_disk(), "init");
 
   base::ThreadPool pool(options.threads);
-  const StopSignals signals;
+  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
   Progress progress("writing", model.total_size(), bytes_text);
   formats::write_initial_model(
       model, config, static_cast<uint64_t>(options.seed), pool.parallel_for(), [&](uint64_t written) {
@@ -72,7 +76,7 @@ void add_init(CLI::App& program) {
   command->add_option("--dtype", options->dtype, "what the weights are stored as")
       ->check(CLI::IsMember({"bf16", "f32", "f16"}))
       ->capture_default_str();
-  command->add_option("-t,--threads", options->threads, "0: as many as the machine has")
+  command->add_option("-t,--threads", options->threads, "0: as many as this process may use")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_flag("--json", options->json, "one object about the result on standard output");

@@ -52,6 +52,17 @@ TEST(Init, SeedDecidesTheBytesAndThreadsDoNot) {
   EXPECT_NE(bytes("c", "2", "1"), first);
 }
 
+TEST(Init, AbsurdShapesAreRefusedByCounting) {
+  const base::TestFolder folder;
+  for (const char* preset : {"deepseekmoe-16b", "tiny"}) {
+    const Outcome result = init({preset, "model.num_hidden_layers=100", "model.n_routed_experts=65536",
+                                 "model.moe_intermediate_size=2048", "-o", folder / "m"});
+    EXPECT_EQ(result.exit_code, 4) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("not enough free space"));
+  }
+  EXPECT_EQ(folder.count(), 0U);
+}
+
 TEST(Init, TakesOverridesAndShapesOfFolders) {
   const base::TestFolder folder;
   const std::string a = folder / "a", b = folder / "b";

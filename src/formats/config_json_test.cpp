@@ -128,6 +128,8 @@ TEST(ConfigJson, WhatWouldChangeTheMathematicsIsRefused) {
       {"quantization_config", {{"bits", 4}}, "quantization_config must be null"},
       {"hidden_act", "gelu", "hidden_act must be silu"},
       {"head_dim", 64, "head_dim must be hidden_size / num_attention_heads = 128"},
+      {"head_dim", INT64_MAX, "head_dim must be hidden_size / num_attention_heads = 128"},
+      {"head_dim", INT64_MIN, "head_dim must be hidden_size / num_attention_heads = 128"},
       {"model_type", "mixtral", "model_type must be deepseek or llama"},
       {"model_type", "deepseek_v3", "multi-head latent attention"},
       {"scoring_func", "sigmiod", "scoring_func must be one of softmax, sigmoid"},

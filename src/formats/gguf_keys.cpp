@@ -133,7 +133,7 @@ ModelConfig read_known(const GgufFile& file, Keys& keys, GgufArch arch, int64_t 
   if (arch == GgufArch::kDeepseek) read_experts(keys, c);
   // a file that names no token for the end: the last row, which is padding where anything is
   c.bos_token_id = file.integer("tokenizer.ggml.bos_token_id").value_or(0);
-  c.eos_token_id = file.integer("tokenizer.ggml.eos_token_id").value_or(c.vocab_size - 1);
+  c.eos_token_id = file.integer("tokenizer.ggml.eos_token_id").value_or(std::max<int64_t>(c.vocab_size, 1) - 1);
   return c;
 }
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "formats/gguf_keys.h"
 #include "formats/tensor_values.h"
+#include "spec/counts.h"
 
 namespace dsmoe::formats {
 namespace {
@@ -146,7 +147,7 @@ GgufModel GgufModel::open(const base::fs::path& path) {
 
 void GgufModel::bind() {
   const std::string where = file_->path().string();
-  judge_counts();
+  spec::require_room(config_, file_->size(), "gguf", where);
   const std::vector<GgufTensorPlan> plans = gguf_tensors(config_);
   std::map<std::string_view, const GgufTensorPlan*> known;
   for (const GgufTensorPlan& plan : plans) known.emplace(plan.name, &plan);
@@ -165,19 +166,6 @@ void GgufModel::bind() {
       views_.emplace(plan.sources[i],
                      View{found->type, shape, bytes.subspan(i * slice, slice), plan.interleaved_heads});
     }
-  }
-}
-
-// Layers and experts that the file cannot hold are refused before they are walked.
-void GgufModel::judge_counts() const {
-  const std::string where = file_->path().string();
-  if (static_cast<uint64_t>(config_.num_hidden_layers) > file_->tensors().size()) {
-    fail_invalid("gguf", "fewer tensors than layers", where + ", " + std::to_string(config_.num_hidden_layers));
-  }
-  const int64_t of_expert = 3 * config_.moe_intermediate_size * config_.hidden_size / 2;  // bytes, at four bits
-  const int64_t experts = config_.moe_layers() * config_.n_routed_experts;
-  if (experts > static_cast<int64_t>(file_->size()) / std::max<int64_t>(of_expert, 1)) {
-    fail_invalid("gguf", "more experts than the file has room for", where + ", " + std::to_string(experts));
   }
 }
 

@@ -64,7 +64,6 @@ class GgufModel {
  private:
   GgufModel() = default;
   void bind();
-  void judge_counts() const;
   void judge_no_others(const std::map<std::string_view, const GgufTensorPlan*>& known) const;
 
   std::unique_ptr<GgufFile> file_;

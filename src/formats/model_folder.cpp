@@ -10,6 +10,7 @@
 #include "formats/config_json.h"
 #include "formats/manifest.h"
 #include "formats/tensor_values.h"
+#include "spec/counts.h"
 
 namespace dsmoe::formats {
 namespace {
@@ -102,6 +103,13 @@ void judge_total_size(const base::Json& index, uint64_t bytes, const std::string
   }
 }
 
+// The files exist, so their sizes add up.
+uint64_t data_size(const std::vector<SafetensorsFile>& shards) {
+  uint64_t bytes = 0;
+  for (const SafetensorsFile& shard : shards) bytes += shard.data_size();
+  return bytes;
+}
+
 }  // namespace
 
 ModelFolder ModelFolder::open(const fs::path& folder) {
@@ -117,6 +125,7 @@ ModelFolder ModelFolder::open(const fs::path& folder) {
   } else {
     model.open_index(folder / kIndexFile);
   }
+  spec::require_room(model.config_, data_size(model.shards_), "model", config_path);
   model.judge_tensors();
   return model;
 }
@@ -164,9 +173,7 @@ void ModelFolder::open_index(const fs::path& path) {
                    in_quotes(name) + ", " + shards_[place.first].path().string());
     }
   }
-  uint64_t bytes = 0;  // files exist, so their sizes add up
-  for (const SafetensorsFile& shard : shards_) bytes += shard.data_size();
-  judge_total_size(index, bytes, where);
+  judge_total_size(index, data_size(shards_), where);
 }
 
 void ModelFolder::judge_tensors() const {

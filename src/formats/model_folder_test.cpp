@@ -235,6 +235,15 @@ TEST_F(ModelFolderTest, TensorsMustBeExactlyTheModels) {
   EXPECT_REFUSED("a weight must be BF16, F16, F32 or F64");
 }
 
+TEST_F(ModelFolderTest, ADescriptionOfFarMoreThanTheFilesIsRefusedByCounting) {
+  write_model(model_, small_mixture(), {.dtype = Dtype::kF32});
+  spec::ModelConfig claimed = small_mixture();
+  claimed.num_hidden_layers = 100;
+  claimed.n_routed_experts = 65536;
+  write("config.json", base::dump_json(config_to_json(claimed, Dtype::kF32)));
+  EXPECT_REFUSED("must have room for the parameters it describes");
+}
+
 TEST_F(ModelFolderTest, HashTablesMustHoldExperts) {
   const spec::ModelConfig config = models_of_every_kind()[2];
   ASSERT_EQ(config.router_type, spec::RouterType::kHash);
@@ -307,6 +316,13 @@ TEST_F(ModelFolderTest, EveryFailingCallLeavesNothing) {
 }
 
 TEST_F(ModelFolderTest, WriterRefusesImpossibleModels) {
+  spec::ModelConfig crumbs = small_mixture();
+  crumbs.num_hidden_layers = 100;
+  crumbs.n_routed_experts = 65536;
+  crumbs.moe_intermediate_size = 1;
+  crumbs.hidden_size = 4;
+  EXPECT_NE(message_of([&] { ModelFolderWriter writer(folder_.path(), crumbs); }).find("more tensors than this"),
+            string::npos);
   spec::ModelConfig config = small_mixture();
   config.num_experts_per_tok = 5;
   EXPECT_NE(message_of([&] { ModelFolderWriter(folder_.path(), config); }).find("num_experts_per_tok"), string::npos);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "formats/config_json.h"
 #include "formats/model_folder.h"
+#include "spec/counts.h"
 
 namespace dsmoe::formats {
 namespace {
@@ -53,6 +54,8 @@ ModelFolderWriter::ModelFolderWriter(const base::fs::path& folder, const spec::M
   if (!is_float(options_.dtype) || options_.dtype == Dtype::kF64) {
     base::fail_invalid("model", "weights are written as F32, BF16 or F16", name_of(options_.dtype));
   }
+  const spec::Precision size = options_.dtype == Dtype::kF32 ? spec::Precision::kF32 : spec::Precision::kBf16;
+  spec::require_room(config_, static_cast<uint64_t>(spec::weight_bytes(config_, size)), "model", folder_.string());
   plan();
 }
 

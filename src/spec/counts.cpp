@@ -33,6 +33,26 @@ ParameterCount count_parameters(const ModelConfig& config) { return count(config
 
 ParameterCount count_activated(const ModelConfig& config) { return count(config, config.num_experts_per_tok); }
 
+int64_t count_tensors(const ModelConfig& c) {
+  const int64_t mixture = c.moe_layers();
+  const int64_t of_mixture =
+      1 + (c.has_router_bias() ? 1 : 0) + 3 * c.n_routed_experts + (c.n_shared_experts > 0 ? 3 : 0);
+  return 3 + 6 * c.num_hidden_layers + 3 * (c.num_hidden_layers - mixture) + mixture * of_mixture;
+}
+
+void require_room(const ModelConfig& config, uint64_t bytes, std::string_view part, const std::string& path) {
+  constexpr int64_t kFreeTensors = 1 << 16, kLeastBytesOfTensor = 64;
+  const ParameterCount parameters = count_parameters(config);
+  const int64_t stored = parameters.total() - parameters.head, tensors = count_tensors(config);
+  const double least = 4.5 / 8 * static_cast<double>(stored), room = static_cast<double>(bytes);
+  require(least <= room, part, "a model's files must have room for the parameters it describes",
+          path + ": " + std::to_string(stored) + " parameters in " + std::to_string(bytes) + " bytes",
+          "the description is of another model, or files are missing");
+  require(static_cast<double>(tensors - kFreeTensors) * kLeastBytesOfTensor <= room, part,
+          "a model may not have more tensors than this for its size",
+          path + ": " + std::to_string(tensors) + " tensors in " + std::to_string(bytes) + " bytes");
+}
+
 ParameterCount walk_parameters(const ModelConfig& config) {
   ParameterCount out;
   for_each_tensor(config, [&](const TensorSpec& tensor) {

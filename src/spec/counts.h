@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "spec/run_config.h"
 
@@ -37,6 +39,15 @@ ParameterCount count_parameters(const ModelConfig& config);
 ParameterCount count_activated(const ModelConfig& config);
 /// count_parameters by adding up the tensors of a checkpoint.
 ParameterCount walk_parameters(const ModelConfig& config);
+
+/// Tensors of a checkpoint, by closed formula: as many as for_each_tensor visits.
+int64_t count_tensors(const ModelConfig& config);
+
+/// A few hundred bytes of config.json or of a GGUF file's keys can describe millions of tensors, each of which has a
+/// name in every list made of them. Throws Error(kInvalid) with `part` and `path` unless a model of this shape can have
+/// `bytes` of weights: 4.5 bits for each parameter (the head apart, which may be the embedding), and 64 bytes for each
+/// tensor beyond the first 65,536. To be asked before any list is made; no model that anybody runs comes near.
+void require_room(const ModelConfig& config, uint64_t bytes, std::string_view part, const std::string& path);
 
 /// FLOPs of training (forward and backward) one sequence of S tokens: S (6 N + 12 L D S + 6 V D), N the activated
 /// matrices. Attention is counted in full, without the causal half, as the paper counts it; forward alone is a third.

@@ -257,6 +257,34 @@ RC_GTEST_PROP(Counts, FormulaAgreesWithWalk, ()) {
   RC_ASSERT(model.moe_layers() == mixtures);
 }
 
+RC_GTEST_PROP(Counts, TensorsAreAsManyAsAWalkVisits, ()) {
+  const ModelConfig config = any_model();
+  int64_t visited = 0;
+  for_each_tensor(config, [&](const TensorSpec&) { ++visited; });
+  RC_ASSERT(count_tensors(config) == visited);
+  require_room(config, static_cast<uint64_t>(weight_bytes(config, Precision::kBf16)), "model", "x");
+}
+
+TEST(Counts, DescriptionsWithoutRoomAreRefusedUnwalked) {
+  ModelConfig config = resolve("deepseekmoe-16b").config.model;
+  const auto refusal = [&](uint64_t bytes) {
+    try {
+      require_room(config, bytes, "model", "config.json");
+    } catch (const base::Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refusal(9300000000), "") << "at four bits";
+  EXPECT_NE(refusal(7000000000).find("config.json: 16166012928 parameters in 7000000000 bytes"), std::string::npos);
+  config.num_hidden_layers = 100;
+  config.n_routed_experts = 65536;
+  EXPECT_NE(refusal(uint64_t{1} << 36), "");
+  config.moe_intermediate_size = 1, config.intermediate_size = 1, config.vocab_size = 100002;
+  config.hidden_size = 32, config.num_attention_heads = config.num_key_value_heads = 16;
+  EXPECT_NE(refusal(uint64_t{1} << 30).find("more tensors than this"), std::string::npos) << "experts of one neuron";
+}
+
 // A second way to FLOPs: 2 for each weight a token meets and each product of attention, three passes.
 RC_GTEST_PROP(Counts, FlopsAgreeWithWalk, ()) {
   const ModelConfig model = any_model();

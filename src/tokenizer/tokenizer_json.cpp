@@ -15,8 +15,9 @@ namespace {
 
 using base::Json;
 
-// Ids come from a stranger's file and size a table.
-constexpr int64_t kMostTokens = int64_t{1} << 22;
+// Ids come from a stranger's file and size tables, so they may run ahead of the number of tokens only so far: a
+// vocabulary may have gaps, but one token must not take the memory of millions.
+constexpr int64_t kMostTokens = int64_t{1} << 22, kFreeIds = int64_t{1} << 16, kIdsPerToken = 4;
 
 const Json kNull = nullptr;
 
@@ -31,7 +32,11 @@ class Reader {
     for (const char* key : {"truncation", "padding"}) {
       if (!member(root, key).is_null()) refuse(std::string(key) + " other than null", member(root, key));
     }
-    read_model(base::require_member(root, "model", where_));
+    const Json& model = base::require_member(root, "model", where_);
+    const auto entries = static_cast<int64_t>(member(root, "added_tokens").size()) +
+                         (model.is_object() ? static_cast<int64_t>(member(model, "vocab").size()) : 0);
+    end_of_ids_ = std::min(kMostTokens, kFreeIds + kIdsPerToken * entries);
+    read_model(model);
     read_added_tokens(member(root, "added_tokens"));
     read_normalizer(member(root, "normalizer"));
     read_pre_tokenizer(member(root, "pre_tokenizer"));
@@ -78,9 +83,9 @@ class Reader {
     for (const Json& inner : parts) each_part(inner, list, visit);
   }
   int32_t id_of(const Json& value, std::string_view token) const {
-    if (!value.is_number_integer() || value < 0 || value >= kMostTokens) {
-      fail("a token's id must be an integer from 0 to " + std::to_string(kMostTokens - 1), base::dump_json(value),
-           "token " + base::in_quotes(token));
+    if (!value.is_number_integer() || value < 0 || value >= end_of_ids_) {
+      fail("a token's id must be an integer from 0 to " + std::to_string(end_of_ids_ - 1), base::dump_json(value),
+           "token " + base::in_quotes(token) + "; ids beyond a few times the number of tokens are not read");
     }
     return value.get<int32_t>();
   }
@@ -261,6 +266,7 @@ class Reader {
   }
 
   std::string where_;
+  int64_t end_of_ids_ = 0;  // one beyond the largest that may be
   TokenizerSpec spec_;
   std::unordered_map<std::string, int32_t> ids_;  // the model's vocabulary
 };

@@ -69,6 +69,12 @@ TEST(TokenizerJson, ReadsEveryPart) {
   EXPECT_EQ(spec.bos, std::nullopt);
 }
 
+TEST(TokenizerJson, AVocabularyMayHaveGaps) {
+  Json file = small_file();
+  file["model"]["vocab"]["zz"] = 60000;
+  EXPECT_EQ(Tokenizer(read(file)).vocab_size(), 60001);
+}
+
 TEST(TokenizerJson, WritingAndReadingKeepsAll) {
   TokenizerSpec spec = read(small_file());
   spec.eos = 260;
@@ -142,6 +148,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{R"({"model": {"vocab": {"ab": null}}})", "not in the vocabulary"},
         Refusal{R"({"model": {"vocab": {"zz": -1}}})", "id"}, Refusal{R"({"model": {"vocab": {"zz": 1.5}}})", "id"},
         Refusal{R"({"model": {"vocab": {"zz": 4194304}}})", "id"},
+        Refusal{R"({"model": {"vocab": {"zz": 4194303}}})", "ids beyond a few times the number of tokens"},
+        Refusal{R"({"added_tokens": [{"id": 70000, "content": "<x>"}]})", "ids beyond a few times"},
         Refusal{R"({"model": {"vocab": {"zz": 7}}})", "two tokens"},
         Refusal{R"({"model": {"vocab": {"": 300}}})", "empty"}, Refusal{R"({"model": {"vocab": []}})", "vocab"},
         Refusal{R"({"model": {"merges": ["a"]}})", "merge"}, Refusal{R"({"model": {"merges": ["a b c"]}})", "merge"},
