@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/write_target.h"
 #include "formats/manifest.h"
 
 namespace dsmoe::train {
@@ -18,6 +19,9 @@ namespace {
 namespace fs = base::fs;
 
 constexpr std::string_view kPrefix = "step-";
+constexpr const char* kLock = ".lock";
+constexpr std::string_view kLockHead = "dsmoe train ";  // and a process' tag
+constexpr const char* kLatest = "latest";
 
 // The step of a checkpoint's name, or -1.
 int64_t step_of(const std::string& name) {
@@ -39,22 +43,70 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
   return paths;
 }
 
+// What a lock says; longer than any tag where it is somebody's text.
+std::string text_of(int file) {
+  std::string text(64, '\0');
+  const ssize_t got = ::pread(file, text.data(), text.size(), 0);
+  text.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  return text;
+}
+
 }  // namespace
 
 RunFolder::RunFolder(const fs::path& path, base::FileSystem& files) : path_(path), files_(files) {
+  made_folder_ = !fs::exists(path_);
   files_.create_directory(path_);
-  const fs::path lock = path_ / ".lock";
-  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0) base::fail_io("train", "cannot open the output folder's lock", lock.string(), errno);
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+  take_lock();
+  try {
+    require_free_names();
+    remove_leftovers();
+  } catch (...) {
+    remove_lock();
     ::close(lock_);
-    base::fail(base::ErrorKind::kIo, "train", "another process is training in the output folder", path_.string(),
-               "wait for it, stop it, or name another output.dir");
+    throw;
   }
-  remove_leftovers();
 }
 
-RunFolder::~RunFolder() { ::close(lock_); }
+RunFolder::~RunFolder() {
+  try {
+    if (!fs::exists(path_ / "run.toml") && !in_use()) remove_lock();  // it was refused before it began
+  } catch (const std::exception&) {  // a folder that cannot be listed any more keeps its lock
+  }
+  ::close(lock_);
+}
+
+void RunFolder::take_lock() {
+  const fs::path lock = path_ / kLock;
+  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  made_lock_ = lock_ >= 0;
+  if (lock_ < 0 && errno == EEXIST) lock_ = ::open(lock.c_str(), O_RDWR | O_CLOEXEC);
+  if (lock_ < 0) base::fail_io("train", "cannot open the output folder's lock", lock.string(), errno);
+  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  ::close(lock_);
+  base::fail(base::ErrorKind::kIo, "train", "another process is training in the output folder", path_.string(),
+             "wait for it, stop it, or name another output.dir");
+}
+
+// A folder with a lock or a checkpoint is a run's, and what a run writes in it is its own.
+void RunFolder::require_free_names() const {
+  const auto require_free = [&](const char* name) {
+    base::fail(base::ErrorKind::kIo, "train", "the output folder holds a file that a run would write over",
+               (path_ / name).string(), "move it away, or name another output.dir");
+  };
+  const auto there = [&](const char* name) { return fs::symlink_status(path_ / name); };
+  if (fs::exists(there(kLatest)) && !fs::is_symlink(there(kLatest))) require_free(kLatest);
+  if (!made_lock_ || !checkpoints().empty()) return;
+  for (const char* name : {"run.toml", "metrics.jsonl"}) {
+    if (fs::exists(there(name))) require_free(name);
+  }
+}
+
+// The lock goes again, and the folder where it was made here and is empty.
+void RunFolder::remove_lock() {
+  if (!made_lock_) return;
+  ::unlink((path_ / kLock).c_str());
+  if (made_folder_) ::rmdir(path_.c_str());
+}
 
 fs::path RunFolder::checkpoint_path(int64_t step) const {
   char name[40];
@@ -93,11 +145,20 @@ CheckpointSearch RunFolder::find_newest(const base::ParallelFor& parallel) const
   return search;
 }
 
-// Only the owner of the lock makes temporary names here, so whatever is left is from a process that died.
+// Only the owner of the lock makes working names here, and the lock says who that was: whatever bears its tag was left
+// by it, and it is dead, or it would still hold the lock. A lock that says something else is left as it is.
 void RunFolder::remove_leftovers() {
+  const std::string before = text_of(lock_);
+  if (!before.empty() && !before.starts_with(kLockHead)) return;
+  const std::string tag = before.substr(std::min(before.size(), kLockHead.size()));
   for (const fs::path& path : entries_of(path_)) {
     const std::string name = path.filename().string();
-    if (name.rfind('.', 0) == 0 && name.find(".tmp-") != std::string::npos) files_.remove_all(path);
+    if (tag.empty() || !name.starts_with('.') || name.find(".tmp-" + tag) == name.npos) continue;
+    files_.remove_all(path);
+  }
+  const std::string now = std::string(kLockHead) + base::process_tag();
+  if (::ftruncate(lock_, 0) != 0 || ::pwrite(lock_, now.data(), now.size(), 0) != std::ssize(now)) {
+    base::fail_io("train", "cannot write the output folder's lock", (path_ / kLock).string(), errno);
   }
 }
 
@@ -116,12 +177,11 @@ std::vector<std::string> RunFolder::set_aside_after(int64_t step) {
 }
 
 void RunFolder::publish(int64_t step, int64_t keep) {
-  base::replace_symlink(checkpoint_path(step).filename(), path_ / "latest", files_);
+  base::replace_symlink(checkpoint_path(step).filename(), path_ / kLatest, files_);
   std::vector<CheckpointPlace> places = checkpoints();
   for (size_t i = 0; i + static_cast<size_t>(keep) < places.size() && places[i].step < step; ++i) {
     // renamed first: a removal that is cut short leaves no half checkpoint under a checkpoint's name
-    const fs::path dying = path_ / ("." + places[i].path.filename().string() + ".tmp-removed");
-    files_.remove_all(dying);
+    const fs::path dying = base::working_name(places[i].path);
     files_.rename(places[i].path, dying);
     files_.remove_all(dying);
   }

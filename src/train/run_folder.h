@@ -4,6 +4,7 @@
 //   OUT/metrics.jsonl       records (record.h); OUT/tensorboard/ beside it
 //   OUT/step-00001000/      checkpoints (checkpoint.h); they appear whole or not at all
 //   OUT/latest              a link to the newest, for people; resuming does not trust it
+//   OUT/.lock               held by the process that trains here; names it
 //   OUT/aside-step-...      a checkpoint that a resumed run went back behind; never looked at again
 //
 // A checkpoint is judged by its manifest alone here: every file present, of its size and checksum.
@@ -31,9 +32,11 @@ struct CheckpointSearch {
 
 class RunFolder {
  public:
-  /// Makes the folder if need be and locks it; throws Error(kIo) when another process is training there. Removes what
-  /// a killed process left half-made.
+  /// Makes the folder if need be and locks it; throws Error(kIo) when another process is training there, or when files
+  /// lie there that a run would write over and that no run made. Removes what the process that last trained here left
+  /// half-made, which its name in the lock tells from anybody else's files.
   RunFolder(const base::fs::path& path, base::FileSystem& files = base::real_files());
+  /// Where no run came about, the lock and the folder go again if they were made here.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -55,10 +58,14 @@ class RunFolder {
   void publish(int64_t step, int64_t keep);
 
  private:
+  void take_lock();
+  void require_free_names() const;
   void remove_leftovers();
+  void remove_lock();
   base::fs::path path_;
   base::FileSystem& files_;
   int lock_ = -1;
+  bool made_folder_ = false, made_lock_ = false;
 };
 
 }  // namespace dsmoe::train
