@@ -8,9 +8,10 @@
 #include "apps/open_model.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
-#include "base/file.h"
+#include "base/output.h"
 #include "engine/chat_format.h"
 #include "engine/generate.h"
+#include "formats/model_files.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -28,7 +29,7 @@ constexpr const char* kHelp =
     "  /again            another answer to the last question\n"
     "  /undo             take back the last question and its answer\n"
     "  /temp X           temperature; 0: always the likeliest token\n"
-    "  /save FILE        write the conversation as text\n"
+    "  /save FILE        write the conversation as text; --force FILE over one that is there\n"
     "  /tokens           how much of the context is used\n"
     "  /quit             leave; so do Ctrl-D, and Ctrl-C twice\n"
     "A line that ends with \\ goes on in the next one. Ctrl-C stops an answer.\n";
@@ -56,7 +57,11 @@ class Chat {
       was_interrupted = false;
       if (line->text.empty()) continue;
       if (line->text.front() == '/') {
-        if (!command(line->text)) break;
+        try {
+          if (!command(line->text)) break;
+        } catch (const base::Error& error) {  // whatever a command met, the conversation goes on
+          std::cerr << error.what() << "\n";
+        }
       } else {
         said_.push_back("User: " + line->text);
         conversation_.ask(line->text);
@@ -124,7 +129,8 @@ class Chat {
   bool command(const std::string& line) {
     const size_t space = line.find(' ');
     const std::string name = line.substr(0, space);
-    const std::string rest = space == std::string::npos ? "" : line.substr(line.find_first_not_of(' ', space));
+    const size_t more = line.find_first_not_of(' ', space);
+    const std::string rest = more == std::string::npos ? "" : line.substr(more);
     if (name == "/quit" || name == "/exit" || name == "/bye") return false;
     if (name == "/help") {
       std::cerr << kHelp;
@@ -180,19 +186,19 @@ class Chat {
     options_.generate.sampling.temperature = value;
   }
 
-  void save(const std::string& path) {
-    if (path.empty()) {
+  void save(std::string path) {
+    const std::string_view kForce = "--force ";
+    const bool force = path.starts_with(kForce);
+    if (force) path.erase(0, std::min(path.find_first_not_of(' ', kForce.size()), path.size()));
+    if (path.empty() || path == "--force") {
       std::cerr << "/save takes a file name\n";
       return;
     }
     std::string text = options_.system.empty() ? "" : options_.system + "\n\n";
     for (const std::string& part : said_) text += part + "\n\n";
-    try {
-      base::write_file(path, text);
-      std::cerr << "written\n";
-    } catch (const base::Error& error) {
-      std::cerr << error.what() << "\n";
-    }
+    base::require_output_file(path, force, formats::model_files(options_.model.path), text.size());
+    base::write_file(path, text);
+    std::cerr << "written\n";
   }
 
   Options options_;

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <new>
 
 #include "base/error.h"
+#include "base/json.h"
 
 #ifndef DSMOE_VERSION
 #define DSMOE_VERSION "unknown"
@@ -88,6 +90,10 @@ int run_program(CLI::App& program, const std::vector<AddCommand>& commands, int 
     } catch (const CLI::ParseError& error) {
       if (error.get_exit_code() == 0) return program.exit(error);  // help and version
       fail_usage(program, error, argc, argv);
+    } catch (const std::filesystem::filesystem_error& error) {
+      base::fail_io("file", "cannot be used", error.path1().string(), error.code().value());
+    } catch (const base::Json::exception& error) {
+      base::fail_invalid("json", "a value is not of the kind that belongs there", error.what());
     }
     std::cout.flush();
     if (!std::cout) base::fail(base::ErrorKind::kIo, program.get_name(), "cannot write to standard output");

@@ -5,9 +5,11 @@
 #include <sstream>
 
 #include "apps/commands.h"
+#include "apps/output_arguments.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
+#include "base/output.h"
 #include "base/parallel.h"
 #include "corpus/dataset.h"
 #include "corpus/dataset_builder.h"
@@ -20,7 +22,8 @@ namespace {
 using base::Json;
 
 struct BuildArguments {
-  std::string tokenizer, output;
+  std::string tokenizer;
+  OutputArguments output;
   std::vector<std::string> sources;
   double valid_share = corpus::BuildOptions{}.valid_share;
   uint64_t seed = 0;
@@ -102,14 +105,24 @@ void print_counts(std::ostream& out, const Json& manifest) {
   line("all", manifest, all_duplicates, all_blank);
 }
 
+void require_output(const BuildArguments& arguments, const std::vector<corpus::CorpusDomain>& domains) {
+  std::vector<base::fs::path> read = {arguments.tokenizer};
+  for (const corpus::CorpusDomain& domain : domains) {
+    read.insert(read.end(), domain.files.begin(), domain.files.end());
+  }
+  base::require_output_folder(arguments.output.path, corpus::corpus_folder_policy(arguments.output.force), read);
+}
+
 void build(const BuildArguments& arguments) {
   const LoadedTokenizer tokenizer(arguments.tokenizer);
   const std::vector<corpus::CorpusDomain> domains = domains_of(arguments.sources);
+  require_output(arguments, domains);
   const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
   std::optional<Progress> progress;
   corpus::BuildOptions options;
   options.valid_share = arguments.valid_share;
   options.seed = arguments.seed;
+  options.force = arguments.output.force;
   options.invalid_utf8 =
       arguments.invalid_utf8 == "replace" ? corpus::InvalidUtf8::kReplace : corpus::InvalidUtf8::kRefuse;
   options.program_version = version_text();
@@ -121,7 +134,7 @@ void build(const BuildArguments& arguments) {
     progress->update(done.raw_bytes);
   };
   base::ThreadPool pool(arguments.threads);
-  const Json manifest = corpus::build_corpus(arguments.output, domains, tokenizer.encoder(arguments.parse_special),
+  const Json manifest = corpus::build_corpus(arguments.output.path, domains, tokenizer.encoder(arguments.parse_special),
                                              options, pool.parallel_for());
   progress->finish();
   print_counts(std::cerr, manifest);
@@ -191,7 +204,7 @@ void add_build(CLI::App& data) {
                    "whose signs are * ? [..] {a,b} and ** for folders of any depth")
       ->required();
   command->add_option("--tokenizer", arguments->tokenizer, "a tokenizer.json, or a folder with one")->required();
-  command->add_option("-o,--out", arguments->output, "the folder to make; it must not be there or be empty")
+  add_output(*command, arguments->output, "-o,--out,--output", "the folder to make; it must not be there or be empty")
       ->required();
   command
       ->add_option("--valid-share", arguments->valid_share,

@@ -2,17 +2,21 @@
 
 #include "apps/commands.h"
 #include "apps/configuration.h"
+#include "apps/output_arguments.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
+#include "base/output.h"
 #include "formats/initial_values.h"
+#include "formats/model_files.h"
 #include "spec/counts.h"
 
 namespace dsmoe::apps {
 namespace {
 
 struct Options {
-  std::string config, output, dtype = "bf16";
+  std::string config, dtype = "bf16";
+  OutputArguments output;
   std::vector<std::string> overrides;
   int64_t seed = 0;
   int threads = 0;
@@ -21,27 +25,29 @@ struct Options {
 
 void report(const Options& options, const formats::ModelFolderWriter& model, double seconds) {
   if (options.json) {
-    const base::Json json = {{"path", options.output},        {"seed", options.seed},
+    const base::Json json = {{"path", options.output.path},   {"seed", options.seed},
                              {"dtype", options.dtype},        {"total_size", model.total_size()},
                              {"shards", model.shard_count()}, {"seconds", seconds}};
     std::cout << base::dump_json(json) << "\n";
   }
-  std::cerr << options.output << ": " << model.total_size() << " bytes of tensors in " << model.shard_count()
+  std::cerr << options.output.path << ": " << model.total_size() << " bytes of tensors in " << model.shard_count()
             << (model.shard_count() == 1 ? " file" : " files")
             << "; no tokenizer comes with it (--tokens takes ids, or copy a tokenizer.json into the folder)\n";
 }
 
 void act(const Options& options) {
+  const base::FolderPolicy policy = formats::model_folder_policy(options.output.force);
+  base::require_output_folder(options.output.path, policy, {options.config, options.config + "/config.json"});
   const spec::ModelConfig config = configuration_of(options.config, options.overrides).config.model;
   const formats::Dtype dtype = options.dtype == "f32"   ? formats::Dtype::kF32
                                : options.dtype == "f16" ? formats::Dtype::kF16
                                                         : formats::Dtype::kBf16;
   // by formula first: the writer's list of tensors is as long as the model's
   const auto precision = dtype == formats::Dtype::kF32 ? spec::Precision::kF32 : spec::Precision::kBf16;
-  base::require_free_space(options.output, static_cast<uint64_t>(spec::weight_bytes(config, precision)), "init");
-  base::FolderWriter folder(options.output);
+  base::require_free_space(options.output.path, static_cast<uint64_t>(spec::weight_bytes(config, precision)), "init");
+  base::FolderOutput folder(options.output.path, policy);
   formats::ModelFolderWriter model(folder.path(), config, {.dtype = dtype});
-  base::require_free_space(options.output, model.bytes_on_disk(), "init");
+  base::require_free_space(folder.path(), model.bytes_on_disk(), "init");
 
   base::ThreadPool pool(options.threads);
   const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
@@ -68,7 +74,7 @@ void add_init(CLI::App& program) {
       ->add_option("CONFIG", options->config, "a preset, a configuration file, or a model folder to take the shape of")
       ->required();
   command->add_option("OVERRIDES", options->overrides, "model.key=value, over what CONFIG says");
-  command->add_option("-o,--output", options->output, "the folder to make; it must not be there or be empty")
+  add_output(*command, options->output, "-o,--output", "the folder to make; it must not be there or be empty")
       ->required();
   command->add_option("--seed", options->seed, "the same seed gives the same bytes, whatever the threads")
       ->check(CLI::Range(int64_t{0}, INT64_MAX))

@@ -4,7 +4,11 @@
 
 #include "apps/commands.h"
 #include "apps/open_model.h"
+#include "apps/output_arguments.h"
+#include "apps/stop_signals.h"
 #include "base/error.h"
+#include "base/output.h"
+#include "formats/model_files.h"
 #include "formats/npy.h"
 
 namespace dsmoe::apps {
@@ -12,10 +16,12 @@ namespace {
 
 struct Options {
   ModelArguments model;
-  std::string tokens, prompt, output;
+  std::string tokens, prompt;
+  OutputArguments output;
 };
 
 void act(const Options& options) {
+  base::require_output_file(options.output.path, options.output.force, formats::model_files(options.model.path));
   loading::Model model = open_model(options.model);
   const std::vector<int32_t> ids =
       options.prompt.empty()
@@ -26,12 +32,16 @@ void act(const Options& options) {
   const size_t piece = std::max<size_t>(1, (size_t{16} << 20) / static_cast<size_t>(V));
   engine::Session session(model.engine());
   session.check(ids);
-  formats::NpyWriter file(options.output, {rows, V});
+  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
+  formats::NpyWriter file(options.output.path, {rows, V});
   for (size_t at = 0; at < ids.size(); at += piece) {
+    if (signals.requested()) {
+      base::fail(base::ErrorKind::kFailure, "logits", "stopped on request", "", "nothing is left behind");
+    }
     file.append(session.append_all(std::span(ids).subspan(at, std::min(piece, ids.size() - at))));
   }
   file.finish();
-  std::cerr << options.output << ": float32 [" << rows << ", " << V << "]\n";
+  std::cerr << options.output.path << ": float32 [" << rows << ", " << V << "]\n";
 }
 
 }  // namespace
@@ -43,7 +53,7 @@ void add_logits(CLI::App& program) {
   auto* input = command->add_option_group("input")->require_option(1);
   input->add_option("--tokens", options->tokens, "token ids: 1,2,3");
   input->add_option("-p,--prompt", options->prompt, "text; needs the model's tokenizer");
-  command->add_option("-o,--output", options->output, "the file: float32 [tokens, vocabulary]")->required();
+  add_output(*command, options->output, "-o,--output", "the file: float32 [tokens, vocabulary]")->required();
   command->callback([options] { act(*options); });
 }
 

@@ -47,6 +47,7 @@ void prepare_process() {
   action.sa_sigaction = on_bus_error;
   action.sa_flags = SA_SIGINFO;
   ::sigaction(SIGBUS, &action, nullptr);
+  ::signal(SIGXFSZ, SIG_IGN);
 }
 
 }  // namespace dsmoe::apps

@@ -3,16 +3,20 @@
 #include <iostream>
 
 #include "apps/commands.h"
+#include "apps/output_arguments.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
+#include "base/output.h"
+#include "formats/model_files.h"
 #include "quantize/export.h"
 
 namespace dsmoe::apps {
 namespace {
 
 struct Options {
-  std::string model, type, output, arch, name, report;
+  std::string model, type, arch, name, report;
+  OutputArguments output;
   int threads = 0;
   bool pure = false, no_tokenizer = false, json = false;
 };
@@ -25,7 +29,7 @@ std::string percent(double share) {
 
 void tell(const Options& options, const quantize::ExportReport& report, double seconds) {
   base::Json json = quantize::report_json(report);
-  json["path"] = options.output;
+  json["path"] = options.output.path;
   json["type"] = std::string(quantize::recipe_named(options.type).name);
   json["seconds"] = seconds;
   if (!options.report.empty()) base::write_file(options.report, base::dump_json(json, 2) + "\n");
@@ -36,13 +40,24 @@ void tell(const Options& options, const quantize::ExportReport& report, double s
   }
   char bits[32];
   std::snprintf(bits, sizeof bits, "%.2f", report.bits_per_weight);
-  std::cerr << options.output << ": arch " << formats::gguf_arch_name(report.arch) << ", "
+  std::cerr << options.output.path << ": arch " << formats::gguf_arch_name(report.arch) << ", "
             << bytes_text(static_cast<double>(report.file_size)) << ", " << bits
             << " bits a weight, relative error of the weights " << percent(report.error.relative())
             << (report.has_tokenizer ? "\n" : "; no tokenizer comes with it\n");
 }
 
+void require_outputs(const Options& options) {
+  const std::vector<base::fs::path> read = formats::model_files(options.model);
+  base::require_output_file(options.output.path, options.output.force, read);
+  if (options.report.empty()) return;
+  base::require_output_file(options.report, options.output.force, read);
+  if (base::fs::weakly_canonical(options.report) == base::fs::weakly_canonical(options.output.path)) {
+    base::fail(base::ErrorKind::kUsage, "quantize", "two outputs have one name", options.report, "name another");
+  }
+}
+
 void act(const Options& options) {
+  require_outputs(options);
   const formats::ModelFolder folder = formats::ModelFolder::open(options.model);
   base::ThreadPool pool(options.threads);
   const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
@@ -62,7 +77,7 @@ void act(const Options& options) {
     progress->update(written);
   };
   const auto begin = std::chrono::steady_clock::now();
-  const quantize::ExportReport report = quantize::export_gguf(folder, options.output, request);
+  const quantize::ExportReport report = quantize::export_gguf(folder, options.output.path, request);
   if (progress) progress->finish();
   tell(options, report, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
 }
@@ -70,7 +85,7 @@ void act(const Options& options) {
 void add_common(CLI::App& command, const std::shared_ptr<Options>& options) {
   command.add_option("-m,--model", options->model, "a model folder, as dsmoe train and Hugging Face leave it")
       ->required();
-  command.add_option("-o,--output", options->output, "the GGUF file to make; it appears whole or not at all")
+  add_output(command, options->output, "-o,--output", "the GGUF file to make; it appears whole or not at all")
       ->required();
   command
       .add_option(
@@ -80,7 +95,8 @@ void add_common(CLI::App& command, const std::shared_ptr<Options>& options) {
       ->check(CLI::IsMember({"deepseek", "llama", "dsmoe"}));
   command.add_option("--name", options->name, "general.name in the file; without it the folder's");
   command.add_flag("--no-tokenizer", options->no_tokenizer, "leave the folder's tokenizer out");
-  command.add_option("--report", options->report, "a JSON file with the error of every tensor and every expert");
+  command.add_option("--report", options->report, "a JSON file with the error of every tensor and every expert")
+      ->check(output_name());
   command
       .add_option("-j,--threads", options->threads,
                   "0: as many as this process may use; the file does not depend on it")

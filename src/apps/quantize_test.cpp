@@ -26,7 +26,7 @@ class QuantizeCommands : public ::testing::Test {
   }
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
   std::vector<float> logits(std::vector<std::string> model) {
-    std::vector<std::string> arguments = {"logits", "--tokens", "1,2,3", "-o", path("out.npy"), "-m"};
+    std::vector<std::string> arguments = {"logits", "--tokens", "1,2,3", "--force", "-o", path("out.npy"), "-m"};
     arguments.insert(arguments.end(), model.begin(), model.end());
     const Outcome result = run(arguments);
     EXPECT_EQ(result.exit_code, 0) << result.err;

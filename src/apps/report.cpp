@@ -2,8 +2,8 @@
 #include <iostream>
 
 #include "apps/commands.h"
-#include "base/error.h"
-#include "base/file.h"
+#include "apps/output_arguments.h"
+#include "base/output.h"
 #include "study/report.h"
 
 namespace dsmoe::apps {
@@ -11,15 +11,21 @@ namespace {
 
 struct Options {
   std::vector<std::string> runs;
-  std::string output, title = "Training runs";
+  std::string title = "Training runs";
+  OutputArguments output;
 };
 
 void act(const Options& options) {
+  std::vector<base::fs::path> read;
+  for (const std::string& folder : options.runs) {
+    for (base::fs::path& file : study::run_files(folder)) read.push_back(std::move(file));
+  }
+  base::require_output_file(options.output.path, options.output.force, read);
   std::vector<study::RunReport> runs;
   for (const std::string& folder : options.runs) runs.push_back(study::read_run(folder));
-  base::write_file(options.output, study::render_report(runs, options.title));
+  base::write_file(options.output.path, study::render_report(runs, options.title));
   std::cout << study::evaluation_table(runs);
-  std::cerr << "report written to " << options.output << "\n";
+  std::cerr << "report written to " << options.output.path << "\n";
 }
 
 }  // namespace
@@ -32,7 +38,7 @@ void add_report(CLI::App& program) {
                    "folders that `dsmoe train` wrote; eval.json, routing.json, plan.json and "
                    "samples/*.txt in them join the page")
       ->required();
-  command->add_option("-o,--output", options->output, "the HTML file to write")->required();
+  add_output(*command, options->output, "-o,--output", "the HTML file to write")->required();
   command->add_option("--title", options->title, "heads the page");
   command->callback([options] { act(*options); });
 }

@@ -4,8 +4,10 @@
 
 #include "apps/commands.h"
 #include "apps/open_model.h"
+#include "apps/output_arguments.h"
 #include "apps/progress.h"
-#include "base/file.h"
+#include "base/output.h"
+#include "formats/model_files.h"
 #include "study/routing_study.h"
 
 namespace dsmoe::apps {
@@ -13,7 +15,8 @@ namespace {
 
 struct Options {
   ModelArguments model;
-  std::string data, split = "valid", output;
+  std::string data, split = "valid";
+  OutputArguments output;
   int64_t tokens = 0;
   bool json = false;
 };
@@ -28,7 +31,22 @@ void print_table(const study::RoutingCounts& counts) {
   }
 }
 
+constexpr const char* kRoutingFile = "routing.json";
+
+base::FolderPolicy routing_policy(const Options& options) {
+  base::FolderPolicy policy;
+  policy.force = options.output.force;
+  policy.beside_others = true;
+  policy.is_own = [](const std::string& name) { return name == kRoutingFile; };
+  return policy;
+}
+
 void act_routing(const Options& options) {
+  if (!options.output.path.empty()) {
+    std::vector<base::fs::path> read = formats::model_files(options.model.path);
+    read.push_back(options.data);
+    base::require_output_folder(options.output.path, routing_policy(options), read);
+  }
   loading::Model model = open_model(options.model);
   const corpus::TokenDataset dataset = corpus::TokenDataset::open(options.data, options.split);
 
@@ -48,9 +66,10 @@ void act_routing(const Options& options) {
                         {"data", options.data},
                         {"split", options.split},
                         {"data_hash", dataset.hash()}};
-  if (!options.output.empty()) {
-    std::filesystem::create_directories(options.output);
-    base::write_file(std::filesystem::path(options.output) / "routing.json", base::dump_json(json) + "\n");
+  if (!options.output.path.empty()) {
+    base::FolderOutput folder(options.output.path, routing_policy(options));
+    folder.write_file(kRoutingFile, base::dump_json(json) + "\n");
+    folder.commit();
   }
   if (options.json) {
     std::cout << base::dump_json(json) << "\n";
@@ -72,8 +91,8 @@ void add_study(CLI::App& program) {
   routing->add_option("--tokens", options->tokens, "tokens to look at over all domains; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  routing->add_option("-o,--output", options->output,
-                      "folder that gets routing.json (a run's folder joins its report)");
+  add_output(*routing, options->output, "-o,--output",
+             "folder that gets routing.json (a run's folder joins its report)");
   routing->add_flag("--json", options->json, "print the counts as one JSON object");
   routing->callback([options] { act_routing(*options); });
 }

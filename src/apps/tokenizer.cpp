@@ -5,9 +5,10 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/output_arguments.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json.h"
+#include "base/output.h"
 #include "base/parallel.h"
 #include "corpus/sources.h"
 #include "tokenizer/bpe_trainer.h"
@@ -26,7 +27,8 @@ struct TrainOptions {
   int32_t vocab_size = 8192;
   uint64_t min_frequency = 2;
   int threads = 0;
-  std::string out, pre = "deepseek-v3", invalid_utf8 = "refuse";
+  std::string pre = "deepseek-v3", invalid_utf8 = "refuse";
+  OutputArguments output;
   std::vector<std::string> files;
 };
 
@@ -88,7 +90,18 @@ class Counting {
   std::atomic<int64_t> replaced_bytes_ = 0;
 };
 
+base::FolderPolicy output_policy(bool force) {
+  base::FolderPolicy policy;
+  policy.force = force;
+  policy.beside_others = true;
+  policy.is_own = [](const std::string& name) { return name == "tokenizer.json" || name == "tokenizer_config.json"; };
+  policy.last = "tokenizer.json";
+  return policy;
+}
+
 void train(const TrainOptions& options) {
+  const base::FolderPolicy policy = output_policy(options.output.force);
+  base::require_output_folder(options.output.path, policy, {options.files.begin(), options.files.end()});
   tokenizer::BpeTrainOptions training;
   training.vocab_size = options.vocab_size;
   training.min_frequency = options.min_frequency;
@@ -106,15 +119,10 @@ void train(const TrainOptions& options) {
     std::cerr << "warning: " << counting.replaced_bytes() << " bytes were not UTF-8 and became U+FFFD\n";
   }
   const tokenizer::TokenizerSpec spec = tokenizer::train_bpe(words, training);
-  const bool made = base::fs::create_directories(options.out);
-  try {
-    tokenizer::save_tokenizer(spec, options.out);
-  } catch (...) {
-    std::error_code ignored;
-    if (made) base::fs::remove(options.out, ignored);  // only if it is empty
-    throw;
-  }
-  std::cerr << "tokenizer of " << spec.tokens.size() << " tokens written to " << options.out << "\n";
+  base::FolderOutput folder(options.output.path, policy);
+  tokenizer::save_tokenizer(spec, folder.path());
+  folder.commit();
+  std::cerr << "tokenizer of " << spec.tokens.size() << " tokens written to " << options.output.path << "\n";
 }
 
 // --- encode, decode ---
@@ -210,7 +218,8 @@ void add_train(CLI::App& group) {
       ->required();
   command->add_option("--vocab-size", options->vocab_size, "tokens in all: 3 special ones, 256 bytes, merges")
       ->capture_default_str();
-  command->add_option("--out", options->out, "folder for tokenizer.json and tokenizer_config.json")->required();
+  add_output(*command, options->output, "-o,--out,--output", "folder for tokenizer.json and tokenizer_config.json")
+      ->required();
   command->add_option("--pre", options->pre, "how text is cut into words, by llama.cpp's names")
       ->capture_default_str()
       ->check(CLI::IsMember({"deepseek-v3", "deepseek-llm", "llama-bpe", "qwen2", "gpt-2"}));

@@ -25,7 +25,7 @@ class TokenizerCommand : public testing::Test {
 
   std::string file(const std::string& name) const { return (folder_ / name).string(); }
   Outcome train(const std::vector<std::string>& files, const std::string& size = "280") {
-    std::vector<std::string> arguments = {"tokenizer", "train", "--vocab-size", size, "--out", file("made")};
+    std::vector<std::string> arguments = {"tokenizer", "train", "--vocab-size", size, "--force", "--out", file("made")};
     for (const std::string& name : files) arguments.push_back(file(name));
     return run(arguments);
   }

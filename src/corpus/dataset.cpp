@@ -60,7 +60,9 @@ bool copy_ids(const std::byte* from, std::span<int32_t> out, int64_t vocab_size)
 }  // namespace
 
 TokenDataset TokenDataset::open(const base::fs::path& folder, const std::string& split) {
-  DSMOE_CHECK(split == kCorpusSplits[0] || split == kCorpusSplits[1], split);
+  if (split != kCorpusSplits[0] && split != kCorpusSplits[1]) {
+    base::fail(base::ErrorKind::kUsage, "data", "a corpus has the splits train and valid", base::in_quotes(split));
+  }
   std::error_code ignored;
   if (!base::fs::exists(folder / kCorpusManifest, ignored)) {
     base::fail(base::ErrorKind::kIo, "data", "not a corpus (no manifest.json)", folder.string(),

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/folder_output.h"
 #include "base/hash.h"
 #include "base/rng.h"
 #include "corpus/corpus_layout.h"
@@ -42,7 +43,7 @@ struct DomainReport {
 // One split: NAME.bin growing, and what NAME.idx and domains.json will say about it.
 class SplitWriter {
  public:
-  SplitWriter(const base::FolderWriter& folder, const std::string& split, TokenType type, base::FileSystem& files)
+  SplitWriter(const base::FolderOutput& folder, const std::string& split, TokenType type, base::FileSystem& files)
       : bin_(folder.path() / corpus_bin(split), files) {
     index_.type = type;
   }
@@ -131,7 +132,7 @@ class Builder {
         options_(options),
         parallel_(parallel),
         type_(token_type_for(encoder.vocab_size)),
-        folder_(out, files),
+        folder_(out, corpus_folder_policy(options.force), files),
         reports_(domains.size()) {
     for (size_t split = 0; split < std::size(kCorpusSplits); ++split) {
       splits_[split].emplace(folder_, kCorpusSplits[split], type_, files);
@@ -321,7 +322,7 @@ class Builder {
   const BuildOptions& options_;
   const base::ParallelFor& parallel_;
   TokenType type_;
-  base::FolderWriter folder_;
+  base::FolderOutput folder_;
   std::optional<SplitWriter> splits_[std::size(kCorpusSplits)];
   std::vector<DomainReport> reports_;
   std::unordered_set<base::Hash128, HashOfHash> seen_;
@@ -332,6 +333,20 @@ class Builder {
 };
 
 }  // namespace
+
+base::FolderPolicy corpus_folder_policy(bool force) {
+  base::FolderPolicy policy;
+  policy.force = policy.beside_others = force;
+  policy.is_own = [](const std::string& name) {
+    for (const char* split : kCorpusSplits) {
+      if (name == corpus_bin(split) || name == corpus_idx(split)) return true;
+    }
+    return name == kCorpusManifest || name == kCorpusDomains || name == "tokenizer.json" ||
+           name == "tokenizer_config.json";
+  };
+  policy.last = kCorpusManifest;
+  return policy;
+}
 
 Json build_corpus(const base::fs::path& out, const std::vector<CorpusDomain>& domains, const CorpusEncoder& encoder,
                   const BuildOptions& options, const base::ParallelFor& parallel, base::FileSystem& files) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/folder_output.h"
 #include "base/parallel.h"
 #include "corpus/dataset.h"
 #include "corpus/sources.h"
@@ -48,12 +49,17 @@ struct BuildProgress {
 struct BuildOptions {
   double valid_share = 0.02;
   uint64_t seed = 0;
+  bool force = false;  ///< a corpus that is there already is replaced
   InvalidUtf8 invalid_utf8 = InvalidUtf8::kRefuse;
   ReadLimits limits;
   uint64_t batch_bytes = uint64_t{8} << 20;               ///< text held in memory at once, plus one document
   std::string program_version;                            ///< for the manifest
   std::function<void(const BuildProgress&)> on_progress;  ///< first at 0, then after each batch; may throw to stop
 };
+
+/// What may happen to what a corpus' folder holds: nothing, or with `force` the files of a corpus are replaced and
+/// others stay.
+base::FolderPolicy corpus_folder_policy(bool force);
 
 /// Writes the folder `out` and returns its manifest. Throws base::Error; then nothing is left under `out`.
 base::Json build_corpus(const base::fs::path& out, const std::vector<CorpusDomain>& domains,

@@ -34,6 +34,8 @@ struct RunReport {
 };
 
 /// Reads a run's folder. Throws Error when there is no metrics.jsonl or a file is damaged.
+/// What read_run may read of a folder, for whoever must not write over it; a folder stands for every file in it.
+std::vector<std::filesystem::path> run_files(const std::filesystem::path& folder);
 RunReport read_run(const std::filesystem::path& folder);
 
 /// The page. `title` heads it; the first line under it says where the runs saw different numbers of tokens.

@@ -24,15 +24,28 @@ void read_metrics(const fs::path& file, RunReport& run) {
   std::istringstream lines(base::read_file(file));
   std::string line;
   for (int64_t number = 1; std::getline(lines, line); ++number) {
-    const Json record = base::parse_json(line, file.string() + ":" + std::to_string(number));
+    if (lines.eof()) break;  // a last line without its end is one that a power loss tore
+    const std::string where = file.string() + ":" + std::to_string(number);
+    const Json record = base::parse_json(line, where);
+    if (!record.is_object()) base::fail_invalid(where, "a record must be an object", base::in_quotes(line));
     // validations, checkpoints and alarms have records of their own
-    if (record.value("type", "step") != "step" || !record.contains("loss")) continue;
+    if (record.contains("type") && base::require_string(record, "type", where) != "step") continue;
+    if (!record.contains("loss")) continue;
     run.step.push_back(number_or_nan(record, "step"));
     run.tokens.push_back(number_or_nan(record, "tokens"));
     run.loss.push_back(number_or_nan(record, "loss"));
     run.max_vio.push_back(number_or_nan(record, "max_vio"));
     run.tokens_per_s.push_back(number_or_nan(record, "tokens_per_s"));
   }
+}
+
+Json read_plan(const std::string& where) {
+  Json plan = base::parse_json(base::read_file(where), where);
+  if (!plan.is_object()) base::fail_invalid(where, "a plan must be an object");
+  for (const char* key : {"params_total", "params_activated"}) {
+    if (plan.contains(key)) base::require_number(plan, key, where);
+  }
+  return plan;
 }
 
 RunReport::Domain domain_of(const std::string& name, const Json& json, const std::string& where) {
@@ -49,10 +62,19 @@ void read_evaluation(const fs::path& file, RunReport& run) {
   }
   const auto domains = json.find("domains");
   if (domains == json.end()) return;
+  if (!domains->is_object()) base::fail_invalid(file.string(), "domains must be an object");
   for (const auto& [name, value] : domains->items()) run.evaluation.push_back(domain_of(name, value, file.string()));
 }
 
 }  // namespace
+
+std::vector<fs::path> run_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const char* name : {"metrics.jsonl", "plan.json", "run.toml", "eval.json", "routing.json", "samples"}) {
+    files.push_back(folder / name);
+  }
+  return files;
+}
 
 RunReport read_run(const fs::path& folder) {
   RunReport run;
@@ -62,9 +84,7 @@ RunReport read_run(const fs::path& folder) {
                "name the output folder of `dsmoe train`");
   }
   read_metrics(folder / "metrics.jsonl", run);
-  if (fs::exists(folder / "plan.json")) {
-    run.plan = base::parse_json(base::read_file(folder / "plan.json"), (folder / "plan.json").string());
-  }
+  if (fs::exists(folder / "plan.json")) run.plan = read_plan((folder / "plan.json").string());
   if (fs::exists(folder / "run.toml")) run.config = base::read_file(folder / "run.toml", 1 << 20);
   if (fs::exists(folder / "eval.json")) read_evaluation(folder / "eval.json", run);
   if (fs::exists(folder / "routing.json")) {

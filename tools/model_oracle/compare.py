@@ -139,7 +139,7 @@ class Oracle:
 
     def logits(self, model, ids):
         out = self.folder / "logits.npy"
-        self.run("logits", "-m", model, "--tokens", ",".join(map(str, ids)), "-o", out)
+        self.run("logits", "-m", model, "--tokens", ",".join(map(str, ids)), "-o", out, "--force")
         return log_softmax(read_npy(out)[-1])
 
     def compare(self, arch):
