@@ -10,6 +10,7 @@
 #include "base/part_clock.h"
 #include "base/rng.h"
 #include "spec/counts.h"
+#include "train/memory_need.h"
 #include "train/trainer.h"
 
 namespace dsmoe::train {
@@ -63,6 +64,7 @@ double bench_flops_per_token(const spec::ModelConfig& config, int64_t sequence_l
 }
 
 BenchResult run_bench(const spec::RunConfig& config, const BenchOptions& options) {
+  require_memory(config, options.memory);
   BenchResult result;
   result.threads = options.threads;
   result.tokens_per_step = config.train.tokens_per_step();

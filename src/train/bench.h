@@ -14,9 +14,10 @@
 namespace dsmoe::train {
 
 struct BenchOptions {
-  int steps = 5;    ///< measured
-  int warm_up = 2;  ///< before them
-  int threads = 1;  ///< for the record
+  int steps = 5;        ///< measured
+  int warm_up = 2;      ///< before them
+  int threads = 1;      ///< for the record
+  uint64_t memory = 0;  ///< as RunOptions::memory
   base::ParallelFor parallel_for = base::serial_for;
 };
 

@@ -6,6 +6,7 @@
 #include "formats/model_folder.h"
 #include "tokenizer/tokenizer_json.h"
 #include "train/checkpoint.h"
+#include "train/memory_need.h"
 #include "train/records.h"
 #include "train/router_watch.h"
 #include "train/run_folder.h"
@@ -197,6 +198,7 @@ void require_places(const spec::RunConfig& config) {
 
 RunEnd run_training(spec::ResolvedConfig config, const RunOptions& options, RunListener& listener) {
   require_places(config.config);
+  require_memory(config.config, options.memory);
   RunFolder folder(config.config.output.dir, *options.files);
   const RunPlan plan = plan_run(std::move(config), folder, options, listener);
   Run run(plan, folder, options, listener);

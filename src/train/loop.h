@@ -29,6 +29,7 @@ struct RunOptions {
   /// Asked between pieces of work: true means finish the step at hand, save, return kStopped.
   std::function<bool()> stop = [] { return false; };
   base::FileSystem* files = &base::real_files();
+  uint64_t memory = 0;      ///< bytes that the run may take; 0: what is available, UINT64_MAX: not compared
   double step_seconds = 0;  ///< what a step takes, for train.minutes; 0: measured
 };
 
@@ -48,8 +49,8 @@ class RunListener {
 enum class RunEnd { kDone, kStopped };
 
 /// Trains. With train.minutes the number of steps is measured and fixed before the first one.
-/// Throws Error: kInvalid (configuration, data, another run's checkpoint), kIo (a full disk: the last checkpoint stays
-/// whole), kNoCheckpoint, kNonFinite (naming the last good checkpoint).
+/// Throws Error: kInvalid (configuration, memory, data, another run's checkpoint), kIo (a full disk: the last
+/// checkpoint stays whole), kNoCheckpoint, kNonFinite (naming the last good checkpoint).
 RunEnd run_training(spec::ResolvedConfig config, const RunOptions& options, RunListener& listener);
 
 }  // namespace dsmoe::train

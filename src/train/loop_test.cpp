@@ -249,6 +249,53 @@ TEST_F(LoopTest, GoingBackToANamedCheckpoint) {
   EXPECT_EQ(second.run(config(out), options), RunEnd::kDone);
   EXPECT_EQ(second.start.step, 8);
   expect_same_checkpoint(out / "aside-step-00000012", out / "step-00000012");
+  for (const char* spelling :
+       {"step-00000008/", "step-00000008//", "./step-00000008/.", "step-00000012/../step-00000008"}) {
+    Recorder again;
+    options.resume_path = out.string() + "/" + spelling;
+    again.stop = true;
+    again.run(config(out), options);
+    EXPECT_EQ(again.start.step, 8) << spelling;
+    fs::remove_all(out / "step-00000012");
+    fs::copy(out / "aside-step-00000012", out / "step-00000012");
+  }
+}
+
+TEST_F(LoopTest, ACheckpointUnderAnotherStepsNameIsRefusedAndStays) {
+  const base::TestFolder temp("renamed");
+  const fs::path out = temp.path() / "run";
+  Recorder recorder;
+  recorder.run(config(out, {"train.steps=4"}));
+  for (const char* name : {"step-00000099", "step-00000002"}) {
+    fs::rename(out / "step-00000004", out / name);
+    RunOptions named;
+    named.resume = Resume::kPath;
+    named.resume_path = out / name;
+    for (const RunOptions& options : {resume_auto(), named}) {
+      Recorder other;
+      const base::Error error = error_of([&] { other.run(config(out, {"train.steps=8"}), options); });
+      EXPECT_EQ(error.exit_code(), 3);
+      EXPECT_NE(std::string(error.what()).find("holds step 4"), std::string::npos) << error.what();
+      EXPECT_TRUE(fs::exists(out / name)) << "not set aside";
+    }
+    fs::rename(out / name, out / "step-00000004");
+  }
+  Recorder again;
+  again.run(config(out, {"train.steps=8"}), resume_auto());
+  EXPECT_EQ(again.start.step, 4);
+}
+
+TEST_F(LoopTest, ARunThatDoesNotFitIntoMemoryIsRefusedBeforeItBegins) {
+  const base::TestFolder temp("memory");
+  RunOptions options;
+  options.memory = 1000000;
+  Recorder recorder;
+  const base::Error error = error_of([&] { recorder.run(config(temp.path() / "run"), options); });
+  EXPECT_EQ(error.exit_code(), 3);
+  EXPECT_NE(std::string(error.what()).find("available are 0.001 GB"), std::string::npos) << error.what();
+  EXPECT_FALSE(fs::exists(temp.path() / "run"));
+  options.memory = UINT64_MAX;
+  EXPECT_EQ(recorder.run(config(temp.path() / "run", {"train.steps=1"}), options), RunEnd::kDone);
 }
 
 TEST_F(LoopTest, CutBeforeTheFirstCheckpointTheStepsStayFixed) {

@@ -23,15 +23,6 @@ constexpr const char* kLock = ".lock";
 constexpr std::string_view kLockHead = "dsmoe train ";  // and a process' tag
 constexpr const char* kLatest = "latest";
 
-// The step of a checkpoint's name, or -1.
-int64_t step_of(const std::string& name) {
-  if (name.rfind(kPrefix, 0) != 0 || name.size() < kPrefix.size() + 8) return -1;
-  int64_t step = 0;
-  const char* end = name.data() + name.size();
-  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
-  return error == std::errc() && stop == end ? step : -1;
-}
-
 std::vector<fs::path> entries_of(const fs::path& folder) {
   std::vector<fs::path> paths;
   std::error_code error;
@@ -52,6 +43,15 @@ std::string text_of(int file) {
 }
 
 }  // namespace
+
+int64_t step_of_name(const fs::path& path) {
+  const std::string name = path.filename().string();
+  if (name.rfind(kPrefix, 0) != 0 || name.size() < kPrefix.size() + 8) return -1;
+  int64_t step = 0;
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  return error == std::errc() && stop == end ? step : -1;
+}
 
 RunFolder::RunFolder(const fs::path& path, base::FileSystem& files) : path_(path), files_(files) {
   made_folder_ = !fs::exists(path_);
@@ -117,7 +117,7 @@ fs::path RunFolder::checkpoint_path(int64_t step) const {
 std::vector<CheckpointPlace> RunFolder::checkpoints() const {
   std::vector<CheckpointPlace> places;
   for (const fs::path& path : entries_of(path_)) {
-    const int64_t step = step_of(path.filename().string());
+    const int64_t step = step_of_name(path);
     if (step >= 0 && fs::is_directory(path)) places.push_back({step, path});
   }
   std::sort(places.begin(), places.end(), [](const auto& a, const auto& b) { return a.step < b.step; });

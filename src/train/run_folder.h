@@ -19,6 +19,9 @@
 
 namespace dsmoe::train {
 
+/// The step that a checkpoint's folder is named for, or -1 where the name is no checkpoint's.
+int64_t step_of_name(const base::fs::path& path);
+
 struct CheckpointPlace {
   int64_t step = 0;
   base::fs::path path;

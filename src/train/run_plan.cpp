@@ -41,6 +41,24 @@ void fit_to_data(spec::ResolvedConfig& config, const corpus::TokenDataset& data)
   take_border(config, "model.eos_token_id", config.config.model.eos_token_id, data.eos_id());
 }
 
+// A folder as a person writes it: "RUN/step-00000010/", or "." inside it.
+fs::path without_trailing_slash(const fs::path& named) {
+  const fs::path path = fs::absolute(named).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();
+}
+
+// A checkpoint under another step's name would be newer than itself: set aside, and the next resume would not find it.
+CheckpointInfo open_as_named(const fs::path& path) {
+  CheckpointInfo info = open_checkpoint(path);
+  const int64_t named = step_of_name(path);
+  if (named >= 0 && named != info.state.step) {
+    fail_invalid("resume", "a checkpoint's name must be of its step",
+                 path.string() + " holds step " + std::to_string(info.state.step),
+                 "it has been renamed or copied: give it its own name, or move it out of the folder");
+  }
+  return info;
+}
+
 // The checkpoint to go on from, if any; its files have been compared with their checksums.
 std::optional<CheckpointInfo> choose_checkpoint(RunFolder& folder, const RunOptions& options, RunListener& listener) {
   switch (options.resume) {
@@ -50,20 +68,23 @@ std::optional<CheckpointInfo> choose_checkpoint(RunFolder& folder, const RunOpti
                      "continue it with --resume auto, or name another output.dir");
       }
       return std::nullopt;
-    case Resume::kPath:
-      if (folder.in_use() && !fs::equivalent(fs::absolute(options.resume_path).parent_path(), folder.path())) {
+    case Resume::kPath: {
+      const fs::path path = without_trailing_slash(options.resume_path);
+      std::error_code ignored;
+      if (folder.in_use() && !fs::equivalent(path.parent_path(), folder.path(), ignored)) {
         fail_invalid("resume", "the checkpoint lies outside the output folder, which holds a run of its own",
                      options.resume_path.string(), "name another output.dir");
       }
-      formats::verify_manifest(options.resume_path, options.parallel_for);
-      return open_checkpoint(options.resume_path);
+      formats::verify_manifest(path, options.parallel_for);
+      return open_as_named(path);
+    }
     case Resume::kAuto:
       break;
   }
   const CheckpointSearch search = folder.find_newest(options.parallel_for);
   for (const std::string& damaged : search.damaged) listener.on_notice(damaged + "; going back to the one before");
   if (!search.newest) return std::nullopt;
-  return open_checkpoint(search.newest->path);
+  return open_as_named(search.newest->path);
 }
 
 // A run that was cut before its first checkpoint has its steps in run.toml only.

@@ -18,7 +18,7 @@ struct BenchArguments {
   std::string config;
   std::vector<std::string> overrides;
   int threads = 0, steps = 5, warm_up = 2;
-  bool json = false;
+  bool json = false, no_memory_check = false;
 };
 
 void print_table(const train::BenchResult& r) {
@@ -49,6 +49,7 @@ void run(const BenchArguments& arguments) {
   options.warm_up = arguments.warm_up;
   options.threads = use_threads(arguments.threads);
   options.parallel_for = moe::torch_parallel_for();
+  if (arguments.no_memory_check) options.memory = UINT64_MAX;
   const train::BenchResult result = train::run_bench(config.config, options);
   if (!arguments.json) return print_table(result);
   base::Json json = train::to_json(result);
@@ -65,13 +66,14 @@ void add_bench(CLI::App& program) {
   const auto arguments = std::make_shared<BenchArguments>();
   command->add_option("config", arguments->config, "a preset, or a .toml or .json file")->required();
   command->add_option("settings", arguments->overrides, "section.key=value, later ones win");
-  command->add_option("-t,--threads", arguments->threads, "0: as many as there are cores")
+  command->add_option("-t,--threads", arguments->threads, "0: as many as this process may use")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
   command->add_option("--steps", arguments->steps, "measured steps")->check(CLI::Range(1, 1000))->capture_default_str();
   command->add_option("--warm-up", arguments->warm_up, "steps before them")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
+  command->add_flag("--no-memory-check", arguments->no_memory_check, "begin what will not fit into memory too");
   command->add_flag("--json", arguments->json, "one JSON object on standard output");
   command->footer(
       "tokens_per_s is that of the median step. flops_per_s counts 6 FLOPs for each activated matrix parameter (head\n"

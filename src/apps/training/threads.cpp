@@ -2,14 +2,15 @@
 
 #include <ATen/Parallel.h>
 
-#include <algorithm>
-#include <thread>
+#include "base/limits.h"
+#include "base/parallel.h"
 
 namespace dsmoe::apps {
 
 int use_threads(int wanted) {
-  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const int threads = wanted > 0 ? wanted : cores;
+  const int threads = wanted > 0 ? wanted : base::usable_processors();
+  // OpenMP ends the program where it does not get its threads, so they are tried here first.
+  const base::ThreadPool tried(threads);
   at::set_num_threads(threads);
   return threads;
 }

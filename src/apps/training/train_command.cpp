@@ -19,12 +19,16 @@
 namespace dsmoe::apps {
 namespace {
 
+// Said as soon as a signal comes: a step may take minutes. On a terminal a line of progress may be open.
+constexpr const char* kAcknowledgement = "train: stopping after this step; once more to stop now\n";
+constexpr const char* kClearedAcknowledgement = "\r\x1b[Ktrain: stopping after this step; once more to stop now\n";
+
 struct TrainArguments {
   std::string config;
   std::vector<std::string> overrides;
   std::string resume = "never", init;
   int threads = 0;
-  bool print_config = false, quiet = false, json = false;
+  bool print_config = false, quiet = false, json = false, no_memory_check = false;
 };
 
 train::RunOptions run_options(const TrainArguments& arguments, const StopSignals& signals) {
@@ -38,6 +42,7 @@ train::RunOptions run_options(const TrainArguments& arguments, const StopSignals
   options.init_path = arguments.init;
   options.threads = use_threads(arguments.threads);
   options.parallel_for = moe::torch_parallel_for();
+  if (arguments.no_memory_check) options.memory = UINT64_MAX;
   options.stop = [&signals] { return signals.requested(); };
   return options;
 }
@@ -67,9 +72,10 @@ void run(const TrainArguments& arguments) {
     std::cout << spec::to_toml(config.config, &config.origins);
     return;
   }
-  const StopSignals signals({SIGINT, SIGTERM, SIGUSR1});
+  const bool live = live_terminal();
+  const StopSignals signals({SIGINT, SIGTERM, SIGHUP, SIGUSR1}, live ? kClearedAcknowledgement : kAcknowledgement);
   std::signal(SIGPIPE, SIG_IGN);  // nobody reading the progress is no reason to stop
-  TrainProgress progress(arguments.quiet, live_terminal());
+  TrainProgress progress(arguments.quiet, live);
   if (std::getenv("OPENBLAS_CORETYPE") != nullptr && config.config.train.precision == spec::Precision::kF32) {
     progress.on_notice("OPENBLAS_CORETYPE is set, which slows float32 products; unset it unless you mean it");
   }
@@ -98,15 +104,17 @@ void add_train(CLI::App& program) {
                    "auto: from the newest undamaged checkpoint of output.dir, or begin; PATH: from that one; never")
       ->capture_default_str();
   command->add_option("--init", arguments->init, "begin with the weights of this model folder");
-  command->add_option("-t,--threads", arguments->threads, "0: as many as there are cores")
+  command->add_option("-t,--threads", arguments->threads, "0: as many as this process may use")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
+  command->add_flag("--no-memory-check", arguments->no_memory_check, "begin a run that will not fit into memory too");
   command->add_flag("--print-config", arguments->print_config, "print the resolved configuration and leave");
   command->add_flag("-q,--quiet", arguments->quiet, "no progress; alarms and notices only");
   command->add_flag("--json", arguments->json, "print one object at the end: how it ended, step, checkpoint");
   command->footer(
       "Exit codes: 0 done, 3 bad configuration or data, 4 input/output (a full disk), 5 no usable checkpoint,\n"
-      "6 loss or gradient not finite, 75 stopped by SIGINT, SIGTERM or SIGUSR1 after saving (a second one leaves).");
+      "6 loss or gradient not finite, 75 stopped by SIGINT, SIGTERM, SIGHUP or SIGUSR1 after saving (a second\n"
+      "one leaves).");
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "apps/process.h"
 #include "apps/training/training_commands.h"
 #include "train/tensor_memory.h"
 
@@ -24,6 +25,7 @@ void spin_briefly(char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  dsmoe::apps::prepare_process();
   spin_briefly(argv);
   dsmoe::train::keep_tensor_memory();
   CLI::App program("dsmoe-train trains DeepSeekMoE language models", "dsmoe-train");

@@ -1,0 +1,31 @@
+#include "train/memory_need.h"
+
+#include <cstdio>
+#include <string>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "spec/counts.h"
+
+namespace dsmoe::train {
+namespace {
+
+std::string gigabytes(uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g GB", static_cast<double>(bytes) / 1e9);
+  return text;
+}
+
+}  // namespace
+
+void require_memory(const spec::RunConfig& config, uint64_t available) {
+  const auto needed = static_cast<uint64_t>(spec::training_bytes(config.model, config.train).total());
+  if (available == 0) available = base::available_memory();
+  if (needed <= available) return;
+  base::fail_invalid("train", "a run must fit into memory",
+                     "needs " + gigabytes(needed) + ", available are " + gigabytes(available),
+                     "lower train.micro_batch or set train.recompute=true (dsmoe plan says what a run takes); "
+                     "--no-memory-check begins anyway");
+}
+
+}  // namespace dsmoe::train

@@ -1,0 +1,13 @@
+// Whether a run will fit, asked before anything of it is made: one that does not is stopped by the system after minutes
+// or hours, and others on the machine with it.
+#pragma once
+
+#include "spec/run_config.h"
+
+namespace dsmoe::train {
+
+/// Throws Error(kInvalid) with both figures unless spec::training_bytes is at most `available`; 0: what this process
+/// may still take (base::available_memory), UINT64_MAX: no check.
+void require_memory(const spec::RunConfig& config, uint64_t available = 0);
+
+}  // namespace dsmoe::train
