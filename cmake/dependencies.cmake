@@ -9,6 +9,8 @@ find_package(zstd REQUIRED)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
+# Headers alone: Student's distribution.
+find_package(Boost REQUIRED)
 find_package(benchmark QUIET)
 if(DSMOE_TESTS)
   find_package(GTest REQUIRED)

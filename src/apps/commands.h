@@ -11,6 +11,7 @@ void add_bench(CLI::App& program);
 void add_logits(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_study(CLI::App& program);
+void add_compare(CLI::App& program);
 void add_report(CLI::App& program);
 void add_plan(CLI::App& program);
 void add_data(CLI::App& program);
@@ -30,6 +31,7 @@ inline const std::vector<AddCommand> kCommands = {
     add_logits,
     add_eval,
     add_study,
+    add_compare,
     add_report,
     add_plan,
     add_data,

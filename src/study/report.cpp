@@ -6,11 +6,13 @@
 #include <limits>
 #include <map>
 
-#include "study/page.h"
-#include "study/svg.h"
+#include "charts/page.h"
+#include "charts/svg.h"
 
 namespace dsmoe::study {
 namespace {
+
+using namespace charts;
 
 std::string millions(double value) { return short_number(std::round(value / 1e4) / 100) + " M"; }
 

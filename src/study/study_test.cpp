@@ -9,11 +9,13 @@
 
 #include "base/error.h"
 #include "base/test_files.h"
+#include "charts/svg.h"
 #include "study/report.h"
-#include "study/svg.h"
 
 namespace dsmoe::study {
 namespace {
+
+using namespace charts;
 
 constexpr double kPixel = 0.11;  // coordinates are written with one digit
 

@@ -5,9 +5,9 @@
 
 #include "base/json.h"
 
-namespace dsmoe::study {
+namespace dsmoe::charts {
 
 /// A whole HTML document around `body`; `data` is embedded as JSON under the id "data".
 std::string html_page(const std::string& title, const std::string& body, const base::Json& data);
 
-}  // namespace dsmoe::study
+}  // namespace dsmoe::charts

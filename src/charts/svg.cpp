@@ -1,4 +1,4 @@
-#include "study/svg.h"
+#include "charts/svg.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 
-namespace dsmoe::study {
+namespace dsmoe::charts {
 
 std::string escape_html(const std::string& text) {
   std::string out;
@@ -77,14 +77,44 @@ std::string open_svg(double width, double height, const std::string& title) {
          escape_html(title) + "\" style=\"max-width:" + number(width) + "px\">";
 }
 
+// Six colours, then the same six with dashes, then with dots: 18 lines that a reader can tell apart.
 std::string series_colour(size_t index) { return "var(--series-" + std::to_string(index % 6) + ")"; }
+std::string series_dashes(size_t index) {
+  constexpr const char* kDashes[] = {"", " stroke-dasharray=\"6 3\"", " stroke-dasharray=\"2 3\""};
+  return kDashes[index / 6 % 3];
+}
 
-std::string legend(const std::vector<std::string>& names, double x, double y) {
+constexpr double kLegendLine = 16;
+
+double legend_entry_width(const std::string& name) { return 40 + 7.0 * static_cast<double>(name.size()); }
+
+// Lines that a legend takes between x and `right`.
+int legend_lines(const std::vector<std::string>& names, double left, double right) {
+  int lines = 1;
+  double x = left;
+  for (const std::string& name : names) {
+    if (x > left && x + legend_entry_width(name) > right) {
+      x = left;
+      ++lines;
+    }
+    x += legend_entry_width(name);
+  }
+  return lines;
+}
+
+// Names with a piece of their line, from `left` on; a name that would pass `right` begins the next line.
+std::string legend(const std::vector<std::string>& names, double left, double right, double y) {
   std::string out;
+  double x = left;
   for (size_t i = 0; i < names.size(); ++i) {
-    out += "<rect x=\"" + number(x) + "\" y=\"" + number(y - 9) + "\" width=\"12\" height=\"10\" fill=\"" +
-           series_colour(i) + "\"/>" + text_at(x + 17, y, names[i]);
-    x += 32 + 7.5 * static_cast<double>(names[i].size());
+    if (x > left && x + legend_entry_width(names[i]) > right) {
+      x = left;
+      y += kLegendLine;
+    }
+    out += "<line x1=\"" + number(x) + "\" x2=\"" + number(x + 18) + "\" y1=\"" + number(y - 4) + "\" y2=\"" +
+           number(y - 4) + "\" stroke-width=\"3\" stroke=\"" + series_colour(i) + "\"" + series_dashes(i) + "/>" +
+           text_at(x + 23, y, names[i]);
+    x += legend_entry_width(names[i]);
   }
   return out;
 }
@@ -112,35 +142,41 @@ std::pair<double, double> range_of(const std::vector<Series>& all, bool of_y) {
 }  // namespace
 
 std::string draw(const LineChart& chart) {
-  constexpr double kWidth = 720, kHeight = 320, kLeft = 56, kRight = 700, kTop = 40, kBottom = 275;
+  constexpr double kWidth = 720, kLeft = 56, kRight = 700, kPlot = 235;
   const auto [x_low, x_high] = range_of(chart.series, false);
   const auto [y_low, y_high] = range_of(chart.series, true);
   const std::vector<double> x_ticks = round_ticks(x_low, x_high), y_ticks = round_ticks(y_low, y_high);
-  const Scale x{x_ticks.front(), x_ticks.back(), kLeft, kRight}, y{y_ticks.front(), y_ticks.back(), kBottom, kTop};
+  std::vector<std::string> names;
+  for (const Series& series : chart.series) names.push_back(series.name);
+  const double top = 40 + kLegendLine * legend_lines(names, kLeft, kRight), bottom = top + kPlot, height = bottom + 45;
+  const Scale x{x_ticks.front(), x_ticks.back(), kLeft, kRight}, y{y_ticks.front(), y_ticks.back(), bottom, top};
 
-  std::string out = open_svg(kWidth, kHeight, chart.title);
+  std::string out = open_svg(kWidth, height, chart.title);
+  out += text_at(kLeft, 16, chart.title, "font-weight=\"600\"") + legend(names, kLeft, kRight, 36);
   for (const double tick : y_ticks) {
     out += "<line class=\"grid\" x1=\"56\" x2=\"700\" y1=\"" + number(y(tick)) + "\" y2=\"" + number(y(tick)) + "\"/>";
     out += text_at(kLeft - 6, y(tick) + 4, short_number(tick), "text-anchor=\"end\"");
   }
   for (const double tick : x_ticks) {
-    out += text_at(x(tick), kBottom + 18, short_number(tick), "text-anchor=\"middle\"");
+    out += text_at(x(tick), bottom + 18, short_number(tick), "text-anchor=\"middle\"");
   }
-  out += text_at((kLeft + kRight) / 2, kHeight - 6, chart.x_label, "text-anchor=\"middle\"");
-  out += text_at(kLeft - 40, kTop - 22, chart.y_label);
-  std::vector<std::string> names;
+  out += text_at((kLeft + kRight) / 2, height - 6, chart.x_label, "text-anchor=\"middle\"");
+  out += text_at(2, top - 10, chart.y_label);
   for (size_t s = 0; s < chart.series.size(); ++s) {
     const Series& series = chart.series[s];
     DSMOE_CHECK(series.x.size() == series.y.size(), "a series has one y for each x");
-    names.push_back(series.name);
-    out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + series_colour(s) + "\" points=\"";
+    std::string points, clipped;
     for (size_t i = 0; i < series.x.size(); ++i) {
       if (!std::isfinite(series.x[i]) || !std::isfinite(series.y[i])) continue;
-      out += number(x(series.x[i])) + "," + number(std::max(kTop - 8, y(series.y[i]))) + " ";
+      const double height_of = y(series.y[i]);
+      points += number(x(series.x[i])) + "," + number(std::max(top, height_of)) + " ";
+      // What lies above the axes is drawn at their edge and marked.
+      if (height_of < top - 0.5) clipped += text_at(x(series.x[i]) - 4, top - 1, "\u25B4", "class=\"small\"");
     }
-    out += "\"><title>" + escape_html(series.name) + "</title></polyline>";
+    out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + series_colour(s) + "\"" + series_dashes(s) +
+           " points=\"" + points + "\"><title>" + escape_html(series.name) + "</title></polyline>" + clipped;
   }
-  return out + legend(names, 300, kTop - 22) + "</svg>\n";
+  return out + "</svg>\n";
 }
 
 std::string draw(const BarChart& chart) {
@@ -152,10 +188,11 @@ std::string draw(const BarChart& chart) {
     for (const double value : row) largest = std::isfinite(value) ? std::max(largest, value) : largest;
   }
   const Scale x{0, std::max(largest, 1e-12), left, 640};
-  std::string out = open_svg(720, 30 + group * static_cast<double>(chart.labels.size()), chart.title);
-  out += legend(chart.series, left, 14);
+  const double first = 10 + kLegendLine * legend_lines(chart.series, left, 700);
+  std::string out = open_svg(720, first + 4 + group * static_cast<double>(chart.labels.size()), chart.title);
+  out += legend(chart.series, left, 700, 14);
   for (size_t label = 0; label < chart.labels.size(); ++label) {
-    const double top = 26 + group * static_cast<double>(label);
+    const double top = first + group * static_cast<double>(label);
     out += text_at(left - 8, top + (group - gap) / 2 + 4, chart.labels[label], "text-anchor=\"end\"");
     for (size_t s = 0; s < chart.series.size(); ++s) {
       const double value = chart.values[s][label];
@@ -204,4 +241,4 @@ std::string draw(const HeatMap& map) {
   return out + "</svg>\n";
 }
 
-}  // namespace dsmoe::study
+}  // namespace dsmoe::charts

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace dsmoe::study {
+namespace dsmoe::charts {
 
 /// Text made safe between tags and in double-quoted attributes; bytes that are not UTF-8 become U+FFFD.
 std::string escape_html(const std::string& text);
@@ -43,4 +43,4 @@ struct HeatMap {
 };
 std::string draw(const HeatMap& map);
 
-}  // namespace dsmoe::study
+}  // namespace dsmoe::charts

@@ -1,8 +1,8 @@
-#include "study/page.h"
+#include "charts/page.h"
 
-#include "study/svg.h"
+#include "charts/svg.h"
 
-namespace dsmoe::study {
+namespace dsmoe::charts {
 namespace {
 
 constexpr const char* kStyle = R"(
@@ -18,6 +18,7 @@ p, li { max-width: 46rem; } .soft { color: var(--soft); }
 svg { display: block; width: 100%; height: auto; margin: .6rem 0; font: 12px system-ui, sans-serif; }
 svg text { fill: var(--ink); } svg .small { font-size: 10px; fill: var(--soft); } svg .grid { stroke: var(--line); } svg .cell { stroke: var(--line); stroke-width: .4; }
 table { border-collapse: collapse; margin: .6rem 0; } th, td { padding: .18rem .8rem .18rem 0; text-align: right; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
+div.wide { overflow-x: auto; }
 th:first-child, td:first-child { text-align: left; } td.best { font-weight: 700; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: color-mix(in srgb, var(--ink) 5%, transparent); padding: .7rem .9rem; border-radius: 6px; font: 13px/1.45 ui-monospace, monospace; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 0 1.4rem; } .pair p { margin: .2rem 0; } .pair pre { margin-top: 0; } details { margin: .4rem 0; } summary { cursor: pointer; }
@@ -36,4 +37,4 @@ std::string html_page(const std::string& title, const std::string& body, const b
          "\n<script type=\"application/json\" id=\"data\">" + json + "</script>\n</body></html>\n";
 }
 
-}  // namespace dsmoe::study
+}  // namespace dsmoe::charts

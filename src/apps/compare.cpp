@@ -1,0 +1,216 @@
+// dsmoe compare: recipes side by side, on the same tokens from the same seeds, and what they show.
+#include <cstdio>
+#include <iostream>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/progress.h"
+#include "apps/stop_signals.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "compare/page.h"
+#include "compare/runner.h"
+#include "corpus/dataset.h"
+#include "engine/engine.h"
+#include "eval/perplexity.h"
+#include "kernels/isa.h"
+
+namespace dsmoe::apps {
+namespace {
+
+namespace fs = base::fs;
+using compare::Plan;
+using compare::Run;
+
+struct Options {
+  std::string plan, output, data, report, pause, resume;
+  int jobs = 1, threads = 0;
+  bool dry_run = false, keep_models = false, json = false;
+};
+
+fs::path trainer_program() {
+  const fs::path program = base::program_beside("dsmoe-train");
+  if (!fs::exists(program)) {
+    base::fail(base::ErrorKind::kFailure, "compare", "the training half was not built",
+               program.string() + " is missing", "install LibTorch (tools/setup train) and build again with TRAIN=ON");
+  }
+  return program;
+}
+
+// Progress on one line, in FLOPs, with the names of the runs that train.
+class Watcher : public compare::RunnerListener {
+ public:
+  void on_progress(double done, double all, const std::vector<std::string>& going) override {
+    std::string label = going.empty() ? "waiting" : going.front();
+    if (going.size() > 1) label += " and " + std::to_string(going.size() - 1) + " more";
+    if (label != label_) progress_ = std::make_unique<Progress>(label, static_cast<uint64_t>(all), flops_text);
+    label_ = label;
+    progress_->update(static_cast<uint64_t>(done));
+  }
+  void on_finished(const Run& run, const compare::RunResult& result) override {
+    progress_.reset();
+    label_.clear();
+    std::fprintf(stderr, "%s: %.4f nats a token, %.4f bits a byte, %s\n", run.name().c_str(),
+                 result.score.nats_per_token, result.score.bits_per_byte, duration_text(result.seconds).c_str());
+  }
+  void on_notice(const std::string& text) override {
+    progress_.reset();
+    label_.clear();
+    std::fprintf(stderr, "%s\n", text.c_str());
+  }
+
+ private:
+  static std::string flops_text(double flops) { return count_text(flops) + "FLOP"; }
+  std::unique_ptr<Progress> progress_;
+  std::string label_;
+};
+
+compare::Score score_of(const corpus::TextScore& score) {
+  return {score.nats_per_token(), score.bits_per_byte(), score.tokens, score.bytes};
+}
+
+// The whole validation split, by the engine in float32.
+void score_model(const fs::path& model, const corpus::TokenDataset& valid, int threads, compare::RunResult& result) {
+  engine::EngineOptions options;
+  options.threads = threads;
+  engine::Engine engine = engine::Engine::load(model, options);
+  eval::PerplexityOptions perplexity;
+  perplexity.sequence_length = result.config.at("train").at("sequence_length").get<int64_t>();
+  const eval::Perplexity scores = eval::perplexity(engine, valid, perplexity);
+  result.score = score_of(scores.total);
+  for (const auto& domain : scores.domains) result.domains[domain.name] = score_of(domain.score);
+}
+
+void write_pages(const fs::path& folder, const compare::Summary& summary) {
+  base::write_file(folder / "report.md", compare::markdown_page(summary));
+  base::write_file(folder / "report.html", compare::html_page(summary));
+  base::write_file(folder / "report.csv", compare::csv_table(summary));
+}
+
+// Pages from the plan and the results alone.
+void report(const fs::path& folder) {
+  const Plan plan = compare::read_plan(compare::plan_file(folder));
+  const std::vector<Run> runs = compare::runs_of(plan);
+  const auto results = compare::read_results(compare::results_folder(folder));
+  const compare::Summary summary = compare::summarise(plan, runs, results);
+  write_pages(folder, summary);
+  std::cout << compare::basis(summary) << "\n\n" << compare::text_table(summary);
+  for (const auto& judged : summary.claims)
+    std::cout << "\n" << judged.claim.text << "\n  " << compare::sentence(judged) << "\n";
+  std::cerr << "pages written to " << (folder / "report.html").string() << ", report.md and report.csv\n";
+}
+
+void dry_run(const Plan& plan, const std::vector<Run>& runs, const fs::path& folder) {
+  compare::require_equal_budgets(plan, runs);
+  const auto results =
+      folder.empty() ? std::vector<compare::RunResult>() : compare::read_results(compare::results_folder(folder));
+  const compare::Summary summary = compare::summarise(plan, runs, results);
+  std::cout << compare::text_table(summary) << "\n";
+  double flops_left = 0, flops_done = 0, seconds_done = 0;
+  for (const compare::ArmRow& row : summary.rows) {
+    flops_left += row.budget.flops * static_cast<double>(plan.seeds.size() - row.runs.size());
+    flops_done += row.budget.flops * static_cast<double>(row.runs.size());
+    seconds_done += row.seconds * static_cast<double>(row.runs.size());
+  }
+  std::cout << summary.planned - summary.finished << " of " << summary.planned << " runs to do, "
+            << summary.rows.front().budget.steps << " steps each in the first arm, " << count_text(flops_left)
+            << "FLOP\n";
+  if (seconds_done > 0) {
+    std::cout << "at the speed of the finished runs about " << duration_text(flops_left / flops_done * seconds_done)
+              << "\n";
+  } else {
+    std::cout
+        << "how long it takes is told once a run is finished; dsmoe-train bench PRESET measures the speed of one\n";
+  }
+}
+
+void require_vocabulary(const corpus::TokenDataset& data, const std::vector<Run>& runs) {
+  for (const Run& run : runs) {
+    const int64_t vocab = run.config.config.model.vocab_size;
+    if (data.vocab_size() <= vocab) continue;
+    base::fail_invalid("compare", "the data's vocabulary is larger than the model's",
+                       std::to_string(data.vocab_size()) + " and " + std::to_string(vocab) + " (" + run.arm->name + ")",
+                       "set model.vocab_size in the plan's [set], or build the data anew");
+  }
+}
+
+void carry_out(const Options& options, const Plan& plan, const std::string& text, const std::vector<Run>& runs) {
+  if (options.output.empty()) {
+    base::fail(base::ErrorKind::kUsage, "compare", "-o must name the comparison's folder", "", "dsmoe compare --help");
+  }
+  const std::string data = options.data.empty() ? plan.data : options.data;
+  if (data.empty()) {
+    base::fail(base::ErrorKind::kUsage, "compare", "the data are not named", "", "--data FOLDER, or data in the plan");
+  }
+  const auto train = corpus::TokenDataset::open(data, "train"), valid = corpus::TokenDataset::open(data, "valid");
+  if (valid.total_tokens() == 0) {
+    base::fail_invalid("compare", "the data have no validation split to score", data, "build them with --valid-share");
+  }
+  require_vocabulary(train, runs);
+  const StopSignals signals;
+  Watcher watcher;
+  compare::RunnerOptions runner;
+  runner.folder = options.output;
+  runner.data = data;
+  runner.trainer = trainer_program();
+  runner.build = {version_text(), std::string(kernels::isa_name(kernels::active_isa()))};
+  runner.data_hash = train.hash();
+  runner.jobs = options.jobs;
+  runner.threads = options.threads;
+  runner.keep_models = options.keep_models;
+  runner.score = [&](const fs::path& model, compare::RunResult& result) {
+    score_model(model, valid, options.threads, result);
+  };
+  runner.stop = [&] { return signals.requested(); };
+  fs::create_directories(options.output);
+  const auto end = compare::run_comparison(plan, text, runs, runner, watcher);
+  if (end == compare::RunnerEnd::kStopped) {
+    base::fail(base::ErrorKind::kStopped, "compare", "stopped; all that was trained is saved", options.output,
+               "the same command goes on");
+  }
+  report(options.output);
+}
+
+void act(const Options& options) {
+  if (!options.pause.empty()) return compare::set_paused(options.pause, true);
+  if (!options.resume.empty()) return compare::set_paused(options.resume, false);
+  if (!options.report.empty()) return report(options.report);
+  if (options.plan.empty()) {
+    base::fail(base::ErrorKind::kUsage, "compare", "a plan is required", "",
+               "configs/comparisons has some; docs/comparing.md tells more");
+  }
+  const std::string text = base::read_file(options.plan, 1 << 20);
+  const Plan plan = compare::parse_plan(text, options.plan);
+  const std::vector<Run> runs = compare::runs_of(plan);
+  if (options.dry_run) return dry_run(plan, runs, options.output);
+  carry_out(options, plan, text, runs);
+}
+
+}  // namespace
+
+void add_compare(CLI::App& program) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = program.add_subcommand("compare", "Train recipes side by side on equal tokens, and judge claims");
+  command->add_option("PLAN", options->plan, "a plan file (docs/comparing.md)");
+  command->add_option("-o,--output", options->output, "the comparison's folder; the same command goes on with it");
+  command->add_option("--data", options->data, "folder made by dsmoe data build, in place of the plan's");
+  command->add_option("-j,--jobs", options->jobs, "runs side by side")->check(CLI::Range(1, 64))->capture_default_str();
+  command->add_option("-t,--threads", options->threads, "threads of each run; 0: as many as there are cores")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_flag("--keep-models", options->keep_models, "keep each run's last checkpoint, for dsmoe study");
+  command->add_flag("--dry-run", options->dry_run, "say what would run and how long, and leave");
+  command->add_option("--pause", options->pause, "FOLDER: stop its runs until --resume FOLDER");
+  command->add_option("--resume", options->resume, "FOLDER: let its runs go on");
+  command->add_option("--report", options->report, "FOLDER: make its pages anew from plan.toml and results/");
+  command->footer(
+      "Runs are started at low priority, one after another or --jobs at a time, all arms of the first seed first. "
+      "Stopped or\n"
+      "killed at any moment, the same command goes on to the same bits.\n\n"
+      "  dsmoe compare configs/comparisons/tables-nano.toml --data shards -o runs/tables-nano\n"
+      "  dsmoe compare --pause runs/tables-nano\n"
+      "  dsmoe compare --report docs/results/tables-nano");
+  command->callback([options] { act(*options); });
+}
+
+}  // namespace dsmoe::apps

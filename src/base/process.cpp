@@ -1,0 +1,108 @@
+#include "base/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/error.h"
+
+namespace dsmoe::base {
+namespace {
+
+constexpr const char* kPart = "process";
+
+// Runs in the child between fork and exec, where only calls that are safe after a fork are allowed. A failure is
+// written to `report` as its errno.
+[[noreturn]] void become(char* const* argv, int log, int report, int niceness, int stop_signal, pid_t parent) {
+  const auto fail = [&] {
+    const int fault = errno;
+    (void)!::write(report, &fault, sizeof fault);
+    ::_exit(127);
+  };
+  if (::prctl(PR_SET_PDEATHSIG, stop_signal) != 0) fail();
+  if (::getppid() != parent) ::_exit(127);  // it died before it could be watched
+  const int nothing = ::open("/dev/null", O_RDONLY);
+  if (nothing < 0 || ::dup2(nothing, 0) < 0 || ::dup2(log, 1) < 0 || ::dup2(log, 2) < 0) fail();
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  errno = 0;
+  if (niceness != 0 && ::nice(niceness) == -1 && errno != 0) fail();
+  ::execv(argv[0], argv);
+  fail();
+  ::_exit(127);
+}
+
+}  // namespace
+
+ChildProcess::ChildProcess(const std::vector<std::string>& words, const Options& options)
+    : stop_signal_(options.stop_signal) {
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  const int log = ::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (log < 0) fail_io(kPart, "cannot write the log", options.log.string(), errno);
+  int report[2];
+  if (::pipe2(report, O_CLOEXEC) != 0) {
+    const int fault = errno;
+    ::close(log);
+    fail_io(kPart, "cannot make a pipe", words.front(), fault);
+  }
+  const pid_t parent = ::getpid();
+  pid_ = ::fork();
+  const int fork_fault = errno;
+  if (pid_ == 0) become(argv.data(), log, report[1], options.niceness, options.stop_signal, parent);
+  ::close(log);
+  ::close(report[1]);
+  int fault = 0;
+  const bool failed = pid_ > 0 && ::read(report[0], &fault, sizeof fault) == static_cast<ssize_t>(sizeof fault);
+  ::close(report[0]);
+  if (pid_ < 0) fail_io(kPart, "cannot start", words.front(), fork_fault);
+  if (failed) {
+    wait();
+    fail_io(kPart, "cannot start", words.front(), fault);
+  }
+}
+
+ChildProcess::~ChildProcess() {
+  send(stop_signal_);
+  wait();
+}
+
+std::optional<int> ChildProcess::poll() {
+  if (ended_) return ended_;
+  int status = 0;
+  const pid_t found = ::waitpid(pid_, &status, WNOHANG);
+  if (found == pid_) ended_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return ended_;
+}
+
+int ChildProcess::wait() {
+  int status = 0;
+  while (!ended_) {
+    const pid_t found = ::waitpid(pid_, &status, 0);
+    if (found == pid_) {
+      ended_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    } else if (errno != EINTR) {
+      ended_ = 127;
+    }
+  }
+  return *ended_;
+}
+
+void ChildProcess::send(int signal) {
+  if (!poll()) ::kill(pid_, signal);
+}
+
+fs::path program_beside(const std::string& name) {
+  std::error_code fault;
+  const fs::path self = fs::read_symlink("/proc/self/exe", fault);
+  if (fault) fail_io(kPart, "cannot find this program's own folder", "/proc/self/exe", fault.value());
+  return self.parent_path() / name;
+}
+
+}  // namespace dsmoe::base

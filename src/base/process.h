@@ -1,0 +1,43 @@
+// Another program, started and watched: its output goes to a file, and it is told to stop when this process ends,
+// however that comes.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+
+namespace dsmoe::base {
+
+/// How a program ended: its exit code, or 128 and the number of the signal that ended it.
+class ChildProcess {
+ public:
+  struct Options {
+    fs::path log;          ///< standard output and error are appended to it; standard input is empty
+    int niceness = 0;      ///< added to this process's own
+    int stop_signal = 15;  ///< sent by the system when this process dies; 15: SIGTERM
+  };
+  /// `words`: the program's path and its arguments. Throws Error(kIo) where it cannot be started.
+  ChildProcess(const std::vector<std::string>& words, const Options& options);
+  /// One that still runs is told to stop and waited for.
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  /// How it ended, or nothing while it runs; does not wait.
+  std::optional<int> poll();
+  int wait();
+  /// Sends a signal, if it still runs.
+  void send(int signal);
+
+ private:
+  int pid_ = -1, stop_signal_;
+  std::optional<int> ended_;
+};
+
+/// The program of that name in the folder of this one, as git finds its subcommands. Throws Error(kIo) when the system
+/// does not tell where this program lies; whether the other exists is not looked at.
+fs::path program_beside(const std::string& name);
+
+}  // namespace dsmoe::base

@@ -1,0 +1,206 @@
+// Plans, budgets, verdicts, results and pages; runner_test.cpp has what carries a plan out.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/test_files.h"
+#include "compare/page.h"
+#include "compare/testing.h"
+
+namespace dsmoe::compare {
+namespace {
+
+using testing::HasSubstr;
+using Runs = std::vector<compare::Run>;
+
+std::string refusal(const std::string& text) {
+  try {
+    parse_plan(text, "plan");
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Plan, ReadsArmsInTheirOrderWithNestedAndQuotedSettings) {
+  const Plan plan = parse_plan(R"(
+title = "t"
+tokens = 4096
+seeds = [1, 2]
+[set]
+train.global_batch = 8
+"train.log_every" = 5
+[[arms]]
+name = "z"
+preset = "nano-dense"
+set = { train.learning_rate = 0.001 }
+[[arms]]
+name = "a"
+label = "The other"
+preset = "nano-gshard"
+)",
+                               "plan");
+  EXPECT_EQ(plan.arms[0].name, "z");
+  EXPECT_EQ(plan.arms[1].label, "The other");
+  EXPECT_EQ(plan.settings, (Settings{"train.global_batch=8", "train.log_every=5"}));
+  EXPECT_EQ(plan.arms[0].settings, (Settings{"train.learning_rate=0.001"}));
+}
+
+TEST(Plan, AGridSpreadsEveryArm) {
+  const Plan plan = parse_plan(std::string(kTwoArms) + R"(
+[[grid]]
+key = "train.learning_rate"
+values = [0.001, 0.002]
+[[grid]]
+key = "model.initializer_range"
+values = [0.006, 0.02]
+)",
+                               "plan");
+  ASSERT_EQ(plan.arms.size(), 8u);
+  EXPECT_EQ(plan.arms[1].name, "gshard_learning_rate-0.001_initializer_range-0.02");
+  EXPECT_EQ(plan.arms[1].family, "gshard");
+}
+
+TEST(Plan, RefusesWhatItCannotMean) {
+  const std::string good = kTwoArms;
+  EXPECT_EQ(refusal(good), "accepted");
+  EXPECT_THAT(refusal("tokenz = 1\n" + good), HasSubstr("did you mean tokens"));
+  EXPECT_THAT(refusal(good + "[[arms]]\nname = \"gshard\"\npreset = \"nano-gshard\"\n"),
+              HasSubstr("two arms have one name"));
+  EXPECT_THAT(refusal(good + "[[arms]]\nname = \"../x\"\npreset = \"nano-gshard\"\n"), HasSubstr("letters, digits"));
+  EXPECT_THAT(refusal(good + "[[arms]]\nname = \"x\"\npreset = \"tiny\"\nset = { train.steps = 5 }\n"),
+              HasSubstr("steps follow from the plan's tokens"));
+  EXPECT_THAT(refusal(good + "[[claims]]\ntext = \"c\"\narm = \"gshrd\"\nagainst = \"deepseekmoe\"\n"),
+              HasSubstr("did you mean gshard"));
+  EXPECT_THAT(refusal("unequal = [\"speed\"]\n" + good), HasSubstr("unequal knows"));
+  EXPECT_THAT(
+      refusal(good +
+              "[[claims]]\ntext = \"c\"\narm = \"gshard\"\nagainst = \"deepseekmoe\"\nexpects = \"no_higher\"\n"),
+      HasSubstr("margin"));
+}
+
+TEST(Budget, StepsAndWarmUpFollowFromTokens) {
+  const Plan plan = parse_plan(kTwoArms, "plan");
+  const Runs runs = runs_of(plan);
+  ASSERT_EQ(runs.size(), 6u);
+  EXPECT_EQ(runs[1].name(), "deepseekmoe-seed1") << "all arms of a seed before the next seed";
+  const spec::TrainConfig& train = runs[0].config.config.train;
+  EXPECT_EQ(train.steps, 244) << "1,000,000 / (8 x 512), rounded";
+  EXPECT_EQ(train.warmup_steps, 12);
+  EXPECT_EQ(train.seed, 1);
+}
+
+TEST(Budget, CountsTheRouter) {
+  const Plan plan = parse_plan(kTwoArms, "plan");
+  const Runs runs = runs_of(plan);
+  const Budget budget = budget_of(runs[0].config.config);
+  EXPECT_EQ(budget.total.router, 4 * 128 * 16);
+  EXPECT_EQ(budget.flops_per_sequence,
+            spec::flops_per_sequence(runs[0].config.config.model, 512) + 6.0 * 512 * 4 * 128 * 16);
+}
+
+TEST(Budget, RefusesArmsThatAreNotEqual) {
+  const auto refused = [](const std::string& text) -> std::string {
+    const Plan plan = parse_plan(text, "plan");
+    try {
+      require_equal_budgets(plan, runs_of(plan));
+    } catch (const base::Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  const std::string dense = "[[arms]]\nname = \"dense\"\npreset = \"nano-dense\"\n";
+  EXPECT_EQ(refused(kTwoArms), "accepted");
+  EXPECT_THAT(refused(std::string(kTwoArms) + dense), HasSubstr("parameters of the blocks in total"));
+  EXPECT_EQ(refused("unequal = [\"total_parameters\", \"activated_parameters\", \"flops\"]\n" + std::string(kTwoArms) +
+                    dense),
+            "accepted");
+  EXPECT_THAT(refused(std::string(kTwoArms) +
+                      "[[arms]]\nname = \"long\"\npreset = \"nano-gshard\"\nset = { train.global_batch = 24 }\n"),
+              HasSubstr("equal tokens"));
+}
+
+Judged only_claim(const Plan& plan, double advantage, double scatter) {
+  return judge(plan, AdditiveFit(made_up_losses(plan, advantage, scatter), plan.arms.size(), plan.seeds.size())).at(0);
+}
+
+TEST(Verdict, HoldsOrNotOrUndecidedWithTheSeedsThatWouldDecide) {
+  const Plan plan = parse_plan(kTwoArmsAndAClaim, "plan");
+  EXPECT_EQ(only_claim(plan, 0.05, 0.001).verdict, Verdict::kHolds);
+  EXPECT_EQ(only_claim(plan, -0.05, 0.001).verdict, Verdict::kDoesNotHold);
+  EXPECT_EQ(only_claim(plan, 0.0001, 0.0002).verdict, Verdict::kDoesNotHold)
+      << "too small to matter, and that is certain";
+  const Judged open = only_claim(plan, 0.02, 0.02);
+  EXPECT_EQ(open.verdict, Verdict::kNotDecided);
+  ASSERT_TRUE(open.seeds_to_decide);
+  EXPECT_GT(*open.seeds_to_decide, 3);
+  EXPECT_THAT(sentence(open), HasSubstr("seeds would decide"));
+}
+
+TEST(Result, SurvivesItsFileAndIsSmall) {
+  const Plan plan = parse_plan(kTwoArms, "plan");
+  const Runs runs = runs_of(plan);
+  const RunResult made = made_up_result(runs[0], 4.25);
+  const std::string text = base::dump_json(to_json(made), 1);
+  EXPECT_LT(text.size(), 50'000u);
+  const RunResult read = result_from_json(base::parse_json(text, "r"), "r");
+  EXPECT_EQ(to_json(read), to_json(made));
+  require_result_of(read, runs[0], "r");
+  EXPECT_THROW(require_result_of(read, runs[1], "r"), base::Error);
+}
+
+TEST(Result, RefusesOtherFormatsBuildsAndData) {
+  const base::TestFolder folder("results");
+  const Plan plan = parse_plan(kTwoArms, "plan");
+  const Runs runs = runs_of(plan);
+  RunResult one = made_up_result(runs[0], 4.2), two = made_up_result(runs[1], 4.1);
+  const auto write = [&] {
+    base::write_file(folder / "a.json", base::dump_json(to_json(one)));
+    base::write_file(folder / "b.json", base::dump_json(to_json(two)));
+  };
+  write();
+  EXPECT_EQ(read_results(folder.path()).size(), 2u);
+  two.build.isa = "avx2";
+  write();
+  EXPECT_THROW(read_results(folder.path()), base::Error);
+  two.build = one.build;
+  two.data_hash = "another";
+  write();
+  EXPECT_THROW(read_results(folder.path()), base::Error);
+  base::write_file(folder / "b.json", "{\"format\": \"routing\"}");
+  EXPECT_THROW(read_results(folder.path()), base::Error);
+}
+
+TEST(Spikes, CountsEachOnce) {
+  std::vector<double> losses;
+  for (int i = 0; i < 400; ++i) losses.push_back(5 - 0.002 * i + (i % 2 == 0 ? 0.01 : -0.01));
+  EXPECT_EQ(count_spikes(losses), 0);
+  losses[200] += 1;
+  losses[201] += 0.8;
+  losses[350] += 1;
+  EXPECT_EQ(count_spikes(losses), 2);
+}
+
+TEST(Pages, SayWhatWasComparedFirstAndHoldEveryRun) {
+  const Plan plan = parse_plan(kTwoArmsAndAClaim, "plan");
+  const Runs runs = runs_of(plan);
+  std::vector<RunResult> results;
+  for (const compare::Run& run : runs) results.push_back(made_up_result(run, run.arm->name == "gshard" ? 4.30 : 4.20));
+  results.pop_back();
+  const Summary summary = summarise(plan, runs, results);
+  EXPECT_EQ(summary.finished, 5u);
+  EXPECT_EQ(summary.claims.at(0).verdict, Verdict::kHolds);
+  EXPECT_THAT(basis(summary), HasSubstr("same 999424 tokens"));
+  EXPECT_THAT(basis(summary), HasSubstr("5 of 6 runs are finished"));
+  const std::string markdown = markdown_page(summary), html = html_page(summary), csv = csv_table(summary);
+  EXPECT_LT(markdown.find(basis(summary)), markdown.find("## "));
+  EXPECT_THAT(html, HasSubstr("DeepSeekMoE beats GShard"));
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 6) << "a head and a row for each finished run";
+  const Plan other =
+      parse_plan("title = 'other'\ntokens = 4096\nseeds = [9]\n[[arms]]\nname = 'x'\npreset = 'tiny'\n", "p");
+  const Runs of_another = runs_of(other);
+  EXPECT_THROW(summarise(plan, runs, {made_up_result(of_another[0], 1)}), base::Error);
+}
+
+}  // namespace
+}  // namespace dsmoe::compare

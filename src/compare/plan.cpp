@@ -1,0 +1,286 @@
+#include "compare/plan.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+
+namespace dsmoe::compare {
+namespace {
+
+using base::fail_invalid;
+using base::Json;
+
+constexpr int64_t kMostTokens = int64_t{1} << 50;
+constexpr size_t kMostArms = 200;
+
+// The value of one key of a table; keys nobody took are unknown, and named at the end.
+class Table {
+ public:
+  Table(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
+    if (!json.is_object()) fail_invalid(where_, "it must be a table", base::dump_json(json));
+  }
+  bool has(const char* key) {
+    known_.insert(key);
+    return json_.contains(key);
+  }
+  const Json& at(const char* key) { return has(key), base::require_member(json_, key, where_); }
+  std::string text(const char* key) { return has(key), base::require_string(json_, key, where_); }
+  std::string text_or(const char* key, const std::string& otherwise) { return has(key) ? text(key) : otherwise; }
+  double number(const char* key) { return has(key), base::require_number(json_, key, where_); }
+  int64_t integer(const char* key, int64_t least, int64_t most) {
+    return has(key), base::require_int(json_, key, least, most, where_);
+  }
+  double number_in(const char* key, double low, double high, double otherwise) {
+    if (!has(key)) return otherwise;
+    const double value = number(key);
+    if (!(value >= low && value <= high)) {
+      fail_invalid(where_, std::string(key) + " must be from " + base::dump_json(low) + " to " + base::dump_json(high),
+                   base::dump_json(value));
+    }
+    return value;
+  }
+  const std::string& where() const { return where_; }
+  void refuse_others() const {
+    for (const auto& [key, value] : json_.items()) {
+      if (known_.contains(key)) continue;
+      const std::string near = base::nearest(key, std::vector<std::string>(known_.begin(), known_.end()));
+      fail_invalid(where_, "unknown key", base::in_quotes(key), near.empty() ? "" : "did you mean " + near + "?");
+    }
+  }
+
+ private:
+  const Json& json_;
+  std::string where_;
+  std::set<std::string> known_;
+};
+
+std::string setting_text(const std::string& key, const Json& value) {
+  return key + "=" + (value.is_string() ? value.get<std::string>() : base::dump_json(value));
+}
+
+// `train.learning_rate = 1e-3` is a table in a table in TOML; quoted, it is one key. Both are the same setting.
+void flatten(const Json& json, const std::string& prefix, Settings& out) {
+  for (const auto& [key, value] : json.items()) {
+    const std::string name = prefix.empty() ? key : prefix + "." + key;
+    if (value.is_object()) {
+      flatten(value, name, out);
+    } else {
+      out.push_back(setting_text(name, value));
+    }
+  }
+}
+
+void refuse_derived(const Settings& settings, const std::string& where) {
+  static const std::pair<const char*, const char*> kDerived[] = {
+      {"train.steps", "steps follow from the plan's tokens"},
+      {"train.minutes", "runs end after the plan's tokens"},
+      {"train.warmup_steps", "the warm-up is the plan's share of the steps"},
+      {"train.seed", "seeds are the plan's"},
+      {"data.path", "the data are the plan's"},
+      {"output.dir", "runs lie in the comparison's folder"}};
+  for (const std::string& setting : settings) {
+    for (const auto& [key, why] : kDerived) {
+      if (setting.starts_with(std::string(key) + "=")) fail_invalid(where, "the plan derives this", key, why);
+    }
+  }
+}
+
+Settings settings_of(Table& table) {
+  Settings settings;
+  if (table.has("set")) {
+    if (!table.at("set").is_object()) fail_invalid(table.where(), "set must be a table of section.key = value", {});
+    flatten(table.at("set"), "", settings);
+  }
+  refuse_derived(settings, table.where());
+  return settings;
+}
+
+void require_name(const std::string& name, const std::string& where) {
+  const bool plain = !name.empty() && name.size() <= 80 && name[0] != '.' && name[0] != '-' &&
+                     std::all_of(name.begin(), name.end(), [](unsigned char c) {
+                       return std::isalnum(c) || c == '.' || c == '_' || c == '+' || c == '-';
+                     });
+  if (!plain) {
+    fail_invalid(where, "an arm's name is of letters, digits and . _ + -", base::in_quotes(name),
+                 "label takes any text");
+  }
+}
+
+Arm arm_of(const Json& json, const std::string& where) {
+  Table table(json, where);
+  Arm arm;
+  arm.name = arm.family = table.text("name");
+  require_name(arm.name, where);
+  arm.label = table.text_or("label", arm.name);
+  arm.preset = table.text("preset");
+  if (table.has("paper")) arm.paper = table.number("paper");
+  arm.settings = settings_of(table);
+  table.refuse_others();
+  return arm;
+}
+
+struct GridAxis {
+  std::string key;
+  std::vector<std::string> values;
+};
+
+GridAxis axis_of(const Json& json, const std::string& where) {
+  Table table(json, where);
+  GridAxis axis{table.text("key"), {}};
+  const Json& values = table.at("values");
+  if (!values.is_array() || values.empty()) fail_invalid(where, "values must be a list of at least one", {});
+  for (const Json& value : values)
+    axis.values.push_back(value.is_string() ? value.get<std::string>() : base::dump_json(value));
+  table.refuse_others();
+  refuse_derived({axis.key + "="}, where);
+  return axis;
+}
+
+// train.learning_rate and 0.001 as learning_rate-0.001, a part of a name.
+std::string name_part(const GridAxis& axis, const std::string& value) {
+  std::string part = axis.key.substr(axis.key.rfind('.') + 1) + "-" + value;
+  std::replace_if(
+      part.begin(), part.end(), [](unsigned char c) { return !std::isalnum(c) && c != '.' && c != '_'; }, '-');
+  return part;
+}
+
+// Every arm with every combination of the axes, the last axis fastest.
+std::vector<Arm> spread(const std::vector<Arm>& arms, const std::vector<GridAxis>& axes) {
+  std::vector<Arm> all = arms;
+  for (const GridAxis& axis : axes) {
+    std::vector<Arm> next;
+    for (const Arm& arm : all) {
+      for (const std::string& value : axis.values) {
+        next.push_back(arm);
+        next.back().name += "_" + name_part(axis, value);
+        next.back().label += ", " + axis.key.substr(axis.key.rfind('.') + 1) + " " + value;
+        next.back().settings.push_back(axis.key + "=" + value);
+      }
+      if (next.size() > kMostArms) fail_invalid("compare", "a grid may make at most 200 arms", {});
+    }
+    all = std::move(next);
+  }
+  return all;
+}
+
+Claim claim_of(const Json& json, const std::string& where) {
+  Table table(json, where);
+  Claim claim;
+  claim.text = table.text("text");
+  claim.arm = table.text("arm");
+  claim.against = table.text("against");
+  const std::string expects = table.text_or("expects", "lower");
+  if (expects != "lower" && expects != "no_higher") {
+    fail_invalid(where, "expects must be lower or no_higher", base::in_quotes(expects));
+  }
+  claim.expects = expects == "lower" ? Expectation::kLower : Expectation::kNoHigher;
+  claim.margin = table.number_in("margin", 0, 100, 0);
+  if (claim.expects == Expectation::kNoHigher && claim.margin <= 0) {
+    fail_invalid(where, "no_higher needs a margin above 0, in nats per token", base::dump_json(claim.margin),
+                 "how much higher would still count as equal");
+  }
+  if (claim.arm == claim.against) fail_invalid(where, "an arm cannot be compared with itself", claim.arm);
+  table.refuse_others();
+  return claim;
+}
+
+template <class Make>
+auto list_of(Table& table, const char* key, const std::string& where, const Make& make) {
+  std::vector<decltype(make(Json(), std::string()))> out;
+  if (!table.has(key)) return out;
+  const Json& list = table.at(key);
+  if (!list.is_array()) fail_invalid(where, std::string(key) + " must be written [[" + key + "]]", {});
+  for (size_t i = 0; i < list.size(); ++i) {
+    out.push_back(make(list[i], where + " " + key + " " + std::to_string(i + 1)));
+  }
+  return out;
+}
+
+std::vector<int64_t> seeds_of(Table& table) {
+  const Json& list = table.at("seeds");
+  std::vector<int64_t> seeds;
+  if (!list.is_array() || list.empty()) fail_invalid(table.where(), "seeds must be a list of at least one", {});
+  for (const Json& seed : list) {
+    if (!seed.is_number_integer() || seed.get<int64_t>() < 0) {
+      fail_invalid(table.where(), "a seed is a whole number from 0 on", base::dump_json(seed));
+    }
+    seeds.push_back(seed.get<int64_t>());
+  }
+  if (std::set<int64_t>(seeds.begin(), seeds.end()).size() != seeds.size()) {
+    fail_invalid(table.where(), "every seed once", base::dump_json(list));
+  }
+  return seeds;
+}
+
+std::vector<std::string> unequal_of(Table& table) {
+  static const std::vector<std::string> kNames = {"total_parameters", "activated_parameters", "flops", "tokens"};
+  std::vector<std::string> names;
+  if (!table.has("unequal")) return names;
+  const Json& list = table.at("unequal");
+  if (!list.is_array()) fail_invalid(table.where(), "unequal must be a list of names", base::dump_json(list));
+  for (const Json& item : list) {
+    const std::string name = item.is_string() ? item.get<std::string>() : base::dump_json(item);
+    if (std::find(kNames.begin(), kNames.end(), name) == kNames.end()) {
+      fail_invalid(table.where(), "unequal knows total_parameters, activated_parameters, flops and tokens",
+                   base::in_quotes(name));
+    }
+    names.push_back(name);
+  }
+  return names;
+}
+
+void check_names(const Plan& plan, const std::string& where) {
+  std::set<std::string> names;
+  for (const Arm& arm : plan.arms) {
+    if (!names.insert(arm.name).second) fail_invalid(where, "two arms have one name", arm.name);
+  }
+  for (const Claim& claim : plan.claims) {
+    arm_named(plan, claim.arm);
+    arm_named(plan, claim.against);
+  }
+}
+
+}  // namespace
+
+const Arm& arm_named(const Plan& plan, const std::string& name) {
+  std::vector<std::string> names;
+  for (const Arm& arm : plan.arms) {
+    if (arm.name == name) return arm;
+    names.push_back(arm.name);
+  }
+  const std::string near = base::nearest(name, names);
+  fail_invalid("compare", "no arm has this name", base::in_quotes(name),
+               near.empty() ? "" : "did you mean " + near + "?");
+}
+
+Plan parse_plan(std::string_view toml, std::string_view place) {
+  const std::string where(place);
+  const Json json = base::parse_toml(toml, where);
+  Table table(json, where);
+  Plan plan;
+  plan.title = table.text("title");
+  plan.question = table.text_or("question", "");
+  plan.tokens = table.integer("tokens", 1, kMostTokens);
+  plan.warmup = table.number_in("warmup", 0, 1, 0.05);
+  plan.seeds = seeds_of(table);
+  plan.data = table.text_or("data", "");
+  plan.smallest_effect = table.number_in("smallest_effect", 0, 100, 0);
+  plan.tolerance = table.number_in("tolerance", 0, 1, 0.03);
+  plan.unequal = unequal_of(table);
+  plan.settings = settings_of(table);
+  plan.arms = spread(list_of(table, "arms", where, arm_of), list_of(table, "grid", where, axis_of));
+  plan.claims = list_of(table, "claims", where, claim_of);
+  table.refuse_others();
+  if (plan.arms.empty()) fail_invalid(where, "a comparison has at least one arm", {}, "[[arms]] with name and preset");
+  if (!plan.claims.empty() && plan.smallest_effect <= 0) {
+    fail_invalid(where, "claims need smallest_effect above 0, in nats per token", base::dump_json(plan.smallest_effect),
+                 "decide before it runs what difference would matter");
+  }
+  check_names(plan, where);
+  return plan;
+}
+
+Plan read_plan(const base::fs::path& file) { return parse_plan(base::read_file(file, 1 << 20), file.string()); }
+
+}  // namespace dsmoe::compare

@@ -1,0 +1,131 @@
+#include "compare/summary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <set>
+
+#include "base/error.h"
+
+namespace dsmoe::compare {
+namespace {
+
+std::string nats(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%+.4f", value);
+  return text;
+}
+
+ArmRow row_of(const Arm& arm, const std::vector<Run>& runs, const std::vector<RunResult>& results) {
+  ArmRow row;
+  row.arm = &arm;
+  double nats_sum = 0, bits_sum = 0;
+  for (const Run& run : runs) {
+    if (run.arm != &arm) continue;
+    row.budget = budget_of(run.config.config);
+    for (const RunResult& result : results) {
+      if (result.arm != arm.name || result.seed != run.seed) continue;
+      require_result_of(result, run, run.name());
+      row.runs.push_back(&result);
+      nats_sum += result.score.nats_per_token;
+      bits_sum += result.score.bits_per_byte;
+      row.seconds += result.seconds;
+      row.spikes += result.spikes;
+      row.max_vio += result.max_vio;
+    }
+  }
+  if (row.runs.empty()) return row;
+  const auto count = static_cast<double>(row.runs.size());
+  row.nats = nats_sum / count;
+  row.bits = bits_sum / count;
+  row.seconds /= count;
+  row.max_vio /= count;
+  return row;
+}
+
+void mark_best(std::vector<ArmRow>& rows) {
+  for (ArmRow& row : rows) {
+    size_t members = 0;
+    bool lowest = row.nats.has_value();
+    for (const ArmRow& other : rows) {
+      if (other.arm->family != row.arm->family) continue;
+      ++members;
+      if (row.nats && other.nats && *other.nats < *row.nats) lowest = false;
+    }
+    row.best = members > 1 && lowest;
+  }
+}
+
+}  // namespace
+
+Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vector<RunResult>& results) {
+  Summary summary;
+  summary.plan = &plan;
+  summary.planned = runs.size();
+  for (const RunResult& result : results) {
+    const auto known = [&](const Run& run) { return run.arm->name == result.arm && run.seed == result.seed; };
+    if (std::none_of(runs.begin(), runs.end(), known)) {
+      base::fail_invalid("compare", "a result is of no run of the plan",
+                         result.arm + ", seed " + std::to_string(result.seed));
+    }
+  }
+  std::vector<Observation> observations;
+  std::set<int64_t> tokens;
+  for (size_t a = 0; a < plan.arms.size(); ++a) {
+    summary.rows.push_back(row_of(plan.arms[a], runs, results));
+    tokens.insert(summary.rows.back().budget.tokens);
+    for (const RunResult* result : summary.rows.back().runs) {
+      const auto seed = std::find(plan.seeds.begin(), plan.seeds.end(), result->seed) - plan.seeds.begin();
+      observations.push_back({a, static_cast<size_t>(seed), result->score.nats_per_token});
+      ++summary.finished;
+    }
+  }
+  summary.equal_tokens = tokens.size() == 1;
+  mark_best(summary.rows);
+  const AdditiveFit fit(observations, plan.arms.size(), plan.seeds.size());
+  summary.residual = fit.residual();
+  summary.freedom = fit.degrees_of_freedom();
+  summary.claims = judge(plan, fit);
+  return summary;
+}
+
+std::string basis(const Summary& summary) {
+  const Plan& plan = *summary.plan;
+  std::string out = summary.equal_tokens
+                        ? "Every arm learnt from the same " + std::to_string(summary.rows.front().budget.tokens) +
+                              " tokens in the same order"
+                        : "The arms did not learn from equal numbers of tokens";
+  out += ", " + std::to_string(plan.seeds.size()) + (plan.seeds.size() == 1 ? " seed" : " seeds") + " each";
+  std::vector<std::string> others;
+  for (const std::string& name : plan.unequal) {
+    if (name != "tokens")
+      others.push_back(name == "flops"              ? "FLOPs"
+                       : name == "total_parameters" ? "total parameters"
+                                                    : "activated parameters");
+  }
+  for (size_t i = 0; i < others.size(); ++i) {
+    out += i == 0 ? "; not equal between arms: " : ", ";
+    out += others[i];
+  }
+  if (summary.finished < summary.planned) {
+    out += "; " + std::to_string(summary.finished) + " of " + std::to_string(summary.planned) + " runs are finished";
+  }
+  return out + ".";
+}
+
+std::string sentence(const Judged& judged) {
+  if (!judged.advantage) return "not measured yet";
+  std::string out(verdict_text(judged.verdict));
+  out += ": " + nats(*judged.advantage) + " nats a token in favour of " + judged.claim.arm + " over " +
+         judged.claim.against;
+  if (!judged.low) return out + "; one seed gives no interval";
+  out += ", interval " + nats(*judged.low) + " to " + nats(*judged.high);
+  if (judged.verdict == Verdict::kNotDecided) {
+    out += judged.seeds_to_decide
+               ? "; " + std::to_string(*judged.seeds_to_decide) + " seeds would decide a difference of this size"
+               : "; no number of seeds up to 1,000 would decide a difference of this size";
+  }
+  return out;
+}
+
+}  // namespace dsmoe::compare
