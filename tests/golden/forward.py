@@ -241,4 +241,5 @@ def main(out):
         print(name)
 
 
-main(pathlib.Path(sys.argv[1]))
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

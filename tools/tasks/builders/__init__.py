@@ -1,0 +1,1 @@
+"""What makes tasks of packages and text; see ../README.md."""
