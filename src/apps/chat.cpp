@@ -9,7 +9,7 @@
 #include "apps/stop_signals.h"
 #include "base/error.h"
 #include "base/output.h"
-#include "engine/chat_format.h"
+#include "engine/conversation.h"
 #include "engine/generate.h"
 #include "formats/model_files.h"
 
@@ -18,7 +18,7 @@ namespace {
 
 struct Options {
   ModelArguments model;
-  std::string system;
+  std::string system, format;
   engine::GenerateOptions generate;
 };
 
@@ -39,9 +39,15 @@ class Chat {
   explicit Chat(const Options& options)
       : options_(options),
         model_(open_model(options.model)),
-        format_(model_.chat_format()),
-        conversation_(format_, options.system),
-        session_(model_.engine()) {}
+        encoder_(model_.chat_encoder(options.format)),
+        conversation_(encoder_, *model_.tokenizer(), options.system),
+        session_(model_.engine()) {
+    options_.generate.ends.push_back(encoder_.end_of_turn());
+    if (options.format.empty() && model_.chat_template().empty()) {
+      std::cerr << "the model has no chat template: the conversation is written as User: and Assistant: "
+                   "(--chat-format chooses another form)\n";
+    }
+  }
 
   void run() {
     if (editor_.is_terminal()) std::cerr << "/help lists the commands\n";
@@ -203,7 +209,7 @@ class Chat {
 
   Options options_;
   loading::Model model_;
-  engine::ChatFormat format_;
+  tokenizer::ChatEncoder encoder_;
   engine::Conversation conversation_;
   engine::Session session_;
   std::vector<int32_t> read_;      // what the session's cache holds
@@ -213,6 +219,7 @@ class Chat {
 
 void act(const Options& options) {
   validate(options.generate.sampling);
+  if (!options.format.empty()) tokenizer::chat_format_named(options.format);  // before the model is opened
   Chat(options).run();
 }
 
@@ -225,6 +232,9 @@ void add_chat(CLI::App& program) {
   CLI::App* command = program.add_subcommand("chat", "Talk to a model; /help lists what may be typed");
   options->model.add_to(*command);
   command->add_option("--system", options->system, "text before the conversation");
+  command->add_option("--chat-format", options->format,
+                      "how a conversation is written, instead of as the model's own chat template says: " +
+                          tokenizer::chat_format_names());
   add_sampling(*command, options->generate);
   command->callback([options] { act(*options); });
 }

@@ -56,6 +56,47 @@ TEST_F(Commands, ChatCommandsChangeTheConversation) {
   EXPECT_TRUE(base::read_file(folder_ / "talk.txt").starts_with("User: hello\n\nAssistant: "));
 }
 
+TEST_F(Commands, ChatFollowsTheModelsTemplate) {
+  EXPECT_THAT(chat("hello\n").err, HasSubstr("the model has no chat template"));
+  const Outcome plain = chat("hello\n", {"--chat-format", "plain"});
+  EXPECT_EQ(plain.out, chat("hello\n").out);
+  EXPECT_THAT(plain.err, Not(HasSubstr("chat template")));
+  base::write_file(folder_ / "model/chat_template.jinja", "{{ messages }}");
+  const Outcome unknown = chat("hello\n");
+  EXPECT_EQ(unknown.exit_code, 3);
+  EXPECT_THAT(unknown.err, HasSubstr("{{ messages }}"));
+  EXPECT_EQ(chat("hello\n", {"--chat-format", "plain"}).out, plain.out) << "chosen, not guessed";
+  EXPECT_EQ(chat("hello\n", {"--chat-format", "chatml"}).exit_code, 3) << "its markers are no tokens";
+  EXPECT_EQ(run({"chat", "-m", path("none"), "--chat-format", "chatlm"}).exit_code, 2) << "before a model is opened";
+}
+
+TEST_F(Commands, TheEndOfATurnEndsAnAnswer) {
+  // The first token of an answer becomes ChatML's end of turn.
+  tokenizer::TokenizerSpec spec = corpus::byte_tokenizer();
+  for (const char* name : {"<|im_start|>", "<|im_end|>"}) {
+    spec.added_tokens.push_back({.id = static_cast<int32_t>(spec.tokens.size()), .content = name, .special = true});
+    spec.tokens.push_back(name);
+  }
+  tokenizer::save_tokenizer(spec, folder_ / "model");
+  const std::vector<std::string> chatml = {"--chat-format", "chatml"};
+  const Outcome talk = run({"tokenizer", "chat", "-t", path("model"), "--chat-format", "chatml", "--json"},
+                           R"([{"role": "user", "content": "hello"}])");
+  std::string ids;
+  const base::Json asked = base::parse_json(talk.out, "talk");
+  for (const auto& id : asked["ids"]) ids += (ids.empty() ? "" : ",") + std::to_string(id.get<int>());
+  const Outcome greedy =
+      run({"generate", "-m", path("model"), "--tokens", ids, "-n", "1", "--temp", "0", "-t", "1", "--json"});
+  const auto first = base::parse_json(greedy.out, "greedy")["tokens"].at(0).get<size_t>();
+  EXPECT_THAT(chat("hello\n", chatml).err, HasSubstr("stopped at 20"));
+  ASSERT_LT(first, 256u) << "a byte";
+  std::swap(spec.tokens[first], spec.tokens[257]);
+  spec.added_tokens[1].id = static_cast<int32_t>(first);
+  tokenizer::save_tokenizer(spec, folder_ / "model");
+  const Outcome ended = chat("hello\n", chatml);
+  EXPECT_EQ(ended.out, "\n") << ended.err;
+  EXPECT_THAT(ended.err, Not(HasSubstr("stopped")));
+}
+
 TEST_F(Commands, ChatForgetsTheOldestWhenTheContextIsFull) {
   std::string input;
   for (int i = 0; i < 12; ++i) input += "question " + std::to_string(i) + "\n";

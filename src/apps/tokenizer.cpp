@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/output_arguments.h"
+#include "apps/tokenizer_chat.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/output.h"
@@ -271,6 +272,7 @@ void add_tokenizer(CLI::App& program) {
   add_train(*group);
   add_encode(*group);
   add_decode(*group);
+  add_tokenizer_chat(*group);
 }
 
 }  // namespace dsmoe::apps

@@ -74,6 +74,33 @@ TEST_F(TokenizerCommand, TrainingAgainGivesTheSameFiles) {
   EXPECT_EQ(base::read_file(file("made/tokenizer.json")), first);
 }
 
+TEST_F(TokenizerCommand, WritesConversationsInTheFormatOfTheModel) {
+  ASSERT_EQ(train({"text.txt"}).exit_code, 0);
+  const auto chat = [&](const std::string& input, std::vector<std::string> more = {}) {
+    more.insert(more.begin(), {"tokenizer", "chat", "-t", file("made")});
+    return run(more, input);
+  };
+  const std::string bos = "<｜begin▁of▁sentence｜>", eos = "<｜end▁of▁sentence｜>";
+  const std::string talk = R"([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}])";
+  EXPECT_EQ(chat(talk).out, bos + "User: hi\n\nAssistant: yes" + eos + "Assistant:")
+      << "tokenizers made here are plain";
+  EXPECT_EQ(chat(talk, {"--no-generation-prompt"}).out, bos + "User: hi\n\nAssistant: yes" + eos);
+  const Outcome lines =
+      chat(talk + "\n{\"messages\": " + talk + ", \"add_generation_prompt\": false}\n", {"--lines", "--json"});
+  const size_t second = lines.out.find('\n') + 1;
+  EXPECT_EQ(base::parse_json(lines.out.substr(0, second), "first")["format"], "plain");
+  const base::Json last = base::parse_json(lines.out.substr(second), "second");
+  EXPECT_EQ(last["text"], bos + "User: hi\n\nAssistant: yes" + eos);
+  EXPECT_EQ(last["ids"].back(), 1) << "eos is one token";
+  expect_error(chat(talk, {"--chat-format", "llama3"}), 3, "the format llama3 needs its markers");
+  expect_error(chat(talk, {"--chat-format", "lama3"}), 2, "there are plain, ");
+  expect_error(chat(R"([{"role": "tool", "content": "x"}])"), 3, "system, user or assistant");
+  expect_error(chat(R"([{"role": "user", "content": "x", "tool_calls": []}])"), 3, "tool_calls");
+  expect_error(chat("{}"), 3, "messages");
+  base::write_file(file("made/chat_template.jinja"), "{{ messages[0].content }}");
+  expect_error(chat(talk), 3, "{{ messages[0].content }}");
+}
+
 TEST_F(TokenizerCommand, BadInputHasItsExitCode) {
   expect_error(train({"absent.txt"}), 4, "absent.txt");
   base::write_file(file("empty.txt"), "");

@@ -1,5 +1,7 @@
 #include "engine/generate.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "engine/stop_filter.h"
 #include "tokenizer/utf8_stream.h"
@@ -37,7 +39,8 @@ Generation generate(Session& session, const spec::ModelConfig& config, std::span
     const auto count = static_cast<int64_t>(result.tokens.size());
     if (options.max_tokens >= 0 && count >= options.max_tokens) break;
     const int32_t token = sampler.sample(logits, history);
-    if (token == config.eos_token_id && !options.ignore_eos) {
+    const bool ends = token == config.eos_token_id || std::ranges::find(options.ends, token) != options.ends.end();
+    if (ends && !options.ignore_eos) {
       result.finish = Finish::kEos;
       break;
     }

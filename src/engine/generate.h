@@ -16,6 +16,7 @@ struct GenerateOptions {
   int64_t max_tokens = 128;  ///< -1: until the model's positions are used up
   SamplingOptions sampling;
   std::vector<std::string> stop;  ///< text that ends generation and is not shown; needs a tokenizer
+  std::vector<int32_t> ends;      ///< tokens that end an answer beside the model's eos
   bool ignore_eos = false;
 };
 

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "formats/gguf_tokenizer.h"
+#include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::loading {
@@ -60,6 +61,18 @@ const tokenizer::Tokenizer& Model::require_tokenizer(std::string_view instead) {
   return *found;
 }
 
-engine::ChatFormat Model::chat_format() { return engine::ChatFormat(require_tokenizer("chat needs one"), config()); }
+std::string Model::chat_template() const { return formats::chat_template_of(path_); }
+
+tokenizer::ChatEncoder Model::chat_encoder(std::string_view format) {
+  const tokenizer::Tokenizer& tokenizer = require_tokenizer("chat needs one");
+  const auto id = [](std::optional<int32_t> own, int64_t models) {
+    return own || models < 0 ? own : std::optional(static_cast<int32_t>(models));
+  };
+  return tokenizer::ChatEncoder(
+      tokenizer,
+      format.empty() ? tokenizer::chat_format_of(chat_template(), path_.string())
+                     : tokenizer::chat_format_named(format),
+      {id(tokenizer.bos_id(), config().bos_token_id), id(tokenizer.eos_id(), config().eos_token_id)});
+}
 
 }  // namespace dsmoe::loading

@@ -8,9 +8,9 @@
 #include <optional>
 #include <string_view>
 
-#include "engine/chat_format.h"
 #include "engine/engine.h"
 #include "formats/model_folder.h"
+#include "tokenizer/chat_encoder.h"
 #include "tokenizer/tokenizer.h"
 
 namespace dsmoe::loading {
@@ -32,8 +32,12 @@ class Model {
   const tokenizer::Tokenizer* tokenizer();
   /// The same, but none is Error(kInvalid), with `instead` as the hint.
   const tokenizer::Tokenizer& require_tokenizer(std::string_view instead);
-  /// How a conversation is written for this model; needs its tokenizer.
-  engine::ChatFormat chat_format();
+  /// The model's own chat template, Jinja text; empty where it has none.
+  std::string chat_template() const;
+  /// How a conversation is written for this model: in the format of this name, or else as its chat template says, and
+  /// in the plain format where it has none. Needs the tokenizer. Throws Error(kInvalid) where the template is not
+  /// known, or the vocabulary lacks what the format needs.
+  tokenizer::ChatEncoder chat_encoder(std::string_view format = {});
 
  private:
   friend Model open_model(const base::fs::path& path, const ModelOptions& options);

@@ -9,6 +9,7 @@
 #include "formats/gguf_tokenizer.h"
 #include "formats/test_models.h"
 #include "tokenizer/bpe_alphabet.h"
+#include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::loading {
@@ -66,6 +67,25 @@ TEST_F(OpenModel, ATokenizerThatDoesNotFitIsRefusedWhenItIsNeeded) {
   tokenizer::save_tokenizer(letters(41), model_);
   Model model = open_model(model_);
   EXPECT_THAT(fault([&] { model.tokenizer(); }, base::ErrorKind::kInvalid), HasSubstr("41 and 40"));
+}
+
+TEST_F(OpenModel, AConversationIsWrittenAsTheModelsTemplateSays) {
+  tokenizer::TokenizerSpec spec = letters(26);
+  spec.added_tokens.push_back({.id = 26, .content = "</s>", .special = true});
+  spec.tokens.push_back("</s>");
+  spec.eos = 26;
+  tokenizer::save_tokenizer(spec, model_);
+  EXPECT_EQ(open_model(model_).chat_template(), "");
+  EXPECT_EQ(open_model(model_).chat_encoder().format().name, "plain") << "where there is none";
+  EXPECT_EQ(open_model(model_).chat_encoder().end_of_turn(), 26);
+  base::write_file(model_ / "chat_template.jinja", tokenizer::kPlainChatTemplate);
+  EXPECT_EQ(open_model(model_).chat_encoder().format().name, "plain");
+  base::write_file(model_ / "chat_template.jinja", "{{ messages }}");
+  EXPECT_THAT(fault([&] { open_model(model_).chat_encoder(); }, base::ErrorKind::kInvalid),
+              HasSubstr("{{ messages }}"));
+  EXPECT_EQ(open_model(model_).chat_encoder("plain").format().name, "plain");
+  EXPECT_THAT(fault([&] { open_model(model_).chat_encoder("chatml"); }, base::ErrorKind::kInvalid),
+              HasSubstr("the format chatml needs its markers"));
 }
 
 TEST_F(OpenModel, WeightsMayBeMadeFromTheFolder) {

@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::tokenizer {
@@ -104,6 +105,7 @@ std::string tokenizer_config_text(const TokenizerSpec& spec) {
   const Json config = {{"add_bos_token", spec.bos && spec.prefix == std::vector<int32_t>{*spec.bos}},
                        {"add_eos_token", spec.eos && spec.suffix == std::vector<int32_t>{*spec.eos}},
                        {"bos_token", content(spec.bos)},
+                       {"chat_template", spec.bos && spec.eos ? Json(kPlainChatTemplate) : Json(nullptr)},
                        {"clean_up_tokenization_spaces", false},
                        {"eos_token", content(spec.eos)},
                        {"pad_token", content(spec.pad)},
