@@ -42,6 +42,7 @@ class Chat {
         encoder_(model_.chat_encoder(options.format)),
         conversation_(encoder_, *model_.tokenizer(), options.system),
         session_(model_.engine()) {
+    options_.generate.ends = model_.end_tokens();
     options_.generate.ends.push_back(encoder_.end_of_turn());
     if (options.format.empty() && model_.chat_template().empty()) {
       std::cerr << "the model has no chat template: the conversation is written as User: and Assistant: "
@@ -107,14 +108,13 @@ class Chat {
     session_.rewind(std::min(kept, session_.size()));
     const StopSignals signals({SIGINT});
     bool first = true;
-    const engine::Generation result =
-        engine::generate(session_, model_.config(), std::span(tokens).subspan(static_cast<size_t>(session_.size())),
-                         options_.generate, model_.tokenizer(), [&](int32_t, std::string_view text) {
-                           if (first) text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
-                           first = first && text.empty();
-                           std::cout << text << std::flush;
-                           return !signals.requested() && static_cast<bool>(std::cout);
-                         });
+    const engine::Generation result = engine::generate(
+        session_, model_.config(), tokens, options_.generate, model_.tokenizer(), [&](int32_t, std::string_view text) {
+          if (first) text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+          first = first && text.empty();
+          std::cout << text << std::flush;
+          return !signals.requested() && static_cast<bool>(std::cout);
+        });
     std::cout << "\n" << std::flush;
     if (result.finish == engine::Finish::kInterrupted) std::cerr << "(stopped)\n";
     if (result.finish == engine::Finish::kLength) std::cerr << "(stopped at " << result.tokens.size() << " tokens)\n";

@@ -18,4 +18,16 @@ spec::ResolvedConfig configuration_of(const std::string& name, const std::vector
   return spec::resolve_document(document, path.string(), overrides);
 }
 
+base::Json token_id_lists(const std::string& name) {
+  const base::fs::path path = base::fs::path(name) / "config.json";
+  std::error_code ignored;
+  base::Json lists = base::Json::object();
+  if (!base::fs::exists(path, ignored)) return lists;
+  const base::Json file = base::parse_json(base::read_file(path, 1 << 20), path.string());
+  for (const char* key : {"bos_token_id", "eos_token_id"}) {
+    if (file.contains(key) && file[key].is_array()) lists[key] = file[key];
+  }
+  return lists;
+}
+
 }  // namespace dsmoe::apps

@@ -84,8 +84,7 @@ base::Json provenance(const Options& options, const engine::Engine& engine) {
   return json;
 }
 
-eval::TaskScore score_task(const Options& options, engine::Engine& engine, const tokenizer::Tokenizer& tokenizer,
-                           const eval::Task& task) {
+eval::TaskScore score_task(const Options& options, loading::Model& model, const eval::Task& task) {
   const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
   std::optional<Progress> progress;
   const auto on_item = [&](int64_t done, int64_t all) {
@@ -94,7 +93,9 @@ eval::TaskScore score_task(const Options& options, engine::Engine& engine, const
     progress->update(static_cast<uint64_t>(done));
   };
   const auto score = options.kind == eval::TaskKind::kChoice ? eval::score_choices : eval::score_answers;
-  return score(engine, tokenizer, task, options.task, on_item);
+  eval::TaskOptions asked = options.task;
+  asked.ends = model.end_tokens();
+  return score(model.engine(), model.require_tokenizer("a task is text and needs one"), task, asked, on_item);
 }
 
 std::string figure(double value) {
@@ -147,9 +148,8 @@ void act(const Options& options) {
   const std::vector<eval::Task> tasks = read_tasks(options);
   check_output(options);
   loading::Model model = open_model(options.model);
-  const tokenizer::Tokenizer& tokenizer = model.require_tokenizer("a task is text and needs one");
   std::vector<eval::TaskScore> scores;
-  for (const eval::Task& task : tasks) scores.push_back(score_task(options, model.engine(), tokenizer, task));
+  for (const eval::Task& task : tasks) scores.push_back(score_task(options, model, task));
   const base::Json results = eval::results_json(scores, provenance(options, model.engine()));
   if (!options.output.path.empty()) write_results(options, results, scores);
   if (options.json) {

@@ -26,16 +26,14 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-std::vector<int32_t> prompt_ids(const Options& options, const spec::ModelConfig& config,
-                                const tokenizer::Tokenizer* tokenizer) {
+std::vector<int32_t> prompt_ids(const Options& options, loading::Model& model) {
   if (!options.tokens.empty()) return parse_token_ids(options.tokens);
-  if (tokenizer == nullptr) {
-    base::fail_invalid("tokenizer", "the model has no tokenizer", options.model.path,
-                       "give --tokens instead of a prompt");
-  }
   const std::string text = options.file.empty() ? options.prompt : base::read_file(options.file);
-  auto ids = tokenizer->encode(text, true);
-  if (ids.empty()) ids.push_back(static_cast<int32_t>(config.bos_token_id));
+  std::vector<int32_t> ids = text_ids(model, text);
+  if (ids.empty() && model.config().bos_token_id < 0) {
+    base::fail(base::ErrorKind::kUsage, "generate", "a model without bos needs a prompt", "", "give it some text");
+  }
+  if (ids.empty()) ids.push_back(static_cast<int32_t>(model.config().bos_token_id));
   return ids;
 }
 
@@ -62,14 +60,16 @@ void act(const Options& options) {
   validate(options.generate.sampling);
   loading::Model model = open_model(options.model);
   const tokenizer::Tokenizer* tokenizer = model.tokenizer();
-  const auto prompt = prompt_ids(options, model.config(), tokenizer);
+  const auto prompt = prompt_ids(options, model);
+  engine::GenerateOptions generate = options.generate;
+  generate.ends = model.end_tokens();
   if (options.echo && !options.json && tokenizer != nullptr) std::cout << tokenizer->decode(prompt, true) << std::flush;
 
   engine::Session session(model.engine());
   Output output(options.json, tokenizer != nullptr);
   const auto start = Clock::now();
   const engine::Generation result =
-      engine::generate(session, model.config(), prompt, options.generate, tokenizer,
+      engine::generate(session, model.config(), prompt, generate, tokenizer,
                        [&](int32_t token, std::string_view text) { return output.show(token, text); });
   const auto end = Clock::now();
 

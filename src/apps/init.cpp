@@ -46,7 +46,8 @@ void act(const Options& options) {
   const auto precision = dtype == formats::Dtype::kF32 ? spec::Precision::kF32 : spec::Precision::kBf16;
   base::require_free_space(options.output.path, static_cast<uint64_t>(spec::weight_bytes(config, precision)), "init");
   base::FolderOutput folder(options.output.path, policy);
-  formats::ModelFolderWriter model(folder.path(), config, {.dtype = dtype});
+  formats::ModelFolderWriter model(folder.path(), config,
+                                   {.dtype = dtype, .further_keys = token_id_lists(options.config)});
   base::require_free_space(folder.path(), model.bytes_on_disk(), "init");
 
   base::ThreadPool pool(options.threads);

@@ -21,6 +21,12 @@ void ModelArguments::add_to(CLI::App& command) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   command.add_option("-q,--quantize", quantise,
                      "quantise a folder's weights as it is opened: q4_0, q4_k_m, ...; dsmoe quantize lists the types");
+  add_no_verify(command, no_verify);
+}
+
+void add_no_verify(CLI::App& command, bool& no_verify) {
+  command.add_flag("--no-verify", no_verify,
+                   "do not compare a folder with the checksums of its manifest.json, if it has one");
 }
 
 void add_sampling(CLI::App& command, engine::GenerateOptions& generate) {
@@ -41,7 +47,7 @@ void add_sampling(CLI::App& command, engine::GenerateOptions& generate) {
   command.add_option("-s,--seed", sampling.seed, "the same seed gives the same text")->capture_default_str();
   command.add_option("--stop", generate.stop, "text that ends the answer and is not shown; may be given again")
       ->allow_extra_args(false);
-  command.add_flag("--ignore-eos", generate.ignore_eos, "go on after the end of a document");
+  command.add_flag("--ignore-eos", generate.ignore_eos, "never choose a token that ends the answer");
 }
 
 std::vector<int32_t> parse_token_ids(std::string_view text) {

@@ -15,9 +15,12 @@ struct ModelArguments {
   int64_t chunk = 0;               ///< 0: the engine's own
   std::string cache_type = "f32";  ///< the default; commands that generate set f16
   std::string quantise;            ///< a type of dsmoe quantize, for a folder; empty: as it is stored
-  /// -m,--model, -t,--threads and -q,--quantize, --cache-type, --ubatch-size.
+  bool no_verify = false;
+  /// -m,--model, -t,--threads and -q,--quantize, --cache-type, --ubatch-size, --no-verify.
   void add_to(CLI::App& command);
 };
+/// --no-verify, for every command that opens a model.
+void add_no_verify(CLI::App& command, bool& no_verify);
 /// The options of sampling and of where generation ends.
 void add_sampling(CLI::App& command, engine::GenerateOptions& generate);
 

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "apps/commands.h"
+#include "apps/open_model.h"
 #include "apps/output_arguments.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
@@ -18,7 +19,7 @@ struct Options {
   std::string model, type, arch, name, report;
   OutputArguments output;
   int threads = 0;
-  bool pure = false, no_tokenizer = false, json = false;
+  bool pure = false, no_tokenizer = false, json = false, no_verify = false;
 };
 
 std::string percent(double share) {
@@ -58,6 +59,7 @@ void require_outputs(const Options& options) {
 
 void act(const Options& options) {
   require_outputs(options);
+  if (!options.no_verify) verify_model(options.model, options.threads);
   const formats::ModelFolder folder = formats::ModelFolder::open(options.model);
   base::ThreadPool pool(options.threads);
   const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
@@ -102,6 +104,7 @@ void add_common(CLI::App& command, const std::shared_ptr<Options>& options) {
                   "0: as many as this process may use; the file does not depend on it")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+  add_no_verify(command, options->no_verify);
   command.add_flag("--json", options->json, "one object about the result on standard output");
   command.callback([options] { act(*options); });
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "apps/testing.h"
+#include "formats/end_tokens.h"
 #include "formats/gguf_model.h"
 #include "formats/npy.h"
 #include "formats/test_models.h"
@@ -79,6 +80,15 @@ TEST_F(QuantizeCommands, ATokenizerGoesAlong) {
   const Outcome bare = run({"generate", "-m", path("bare.gguf"), "-p", "abab"});
   EXPECT_EQ(bare.exit_code, 3);
   EXPECT_THAT(bare.err, HasSubstr("the model has no tokenizer"));
+}
+
+TEST_F(QuantizeCommands, TheEndsOfAnAnswerGoAlong) {
+  base::write_file(folder_ / "m/generation_config.json", R"({"eos_token_id": [3, 9, 11, 12]})", base::unsynced_files);
+  EXPECT_EQ(run({"export", "-m", path("m"), "-o", path("f.gguf")}).exit_code, 0);
+  const auto file = formats::GgufModel::open(path("f.gguf"));
+  const std::vector<int32_t> ends = formats::end_tokens(file.file(), file.config());
+  EXPECT_EQ(ends, formats::end_tokens(path("m"), file.config(), std::nullopt));
+  EXPECT_THAT(ends, ::testing::IsSupersetOf({3, 9, 11, 12}));
 }
 
 TEST_F(QuantizeCommands, BadInputLeavesNothingBehind) {

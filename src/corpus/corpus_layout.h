@@ -6,7 +6,9 @@
 namespace dsmoe::corpus {
 
 inline constexpr const char* kCorpusFormat = "dsmoe-corpus";
-inline constexpr int kCorpusVersion = 1;
+// Version 1 had no checksum of the manifest itself; it is still read.
+inline constexpr int kCorpusVersion = 2;
+inline constexpr int kOldestCorpusVersion = 1;
 inline constexpr const char* kCorpusManifest = "manifest.json";
 inline constexpr const char* kCorpusDomains = "domains.json";
 inline constexpr const char* kCorpusSplits[] = {"train", "valid"};

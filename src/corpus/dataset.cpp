@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/json_checksum.h"
 #include "corpus/byte_stream.h"
 #include "corpus/corpus_layout.h"
 
@@ -86,10 +87,13 @@ void TokenDataset::read_manifest() {
   manifest_ = read_json(path);
   if (base::require_string(manifest_, "format", where) != kCorpusFormat) refuse(path, "not a dsmoe corpus", "");
   if (const int64_t version = base::require_int(manifest_, "format_version", 0, kMost, where);
-      version != kCorpusVersion) {
+      version < kOldestCorpusVersion || version > kCorpusVersion) {
     base::fail_invalid("data",
-                       where + ": this dsmoe reads version " + std::to_string(kCorpusVersion) + " of the format",
+                       where + ": this dsmoe reads versions " + std::to_string(kOldestCorpusVersion) + " to " +
+                           std::to_string(kCorpusVersion) + " of the format",
                        std::to_string(version), "build the corpus again with this dsmoe");
+  } else if (version > kOldestCorpusVersion) {
+    base::require_json_checksum(manifest_, "data", where);
   }
   const base::Json& tokenizer = base::require_member(manifest_, "tokenizer", where);
   constexpr int64_t kMostIds = std::numeric_limits<int32_t>::max();

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/folder_output.h"
 #include "base/hash.h"
+#include "base/json_checksum.h"
 #include "base/rng.h"
 #include "corpus/corpus_layout.h"
 
@@ -270,6 +271,7 @@ class Builder {
     emit(kCorpusDomains, base::dump_json(sidecar) + "\n");
     for (const auto& [name, content] : encoder_.files) emit(name, content);
     Json manifest = describe(outputs);
+    manifest[base::kOwnChecksum] = base::json_checksum(manifest);
     folder_.write_file(kCorpusManifest, base::dump_json(manifest, 1) + "\n");
     return manifest;
   }

@@ -29,18 +29,21 @@ Generation generate(Session& session, const spec::ModelConfig& config, std::span
   if (!options.stop.empty() && !tokenizer) {
     base::fail(base::ErrorKind::kUsage, "generate", "stop strings need a tokenizer");
   }
-  Sampler sampler(options.sampling);
+  const auto held = static_cast<size_t>(session.size());
+  DSMOE_CHECK(held < prompt.size() || (held == 0 && prompt.empty()), "the session holds less than the prompt");
+  SamplingOptions sampling = options.sampling;
+  if (options.ignore_eos) sampling.forbidden.insert(sampling.forbidden.end(), options.ends.begin(), options.ends.end());
+  Sampler sampler(sampling);
   StopFilter stops(options.stop);
   tokenizer::Utf8Stream characters;
   Generation result;
   std::vector<int32_t> history(prompt.begin(), prompt.end());
-  auto logits = session.append(prompt);
+  auto logits = session.append(prompt.subspan(held));
   for (;;) {
     const auto count = static_cast<int64_t>(result.tokens.size());
     if (options.max_tokens >= 0 && count >= options.max_tokens) break;
     const int32_t token = sampler.sample(logits, history);
-    const bool ends = token == config.eos_token_id || std::ranges::find(options.ends, token) != options.ends.end();
-    if (ends && !options.ignore_eos) {
+    if (std::find(options.ends.begin(), options.ends.end(), token) != options.ends.end()) {
       result.finish = Finish::kEos;
       break;
     }

@@ -85,6 +85,7 @@ class Talker {
 
   Generation say(GenerateOptions options, int give_up_after = 1000) {
     options.sampling.temperature = 0;
+    if (options.ends.empty()) options.ends = {0};
     shown.clear();
     Session session(*engine_);
     const std::vector<int32_t> prompt = {start_};
@@ -132,12 +133,48 @@ TEST(Generate, EndsAtItsLimits) {
   EXPECT_EQ(talker.shown.size(), 3u);
 }
 
-TEST(Generate, EosCanBeIgnored) {
-  Talker talker({"x", "y"});
+TEST(Generate, AnyOfTheEndsEnds) {
+  Talker talker({"a", "b", "c"});
   GenerateOptions options;
+  options.ends = {0, 3};
+  EXPECT_EQ(talker.say(options).tokens, (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(talker.say(options).finish, Finish::kEos);
+  options.ends = {2, 0};
+  EXPECT_EQ(talker.say(options).text, "a");
+}
+
+TEST(Generate, IgnoredEndsAreNeverChosen) {
+  Talker talker({"x", "y", "z"});
+  GenerateOptions options;
+  options.ends = {0, 2};
   options.ignore_eos = true;
-  options.max_tokens = 5;
-  EXPECT_EQ(talker.say(options).tokens.size(), 5u);
+  options.max_tokens = 12;
+  const Generation result = talker.say(options);
+  EXPECT_EQ(result.finish, Finish::kLength);
+  EXPECT_EQ(result.tokens.size(), 12u);
+  for (const int32_t end : options.ends) EXPECT_THAT(result.tokens, ::testing::Not(::testing::Contains(end)));
+}
+
+// A penalty weakens what the whole text holds, and not only what the session had not read yet.
+TEST(Generate, GoesOnFromWhatTheSessionHolds) {
+  Engine engine(testing::random_weights(testing::small_config()), {.threads = 1});
+  const auto prompt = testing::random_ids(engine.config(), 9);
+  GenerateOptions options;
+  options.sampling.temperature = 0;
+  options.sampling.repeat_penalty = 3;
+  options.sampling.repeat_last_n = -1;
+  options.max_tokens = 12;
+  const auto after = [&](size_t held) {
+    Session session(engine);
+    if (held > 0) session.append(std::span(prompt).first(held));
+    return generate(session, engine.config(), prompt, options, nullptr, [](int32_t, std::string_view) { return true; })
+        .tokens;
+  };
+  const auto fresh = after(0);
+  EXPECT_EQ(after(5), fresh);
+  EXPECT_EQ(after(8), fresh);
+  options.sampling.repeat_penalty = 1;
+  EXPECT_NE(after(0), fresh) << "the penalty has something to do here";
 }
 
 TEST(Generate, StopStringsMayCrossTokens) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <unordered_set>
 
@@ -9,6 +10,8 @@
 
 namespace dsmoe::engine {
 namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 void require(bool holds, const char* rule, double found) {
   if (!holds) base::fail(base::ErrorKind::kUsage, "sampling", rule, std::to_string(found));
@@ -44,6 +47,10 @@ void Sampler::gather(std::span<const float> logits_V, std::span<const int32_t> h
     }
     candidates_.push_back({static_cast<int32_t>(i), logits_V[i]});
   }
+  for (const int32_t id : options_.forbidden) {
+    if (id >= 0 && static_cast<size_t>(id) < candidates_.size())
+      candidates_[static_cast<size_t>(id)].logit = -kInfinity;
+  }
   if (options_.repeat_penalty == 1 || options_.repeat_last_n == 0) return;
   const size_t window = options_.repeat_last_n < 0
                             ? history.size()
@@ -66,6 +73,8 @@ void Sampler::keep_best() {
   if (options_.temperature == 0) count = 1;
   std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(count), candidates_.end(), better);
   candidates_.resize(count);
+  while (!candidates_.empty() && candidates_.back().logit == -kInfinity) candidates_.pop_back();  // forbidden
+  if (candidates_.empty()) base::fail(base::ErrorKind::kUsage, "sampling", "some token must be allowed");
 }
 
 // top-p and min-p, both at temperature 1; the best candidate always stays.

@@ -1,5 +1,5 @@
-// From logits to the next token. Steps in llama.cpp's order: repetition penalty, top-k, top-p, min-p, temperature,
-// draw.
+// From logits to the next token. Steps in llama.cpp's order: forbidden tokens go, repetition penalty, top-k, top-p,
+// min-p, temperature, draw.
 //
 // The same seed and logits give the same tokens on every machine: candidates are ordered by logit and then by id, sums
 // run in that order in double, and the draw is base::Rng's.
@@ -21,6 +21,7 @@ struct SamplingOptions {
   double repeat_penalty = 1.0;  ///< divides positive logits of recent tokens and multiplies negative ones; 1: none
   int64_t repeat_last_n = 64;   ///< how many recent tokens; -1: all
   uint64_t seed = 0;
+  std::vector<int32_t> forbidden = {};  ///< ids that are never chosen; those outside the vocabulary never would be
 };
 
 /// Throws Error(kUsage) naming the option.

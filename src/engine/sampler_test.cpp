@@ -141,5 +141,15 @@ TEST(Sampler, BadOptionsAndLogitsAreRefused) {
   }
 }
 
+TEST(Sampler, WhatIsForbiddenIsNeverChosen) {
+  SamplingOptions options = plain();
+  options.forbidden = {1, 3, 99, -1};
+  EXPECT_EQ(kept(options, log_of(kProbabilities)), (std::set<int32_t>{0, 2, 4}));
+  options.temperature = 0;
+  EXPECT_EQ(kept(options, log_of(kProbabilities)), (std::set<int32_t>{4}));
+  options.forbidden = {0, 1, 2, 3, 4};
+  EXPECT_THROW(Sampler(options).sample(log_of(kProbabilities), {}), base::Error);
+}
+
 }  // namespace
 }  // namespace dsmoe::engine

@@ -43,6 +43,7 @@ TaskScore score_answers(engine::Engine& engine, const tokenizer::Tokenizer& toke
   engine::GenerateOptions generate;
   generate.max_tokens = task.max_tokens;
   generate.stop = task.stop;
+  generate.ends = options.ends;
   PromptSession session(engine);
   for (const Prompt& prompt : prompts) {
     const engine::Generation written = session.generate(prompt.ids, generate, tokenizer);

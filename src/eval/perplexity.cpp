@@ -120,7 +120,8 @@ Perplexity perplexity(engine::Engine& engine, const tokenizer::Tokenizer& tokeni
   const auto bos = static_cast<int32_t>(engine.config().bos_token_id);
   std::vector<int32_t> ids = tokenizer.encode_document(text);
   if (ids.empty()) base::fail_invalid("perplexity", "there is nothing to score", "empty text");
-  ids.insert(ids.begin(), bos);
+  if (bos >= 0) ids.insert(ids.begin(), bos);
+  if (ids.size() < 2) base::fail_invalid("perplexity", "there is nothing to score", "one token, and no bos before it");
   const auto S = static_cast<size_t>(window_length(engine, options));
   Perplexity result;
   result.total.tokens = static_cast<int64_t>(ids.size()) - 1;

@@ -13,9 +13,10 @@ namespace dsmoe::eval {
 
 /// Which items are scored, and after what.
 struct TaskOptions {
-  int64_t shots = -1;  ///< -1: as many as the task says
-  int64_t limit = 0;   ///< the first so many items of each pool; 0: all
-  uint64_t seed = 1;   ///< decides which shots are drawn
+  int64_t shots = -1;              ///< -1: as many as the task says
+  int64_t limit = 0;               ///< the first so many items of each pool; 0: all
+  uint64_t seed = 1;               ///< decides which shots are drawn
+  std::vector<int32_t> ends = {};  ///< tokens that end an answer in words
 };
 
 /// The shots that every item of the task gets, drawn by the seed and their ids alone: the order of the file does not

@@ -52,7 +52,7 @@ engine::Generation PromptSession::generate(std::span<const int32_t> prompt, engi
   computed_ += std::ssize(prompt) - static_cast<int64_t>(kept);
   options.sampling.temperature = 0;
   const auto on_token = [](int32_t, std::string_view) { return true; };
-  auto result = engine::generate(session_, engine_.config(), prompt.subspan(kept), options, &tokenizer, on_token);
+  auto result = engine::generate(session_, engine_.config(), prompt, options, &tokenizer, on_token);
   session_.rewind(std::ssize(prompt));
   held_.assign(prompt.begin(), prompt.end());
   return result;

@@ -46,13 +46,16 @@ class Reader {
   void choice(const char* key, Enum& out) const {
     if (find(key) != nullptr) out = spec::parse_enum<Enum>(base::require_string(json_, key, where_), key, where_);
   }
-  /// An id, or a list of ids of which the first counts.
-  void token_id(const char* key, int64_t& out) const {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_array()) return required(key, out);
-    if (value->empty()) base::fail_invalid(where_, std::string(key) + " must not be an empty list", "[]");
-    out = base::require_int(Json{{key, value->front()}}, key, 0, INT64_MAX, where_);
+  /// An id, or a list of ids of which the first counts; null, an empty list and -1 are none. An absent key is the
+  /// default, which a smaller vocabulary may not have.
+  void token_id(const char* key, int64_t vocab_size, int64_t& out) const {
+    const auto found = json_.find(key);
+    if (found == json_.end()) {
+      if (out >= vocab_size) out = -1;
+      return;
+    }
+    const Json value = found->is_array() ? found->empty() ? Json() : found->front() : *found;
+    out = value.is_null() ? -1 : base::require_int(Json{{key, value}}, key, INT64_MIN, INT64_MAX, where_);
   }
 
  private:
@@ -71,8 +74,8 @@ void read_common(const Reader& reader, ModelConfig& config) {
   reader.not_null("max_position_embeddings", config.max_position_embeddings);
   reader.not_null("rms_norm_eps", config.rms_norm_eps);
   reader.optional("initializer_range", config.initializer_range);
-  reader.token_id("bos_token_id", config.bos_token_id);
-  reader.token_id("eos_token_id", config.eos_token_id);
+  reader.token_id("bos_token_id", config.vocab_size, config.bos_token_id);
+  reader.token_id("eos_token_id", config.vocab_size, config.eos_token_id);
 }
 
 void read_experts(const Reader& reader, ModelConfig& config) {
@@ -128,6 +131,13 @@ void write_experts(const ModelConfig& c, Json& json) {
   extra("routed_scaling_factor", c.routed_scaling_factor, c.routed_scaling_factor == plain.routed_scaling_factor);
 }
 
+// A list that begins with the id stays a list: the config knows its first alone.
+Json token_id_to_json(int64_t id, const Json& kept, const char* key) {
+  const auto found = kept.find(key);
+  if (found != kept.end() && found->is_array() && !found->empty() && found->front() == id) return *found;
+  return id >= 0 ? Json(id) : Json(nullptr);
+}
+
 const char* torch_name(Dtype dtype) {
   return dtype == Dtype::kBf16 ? "bfloat16" : dtype == Dtype::kF16 ? "float16" : "float32";
 }
@@ -171,8 +181,8 @@ Json config_to_json(const ModelConfig& c, Dtype dtype, const Json& kept) {
   json["architectures"] = Json::array({moe ? "DeepseekForCausalLM" : "LlamaForCausalLM"});
   json["model_type"] = moe ? "deepseek" : "llama";
   json["attention_bias"] = false;
-  json["bos_token_id"] = c.bos_token_id;
-  json["eos_token_id"] = c.eos_token_id;
+  json["bos_token_id"] = token_id_to_json(c.bos_token_id, json, "bos_token_id");
+  json["eos_token_id"] = token_id_to_json(c.eos_token_id, json, "eos_token_id");
   json["hidden_act"] = "silu";
   json["hidden_size"] = c.hidden_size;
   json["initializer_range"] = c.initializer_range;

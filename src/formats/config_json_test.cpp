@@ -101,6 +101,34 @@ TEST(ConfigJson, SilenceMeansTheClassDefaults) {
   EXPECT_EQ(c.bos_token_id, 100000);
 }
 
+TEST(ConfigJson, TokenIdsMayBeNone) {
+  Json json = config_to_json(small_dense(), Dtype::kF32);
+  for (const Json& none : {Json(nullptr), Json::array(), Json(-1)}) {
+    json["bos_token_id"] = json["eos_token_id"] = none;
+    const spec::ModelConfig c = config_from_json(json, "f");
+    EXPECT_EQ(c.bos_token_id, -1);
+    EXPECT_EQ(c.eos_token_id, -1);
+    const Json again = config_to_json(c, Dtype::kF32);
+    EXPECT_TRUE(again["bos_token_id"].is_null());
+    EXPECT_EQ(config_from_json(again, "f"), c);
+  }
+  Json small = released();  // the class' defaults lie above a small vocabulary
+  small["vocab_size"] = 512;
+  small.erase("bos_token_id");
+  small.erase("eos_token_id");
+  EXPECT_EQ(config_from_json(small, "f").bos_token_id, -1);
+  EXPECT_EQ(config_from_json(small, "f").eos_token_id, -1);
+}
+
+TEST(ConfigJson, AListOfEndsIsWrittenBack) {
+  Json json = config_to_json(small_dense(), Dtype::kF32);
+  json["eos_token_id"] = Json::array({3, 4});
+  spec::ModelConfig c = config_from_json(json, "f");
+  EXPECT_EQ(config_to_json(c, Dtype::kBf16, json)["eos_token_id"], json["eos_token_id"]);
+  c.eos_token_id = 5;
+  EXPECT_EQ(config_to_json(c, Dtype::kBf16, json)["eos_token_id"], 5) << "another first id is another choice";
+}
+
 TEST(ConfigJson, ForeignLlamaSpellings) {
   Json json = config_to_json(small_dense(), Dtype::kF32);
   json["eos_token_id"] = Json::array({3, 4});
@@ -162,9 +190,8 @@ TEST(ConfigJson, WrongTypesAndImpossibleShapesAreRefused) {
       {"rms_norm_eps", nullptr, "rms_norm_eps must be a number"},
       {"moe_layer_freq", nullptr, "moe_layer_freq must be an integer"},
       {"tie_word_embeddings", "no", "tie_word_embeddings must be false, 0 or null"},
-      {"eos_token_id", Json::array(), "eos_token_id must not be an empty list"},
       {"eos_token_id", Json::array({"x"}), "eos_token_id must be an integer"},
-      {"eos_token_id", 102400, "eos_token_id must be from 0 to 102399"},
+      {"eos_token_id", 102400, "eos_token_id must be from -1 to 102399"},
       {"vocab_size", 0, "vocab_size must be from 1"},
   };
   for (const auto& [key, value, rule] : cases) {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "formats/end_tokens.h"
 #include "formats/gguf_key_rules.h"
 #include "spec/enum_names.h"
 
@@ -131,16 +132,19 @@ ModelConfig read_known(const GgufFile& file, Keys& keys, GgufArch arch, int64_t 
   keys.optional("rope.freq_base", c.rope_theta);
   c.initializer_range = 0.02;  // the format has no word for it, and only training asks
   if (arch == GgufArch::kDeepseek) read_experts(keys, c);
-  // a file that names no token for the end: the last row, which is padding where anything is
-  c.bos_token_id = file.integer("tokenizer.ggml.bos_token_id").value_or(0);
-  c.eos_token_id = file.integer("tokenizer.ggml.eos_token_id").value_or(std::max<int64_t>(c.vocab_size, 1) - 1);
+  c.bos_token_id = gguf_token_id(file, "tokenizer.ggml.bos_token_id").value_or(-1);
+  c.eos_token_id = gguf_token_id(file, "tokenizer.ggml.eos_token_id").value_or(-1);
   return c;
 }
 
+// Fields whose -1, none, is said by leaving the key out.
+bool may_be_none(std::string_view name) { return name == "bos_token_id" || name == "eos_token_id"; }
+
 ModelConfig read_own(const GgufFile& file, Keys& keys) {
   ModelConfig config;
+  config.bos_token_id = config.eos_token_id = -1;
   spec::visit_model_fields(config, [&](const char* name, auto& field, const char*) {
-    if (!keys.has(name))
+    if (!keys.has(name) && !may_be_none(name))
       base::fail_invalid("gguf", "a key is missing", file.path().string() + ", " + keys.prefix() + name);
     keys.optional(name, field);
   });
@@ -171,7 +175,9 @@ void add_known_keys(GgufMetadata& metadata, const ModelConfig& c, GgufArch arch)
 
 struct OwnKeys {
   GgufMetadata& metadata;
-  void operator()(const char* name, int64_t value, const char*) const { metadata.add_u32(key(name), value); }
+  void operator()(const char* name, int64_t value, const char*) const {
+    if (value >= 0 || !may_be_none(name)) metadata.add_u32(key(name), value);
+  }
   void operator()(const char* name, double value, const char*) const { metadata.add_f64(key(name), value); }
   void operator()(const char* name, bool value, const char*) const { metadata.add_bool(key(name), value); }
   template <class Enum>

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "formats/end_tokens.h"
 #include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::formats {
@@ -131,12 +132,19 @@ bool same(const tokenizer::TokenizerSpec& a, const tokenizer::TokenizerSpec& b) 
 }
 
 std::optional<int32_t> id_key(const GgufFile& file, const char* key, size_t tokens) {
-  const auto id = file.integer(key);
+  const auto id = gguf_token_id(file, key);
   if (!id) return std::nullopt;
   if (*id < 0 || static_cast<uint64_t>(*id) >= tokens) {
     fail_invalid(kPart, std::string(key) + " must be the id of a token", std::to_string(*id));
   }
   return static_cast<int32_t>(*id);
+}
+
+// Nothing here pads, so a padding token that does not exist is none.
+std::optional<int32_t> padding_key(const GgufFile& file, size_t tokens) {
+  const auto id = gguf_token_id(file, "tokenizer.ggml.padding_token_id");
+  return id && *id >= 0 && static_cast<uint64_t>(*id) < tokens ? std::optional(static_cast<int32_t>(*id))
+                                                               : std::nullopt;
 }
 
 Parts read_parts(const GgufFile& file) {
@@ -161,7 +169,7 @@ Parts read_parts(const GgufFile& file) {
   }
   parts.bos = id_key(file, "tokenizer.ggml.bos_token_id", parts.tokens.size());
   parts.eos = id_key(file, "tokenizer.ggml.eos_token_id", parts.tokens.size());
-  parts.pad = id_key(file, "tokenizer.ggml.padding_token_id", parts.tokens.size());
+  parts.pad = padding_key(file, parts.tokens.size());
   parts.add_bos = file.boolean("tokenizer.ggml.add_bos_token").value_or(false);
   parts.add_eos = file.boolean("tokenizer.ggml.add_eos_token").value_or(false);
   for (const int64_t id : file.integers(kInModel).value_or(std::vector<int64_t>{})) {
@@ -193,8 +201,8 @@ void add_tokenizer_keys(GgufMetadata& metadata, const tokenizer::TokenizerSpec& 
 
 void add_no_tokenizer_keys(GgufMetadata& metadata, int64_t bos, int64_t eos) {
   metadata.add_text("tokenizer.ggml.model", "no_vocab");
-  metadata.add_u32("tokenizer.ggml.bos_token_id", bos);
-  metadata.add_u32("tokenizer.ggml.eos_token_id", eos);
+  if (bos >= 0) metadata.add_u32("tokenizer.ggml.bos_token_id", bos);
+  if (eos >= 0) metadata.add_u32("tokenizer.ggml.eos_token_id", eos);
 }
 
 std::optional<tokenizer::TokenizerSpec> tokenizer_from_gguf(const GgufFile& file) {

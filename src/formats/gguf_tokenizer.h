@@ -21,7 +21,7 @@ namespace dsmoe::formats {
 /// where the pre-tokenizer has no name or the tokenizer has more tokens than rows.
 void add_tokenizer_keys(GgufMetadata& metadata, const tokenizer::TokenizerSpec& spec, int64_t vocab_size,
                         std::string_view chat_template = {});
-/// What a file of a model without tokenizer says: no_vocab, and the ids that end and begin texts.
+/// What a file of a model without tokenizer says: no_vocab, and the ids that begin and end texts (-1: none).
 void add_no_tokenizer_keys(GgufMetadata& metadata, int64_t bos, int64_t eos);
 
 /// Nothing where the file has none. Throws Error(kInvalid) for one that is not byte-level BPE or breaks its rules.

@@ -168,6 +168,28 @@ TEST(GgufTokenizer, BrokenKeysAreRefusedByName) {
   refuses("bos_token_id must be the id of a token", [](Keys& k) { k.bos = 3; });
 }
 
+TEST(GgufTokenizer, APaddingTokenThatIsNotThereIsNone) {
+  const base::TestFolder folder("gguf_tokenizer_padding");
+  tokenizer::TokenizerSpec spec = trained();
+  spec.pad = std::nullopt;
+  for (const int64_t pad : {int64_t{UINT32_MAX}, int64_t{280}, int64_t{100000}}) {
+    const GgufFile file = written(folder / "f", [&](GgufMetadata& m) {
+      add_tokenizer_keys(m, spec, 280);
+      m.add_u32("tokenizer.ggml.padding_token_id", pad);
+    });
+    EXPECT_EQ(tokenizer_from_gguf(file)->pad, std::nullopt) << pad;
+  }
+  spec.bos = spec.eos = std::nullopt;
+  spec.prefix.clear();
+  const GgufFile file = written(folder / "f", [&](GgufMetadata& m) {
+    add_tokenizer_keys(m, spec, 280);
+    m.add_u32("tokenizer.ggml.bos_token_id", UINT32_MAX);
+    m.add_u32("tokenizer.ggml.eos_token_id", UINT32_MAX);
+  });
+  EXPECT_EQ(tokenizer_from_gguf(file)->bos, std::nullopt);
+  EXPECT_EQ(tokenizer_from_gguf(file)->eos, std::nullopt);
+}
+
 TEST(GgufTokenizer, ChatTemplatesOfFolders) {
   const base::TestFolder folder("gguf_templates");
   EXPECT_EQ(chat_template_of(folder.path()), "");

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/json_checksum.h"
 
 namespace dsmoe::formats {
 namespace {
@@ -14,15 +15,7 @@ using base::fail_invalid;
 using base::in_quotes;
 using base::Json;
 
-constexpr std::string_view kFormat = "dsmoe manifest 1";
-constexpr const char* kChecksum = "xxh3_128";
-constexpr uint64_t kLongestManifest = 64 << 20;
-
-std::string own_checksum(const Json& manifest) {
-  Json rest = manifest;
-  rest.erase(kChecksum);
-  return base::xxh3_128_hex(base::dump_json(rest));
-}
+constexpr const char* kChecksum = base::kOwnChecksum;  // of each file, and of the manifest itself
 
 std::vector<std::string> files_of(const fs::path& folder) {
   std::vector<std::string> names;
@@ -35,29 +28,8 @@ std::vector<std::string> files_of(const fs::path& folder) {
   return names;
 }
 
-// The size and checksum that the manifest states of one file.
-struct Promise {
-  std::string name;
-  int64_t bytes;
-  std::string checksum;
-};
-
-std::vector<Promise> promises_of(const Json& manifest, const std::string& where) {
-  const Json& files = base::require_member(manifest, "files", where);
-  if (!files.is_object()) fail_invalid(where, "files must be an object", in_quotes(base::dump_json(files)));
-  std::vector<Promise> promises;
-  for (const auto& [name, file] : files.items()) {
-    if (name.empty() || name == "." || name == ".." || name.find('/') != name.npos || name.find('\0') != name.npos) {
-      fail_invalid(where, "files must be named by plain names", in_quotes(name));
-    }
-    promises.push_back(
-        {name, base::require_int(file, "bytes", 0, INT64_MAX, where), base::require_string(file, kChecksum, where)});
-  }
-  return promises;
-}
-
 // Empty when the file is as promised.
-std::string damage_of(const fs::path& folder, const Promise& promise) {
+std::string damage_of(const fs::path& folder, const FilePromise& promise) {
   const fs::path path = folder / promise.name;
   std::error_code error;
   const auto bytes = fs::file_size(path, error);
@@ -86,7 +58,7 @@ void write_manifest(const fs::path& folder, const Json& further, base::FileSyste
                                          {kChecksum, base::xxh3_128_hex(base::as_text(file.bytes()))}};
     }
   });
-  Json manifest = {{"format", kFormat}};
+  Json manifest = {{"format", kManifestFormat}};
   if (further.is_object()) {
     for (const auto& [key, value] : further.items()) {
       DSMOE_CHECK(key != "format" && key != "files" && key != kChecksum, "a manifest's own members are not given");
@@ -96,7 +68,7 @@ void write_manifest(const fs::path& folder, const Json& further, base::FileSyste
   Json::object_t list;
   for (size_t i = 0; i < names.size(); ++i) list.push_back({names[i], std::move(entries[i])});
   manifest["files"] = std::move(list);
-  manifest[kChecksum] = own_checksum(manifest);
+  manifest[kChecksum] = base::json_checksum(manifest);
   base::write_file(folder / kManifestFile, base::dump_json(manifest, 1) + "\n", files);
 }
 
@@ -104,20 +76,38 @@ Json read_manifest(const fs::path& folder) {
   const std::string where = (folder / kManifestFile).string();
   Json manifest = base::parse_json(base::read_file(where, kLongestManifest), where);
   const std::string format = base::require_string(manifest, "format", where);
-  if (format != kFormat) fail_invalid(where, "format must be " + std::string(kFormat), in_quotes(format));
-  if (base::require_string(manifest, kChecksum, where) != own_checksum(manifest)) {
-    fail_invalid("manifest", "differs from its own checksum", where, "the file is damaged");
+  if (format != kManifestFormat) {
+    fail_invalid(where, "format must be " + std::string(kManifestFormat), in_quotes(format));
   }
+  base::require_json_checksum(manifest, "manifest", where);
   return manifest;
 }
 
-Json verify_manifest(const fs::path& folder, const base::ParallelFor& parallel) {
-  Json manifest = read_manifest(folder);
-  const std::vector<Promise> promises = promises_of(manifest, (folder / kManifestFile).string());
+std::vector<FilePromise> promises_of(const Json& manifest, const fs::path& folder) {
+  const std::string where = (folder / kManifestFile).string();
+  const Json& files = base::require_member(manifest, "files", where);
+  if (!files.is_object()) fail_invalid(where, "files must be an object", in_quotes(base::dump_json(files)));
+  std::vector<FilePromise> promises;
+  for (const auto& [name, file] : files.items()) {
+    if (name.empty() || name == "." || name == ".." || name.find('/') != name.npos || name.find('\0') != name.npos) {
+      fail_invalid(where, "files must be named by plain names", in_quotes(name));
+    }
+    promises.push_back(
+        {name, base::require_int(file, "bytes", 0, INT64_MAX, where), base::require_string(file, kChecksum, where)});
+  }
+  return promises;
+}
+
+void verify_promises(const fs::path& folder, std::span<const FilePromise> promises, const base::ParallelFor& parallel,
+                     const std::function<void(uint64_t read)>& on_read) {
   std::vector<std::string> damages(promises.size());
+  std::mutex telling;
+  uint64_t read = 0;
   parallel(static_cast<int64_t>(promises.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      damages[static_cast<size_t>(i)] = damage_of(folder, promises[static_cast<size_t>(i)]);
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      damages[i] = damage_of(folder, promises[i]);
+      const std::scoped_lock lock(telling);
+      on_read(read += static_cast<uint64_t>(promises[i].bytes));
     }
   });
   for (size_t i = 0; i < promises.size(); ++i) {
@@ -126,6 +116,11 @@ Json verify_manifest(const fs::path& folder, const base::ParallelFor& parallel) 
                    (folder / promises[i].name).string() + " " + damages[i], "use another copy");
     }
   }
+}
+
+Json verify_manifest(const fs::path& folder, const base::ParallelFor& parallel) {
+  Json manifest = read_manifest(folder);
+  verify_promises(folder, promises_of(manifest, folder), parallel, [](uint64_t) {});
   return manifest;
 }
 

@@ -137,9 +137,10 @@ void ModelFolderWriter::write_index() {
 void ModelFolderWriter::finish() {
   DSMOE_CHECK(shard_ == shards_.size(), "all tensors of the model have come");
   if (shards_.size() > 1) write_index();
-  write_file("config.json", base::dump_json(config_to_json(config_, options_.dtype, options_.further_keys), 2) + "\n");
+  const base::Json config = config_to_json(config_, options_.dtype, options_.further_keys);
+  write_file("config.json", base::dump_json(config, 2) + "\n");
   const base::Json generation = {
-      {"_from_model_config", true}, {"bos_token_id", config_.bos_token_id}, {"eos_token_id", config_.eos_token_id}};
+      {"_from_model_config", true}, {"bos_token_id", config["bos_token_id"]}, {"eos_token_id", config["eos_token_id"]}};
   write_file("generation_config.json", base::dump_json(generation, 2) + "\n");
   if (!options_.tokenizer_from.empty()) {
     for (const char* name : kTokenizerFiles) {

@@ -2,7 +2,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "formats/end_tokens.h"
 #include "formats/gguf_tokenizer.h"
+#include "formats/verified.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer_json.h"
 
@@ -37,8 +39,19 @@ engine::Weights converted(const base::fs::path& path, const ModelOptions& option
 }  // namespace
 
 Model open_model(const base::fs::path& path, const ModelOptions& options) {
+  if (options.verify) verify_model(path, options.engine.threads, options.verifying);
   return {path,
           engine::Engine(options.convert ? converted(path, options) : engine::Weights::load(path), options.engine)};
+}
+
+void verify_model(const base::fs::path& path, int threads,
+                  const std::function<void(uint64_t read, uint64_t total)>& verifying) {
+  if (!formats::has_manifest(path)) return;
+  base::ThreadPool pool(threads);
+  formats::VerifyOptions options;
+  options.parallel_for = pool.parallel_for();
+  options.progress = verifying;
+  formats::verify_once(path, options);
 }
 
 const tokenizer::Tokenizer* Model::tokenizer() {
@@ -59,6 +72,25 @@ const tokenizer::Tokenizer& Model::require_tokenizer(std::string_view instead) {
   const tokenizer::Tokenizer* found = tokenizer();
   if (found == nullptr) base::fail_invalid("tokenizer", "the model has no tokenizer", path_.string(), instead);
   return *found;
+}
+
+std::vector<int32_t> Model::end_tokens() {
+  if (is_file(path_)) return formats::end_tokens(formats::GgufFile(path_), config());
+  const tokenizer::Tokenizer* found = tokenizer();
+  return formats::end_tokens(path_, config(), found != nullptr ? found->eos_id() : std::nullopt);
+}
+
+Model::Prompt Model::prompt(std::string_view text) {
+  const tokenizer::Tokenizer& found = require_tokenizer("give --tokens instead of a prompt");
+  Prompt prompt{found.encode(text, true)};
+  const std::vector<int32_t>& before = found.spec().prefix;
+  const auto bos = found.bos_id();
+  if (!bos || before.empty() || before.back() != *bos || prompt.ids.size() <= before.size()) return prompt;
+  const auto second = prompt.ids.begin() + std::ssize(before);
+  if (*second != *bos) return prompt;
+  prompt.ids.erase(second);
+  prompt.left_out_bos = true;
+  return prompt;
 }
 
 std::string Model::chat_template() const { return formats::chat_template_of(path_); }

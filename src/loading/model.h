@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "engine/engine.h"
 #include "formats/model_folder.h"
@@ -19,6 +20,9 @@ struct ModelOptions {
   engine::EngineOptions engine;
   /// Makes the weights from a model folder in place of reading them as they are stored (quantised, say); none: read.
   std::function<engine::Weights(const formats::ModelFolder& folder)> convert;
+  bool verify = true;  ///< compare a folder with its manifest.json, where it has one (formats/verified.h)
+  /// Hears of that: bytes read so far and in all.
+  std::function<void(uint64_t read, uint64_t total)> verifying = [](uint64_t, uint64_t) {};
 };
 
 class Model {
@@ -32,6 +36,15 @@ class Model {
   const tokenizer::Tokenizer* tokenizer();
   /// The same, but none is Error(kInvalid), with `instead` as the hint.
   const tokenizer::Tokenizer& require_tokenizer(std::string_view instead);
+  /// The tokens that end an answer (formats/end_tokens.h); none: nothing does.
+  std::vector<int32_t> end_tokens();
+  /// A text as the tokenizer begins and ends it; needs the tokenizer. A text that spells bos where the tokenizer puts
+  /// one before it gets one bos, not two.
+  struct Prompt {
+    std::vector<int32_t> ids;
+    bool left_out_bos = false;
+  };
+  Prompt prompt(std::string_view text);
   /// The model's own chat template, Jinja text; empty where it has none.
   std::string chat_template() const;
   /// How a conversation is written for this model: in the format of this name, or else as its chat template says, and
@@ -50,7 +63,11 @@ class Model {
 };
 
 /// Opens a model folder or a GGUF file. Throws Error: kIo when it cannot be read, kInvalid when it is no model, a
-/// broken one, or larger than the machine's memory, kUsage for a file where `convert` is given.
+/// broken one, damaged, or larger than the machine's memory, kUsage for a file where `convert` is given.
 Model open_model(const base::fs::path& path, const ModelOptions& options = {});
+
+/// What open_model() does first, for commands that read a model without running it.
+void verify_model(const base::fs::path& path, int threads,
+                  const std::function<void(uint64_t read, uint64_t total)>& verifying);
 
 }  // namespace dsmoe::loading

@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "base/error.h"
 #include "base/test_files.h"
 #include "formats/gguf_model.h"
 #include "formats/gguf_tokenizer.h"
+#include "formats/manifest.h"
 #include "formats/test_models.h"
 #include "tokenizer/bpe_alphabet.h"
 #include "tokenizer/chat_template.h"
@@ -29,7 +32,10 @@ tokenizer::TokenizerSpec letters(int count) {
 
 class OpenModel : public ::testing::Test {
  protected:
-  void SetUp() override { formats::write_model(model_, formats::small_mixture()); }
+  void SetUp() override {
+    ::setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);
+    formats::write_model(model_, formats::small_mixture());
+  }
 
   std::string fault(const std::function<void()>& act, base::ErrorKind kind) {
     try {
@@ -67,6 +73,53 @@ TEST_F(OpenModel, ATokenizerThatDoesNotFitIsRefusedWhenItIsNeeded) {
   tokenizer::save_tokenizer(letters(41), model_);
   Model model = open_model(model_);
   EXPECT_THAT(fault([&] { model.tokenizer(); }, base::ErrorKind::kInvalid), HasSubstr("41 and 40"));
+}
+
+TEST_F(OpenModel, APromptGetsOneBos) {
+  tokenizer::TokenizerSpec spec = letters(26);
+  spec.added_tokens.push_back({.id = 26, .content = "<s>", .special = true});
+  spec.tokens.push_back("<s>");
+  spec.bos = 26;
+  tokenizer::save_tokenizer(spec, model_);
+  {
+    Model model = open_model(model_);
+    EXPECT_EQ(model.prompt("<s>ab").ids, (std::vector<int32_t>{26, 0, 1})) << "this tokenizer adds none";
+    EXPECT_FALSE(model.prompt("<s>ab").left_out_bos);
+  }
+  spec.prefix = {26};
+  tokenizer::save_tokenizer(spec, model_);
+  Model model = open_model(model_);
+  for (const char* text : {"ab", "<s>ab"}) {
+    const Model::Prompt prompt = model.prompt(text);
+    EXPECT_EQ(prompt.ids, (std::vector<int32_t>{26, 0, 1})) << text;
+    EXPECT_EQ(prompt.left_out_bos, text[0] == '<');
+  }
+  EXPECT_EQ(model.prompt("").ids, std::vector<int32_t>{26});
+  EXPECT_EQ(model.prompt("<s>").ids, std::vector<int32_t>{26});
+  EXPECT_EQ(model.prompt("a<s>b").ids, (std::vector<int32_t>{26, 0, 26, 1})) << "inside a text it is the user's";
+}
+
+TEST_F(OpenModel, EndsComeFromTheFilesAndTheTokenizer) {
+  tokenizer::TokenizerSpec spec = letters(26);
+  spec.added_tokens.push_back({.id = 26, .content = "</s>", .special = true});
+  spec.tokens.push_back("</s>");
+  spec.eos = 26;
+  tokenizer::save_tokenizer(spec, model_);
+  base::write_file(model_ / "generation_config.json", R"({"eos_token_id": [1, 30]})", base::unsynced_files);
+  EXPECT_EQ(open_model(model_).end_tokens(), (std::vector<int32_t>{26, 1, 30}));
+}
+
+TEST_F(OpenModel, AFolderIsComparedWithItsManifest) {
+  const auto config = model_ / "config.json";
+  formats::write_manifest(model_, {}, base::unsynced_files);
+  EXPECT_NO_THROW(open_model(model_));
+  std::string text = base::read_file(config);
+  text.replace(text.find("0.006"), 5, "0.007");  // nothing that the engine would mind
+  base::write_file(config, text, base::unsynced_files);
+  EXPECT_THAT(fault([&] { open_model(model_); }, base::ErrorKind::kInvalid), HasSubstr("config.json"));
+  ModelOptions options;
+  options.verify = false;
+  EXPECT_NO_THROW(open_model(model_, options));
 }
 
 TEST_F(OpenModel, AConversationIsWrittenAsTheModelsTemplateSays) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "formats/end_tokens.h"
 #include "formats/gguf_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_json.h"
@@ -18,14 +19,20 @@ bool add_tokenizer(formats::GgufMetadata& metadata, const formats::ModelFolder& 
   const spec::ModelConfig& config = folder.config();
   std::error_code ignored;
   if (!options.with_tokenizer || !base::fs::exists(file, ignored)) {
-    formats::add_no_tokenizer_keys(metadata, config.bos_token_id, config.eos_token_id);
+    const std::vector<int32_t> ends = formats::end_tokens(folder.path(), config, std::nullopt);
+    const std::optional<int32_t> eos = ends.empty() ? std::nullopt : std::optional(ends.front());
+    formats::add_no_tokenizer_keys(metadata, config.bos_token_id, eos.value_or(-1));
+    formats::add_end_token_keys(metadata, ends, eos);
     return false;
   }
   tokenizer::TokenizerSpec spec = tokenizer::load_tokenizer(file).spec();
   const auto rows = static_cast<int64_t>(spec.tokens.size());
-  if (!spec.bos && config.bos_token_id < rows) spec.bos = static_cast<int32_t>(config.bos_token_id);
-  if (!spec.eos && config.eos_token_id < rows) spec.eos = static_cast<int32_t>(config.eos_token_id);
+  const std::vector<int32_t> ends = formats::end_tokens(folder.path(), config, spec.eos);
+  const auto has_row = [&](int64_t id) { return id >= 0 && id < rows; };
+  if (!spec.bos && has_row(config.bos_token_id)) spec.bos = static_cast<int32_t>(config.bos_token_id);
+  if (!spec.eos && !ends.empty() && has_row(ends.front())) spec.eos = ends.front();
   formats::add_tokenizer_keys(metadata, spec, config.vocab_size, formats::chat_template_of(folder.path()));
+  formats::add_end_token_keys(metadata, ends, spec.eos);
   return true;
 }
 

@@ -21,8 +21,9 @@ void validate_sizes(const ModelConfig& c, std::string_view where) {
   in_range(where, "num_attention_heads", c.num_attention_heads, 1, 1 << 16);
   in_range(where, "num_key_value_heads", c.num_key_value_heads, 1, 1 << 16);
   in_range(where, "max_position_embeddings", c.max_position_embeddings, 1, kMostWidth);
-  in_range(where, "bos_token_id", c.bos_token_id, 0, c.vocab_size - 1);
-  in_range(where, "eos_token_id", c.eos_token_id, 0, c.vocab_size - 1);
+  // -1: the model has none
+  in_range(where, "bos_token_id", c.bos_token_id, -1, c.vocab_size - 1);
+  in_range(where, "eos_token_id", c.eos_token_id, -1, c.vocab_size - 1);
   require(c.hidden_size % c.num_attention_heads == 0, where, "num_attention_heads must divide hidden_size",
           pair_text(c.num_attention_heads, c.hidden_size));
   require(c.head_dim() % 2 == 0, where, "the head size must be even for rotary embeddings",

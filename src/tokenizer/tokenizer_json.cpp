@@ -299,6 +299,14 @@ std::optional<int32_t> config_token(const TokenizerSpec& spec, const Json& confi
   return id;
 }
 
+// Nothing here pads, so a padding token that tokenizer.json does not have, or that is no token at all, is none.
+std::optional<int32_t> padding_token(const TokenizerSpec& spec, const Json& config) {
+  const auto found = config.find("pad_token");
+  if (found == config.end()) return std::nullopt;
+  const Json content = found->is_object() ? found->value("content", Json()) : *found;
+  return content.is_string() ? added_id(spec, content.get<std::string>()) : std::nullopt;
+}
+
 // Without a tokenizer_config.json: the names that the known families give their special tokens.
 void guess_special_tokens(TokenizerSpec& spec) {
   const auto first = [&](std::initializer_list<const char*> names) -> std::optional<int32_t> {
@@ -325,7 +333,7 @@ TokenizerSpec parse_tokenizer_json(std::string_view json, std::string_view confi
   if (!settings.is_object()) base::fail_invalid(kConfig, "must be a JSON object");
   spec.bos = config_token(spec, settings, "bos_token", kConfig);
   spec.eos = config_token(spec, settings, "eos_token", kConfig);
-  spec.pad = config_token(spec, settings, "pad_token", kConfig);
+  spec.pad = padding_token(spec, settings);
   // as transformers does: the two flags count where the file itself has no template
   if (spec.prefix.empty() && spec.suffix.empty()) {
     const auto wants = [&](const char* key) { return settings.contains(key) && settings[key] == true; };

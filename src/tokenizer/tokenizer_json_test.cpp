@@ -114,6 +114,12 @@ TEST(TokenizerJson, ConfigNamesSpecialTokens) {
   EXPECT_EQ(spec.pad, std::nullopt);
   EXPECT_EQ(spec.prefix, std::vector<int32_t>{258});
   EXPECT_TRUE(spec.suffix.empty());
+  for (const char* pad : {R"("</s>")", R"({"content": "</s>"})"}) {
+    EXPECT_EQ(read(file, std::string(R"({"pad_token": )") + pad + "}").pad, 260) << pad;
+  }
+  for (const char* pad : {R"("[PAD]")", R"({"content": "[PAD]"})", "{}", "7", "[]"}) {
+    EXPECT_EQ(read(file, std::string(R"({"pad_token": )") + pad + "}").pad, std::nullopt) << pad;
+  }
   EXPECT_THROW(read(file, R"({"bos_token": "<unheard-of>"})"), base::Error);
   EXPECT_THROW(read(file, R"({"bos_token": 7})"), base::Error);
   EXPECT_THROW(read(file, "[]"), base::Error);

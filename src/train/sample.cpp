@@ -32,7 +32,10 @@ std::string valid_utf8(std::string text) {
 std::string sample_text(const model::Transformer& model, const tokenizer::Tokenizer& tokenizer,
                         const SampleOptions& options) {
   const spec::ModelConfig& config = model.config();
-  std::vector<int64_t> ids = {config.bos_token_id};
+  // A text begins after bos, or where a model has none after the end of the one before.
+  const int64_t begin = config.bos_token_id >= 0 ? config.bos_token_id : config.eos_token_id;
+  if (begin < 0) return {};
+  std::vector<int64_t> ids = {begin};
   const int64_t longest = std::min(options.tokens + 1, config.max_position_embeddings);
   while (static_cast<int64_t>(ids.size()) < longest) {
     const torch::Tensor ids_BS = torch::tensor(ids, torch::kLong).unsqueeze(0);

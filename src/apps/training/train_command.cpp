@@ -13,6 +13,7 @@
 #include "apps/training/training_commands.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "formats/verified.h"
 #include "moe/parallel.h"
 #include "spec/settings.h"
 
@@ -28,7 +29,7 @@ struct TrainArguments {
   std::vector<std::string> overrides;
   std::string resume = "never", init;
   int threads = 0;
-  bool print_config = false, quiet = false, json = false, no_memory_check = false;
+  bool print_config = false, quiet = false, json = false, no_memory_check = false, no_verify = false;
 };
 
 train::RunOptions run_options(const TrainArguments& arguments, const StopSignals& signals) {
@@ -43,6 +44,9 @@ train::RunOptions run_options(const TrainArguments& arguments, const StopSignals
   options.threads = use_threads(arguments.threads);
   options.parallel_for = moe::torch_parallel_for();
   if (arguments.no_memory_check) options.memory = UINT64_MAX;
+  if (!arguments.init.empty() && !arguments.no_verify) {
+    formats::verify_once(arguments.init, {.parallel_for = options.parallel_for});
+  }
   options.stop = [&signals] { return signals.requested(); };
   return options;
 }
@@ -104,6 +108,8 @@ void add_train(CLI::App& program) {
                    "auto: from the newest undamaged checkpoint of output.dir, or begin; PATH: from that one; never")
       ->capture_default_str();
   command->add_option("--init", arguments->init, "begin with the weights of this model folder");
+  command->add_flag("--no-verify", arguments->no_verify,
+                    "do not compare that folder with the checksums of its manifest.json, if it has one");
   command->add_option("-t,--threads", arguments->threads, "0: as many as this process may use")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
