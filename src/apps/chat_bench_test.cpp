@@ -70,31 +70,16 @@ TEST_F(Commands, ChatFollowsTheModelsTemplate) {
   EXPECT_EQ(run({"chat", "-m", path("none"), "--chat-format", "chatlm"}).exit_code, 2) << "before a model is opened";
 }
 
-TEST_F(Commands, TheEndOfATurnEndsAnAnswer) {
-  // The first token of an answer becomes ChatML's end of turn.
+TEST_F(Commands, ChatTakesAFormatWhoseMarkersAreTokens) {
   tokenizer::TokenizerSpec spec = corpus::byte_tokenizer();
   for (const char* name : {"<|im_start|>", "<|im_end|>"}) {
     spec.added_tokens.push_back({.id = static_cast<int32_t>(spec.tokens.size()), .content = name, .special = true});
     spec.tokens.push_back(name);
   }
   tokenizer::save_tokenizer(spec, folder_ / "model");
-  const std::vector<std::string> chatml = {"--chat-format", "chatml"};
-  const Outcome talk = run({"tokenizer", "chat", "-t", path("model"), "--chat-format", "chatml", "--json"},
-                           R"([{"role": "user", "content": "hello"}])");
-  std::string ids;
-  const base::Json asked = base::parse_json(talk.out, "talk");
-  for (const auto& id : asked["ids"]) ids += (ids.empty() ? "" : ",") + std::to_string(id.get<int>());
-  const Outcome greedy =
-      run({"generate", "-m", path("model"), "--tokens", ids, "-n", "1", "--temp", "0", "-t", "1", "--json"});
-  const auto first = base::parse_json(greedy.out, "greedy")["tokens"].at(0).get<size_t>();
-  EXPECT_THAT(chat("hello\n", chatml).err, HasSubstr("stopped at 20"));
-  ASSERT_LT(first, 256u) << "a byte";
-  std::swap(spec.tokens[first], spec.tokens[257]);
-  spec.added_tokens[1].id = static_cast<int32_t>(first);
-  tokenizer::save_tokenizer(spec, folder_ / "model");
-  const Outcome ended = chat("hello\n", chatml);
-  EXPECT_EQ(ended.out, "\n") << ended.err;
-  EXPECT_THAT(ended.err, Not(HasSubstr("stopped")));
+  const Outcome talk = chat("hello\n/tokens\n", {"--chat-format", "chatml"});
+  EXPECT_EQ(talk.exit_code, 0) << talk.err;
+  EXPECT_EQ(chat("/tokens\nhello\n", {"--chat-format", "chatml"}).out, talk.out);
 }
 
 TEST_F(Commands, ChatForgetsTheOldestWhenTheContextIsFull) {

@@ -177,6 +177,15 @@ TEST(Generate, GoesOnFromWhatTheSessionHolds) {
   EXPECT_NE(after(0), fresh) << "the penalty has something to do here";
 }
 
+TEST(Generate, EndsWithAnyOfItsEnds) {
+  Talker talker({"Once", " upon", " a time"});
+  GenerateOptions options;
+  options.ends = {30, 2};
+  const Generation result = talker.say(options);
+  EXPECT_EQ(result.text, "Once");
+  EXPECT_EQ(result.finish, Finish::kEos);
+}
+
 TEST(Generate, StopStringsMayCrossTokens) {
   Talker talker({"one", "\nUs", "er: ", "two"});
   const Generation result = talker.say(stopping_at({"\nUser:"}));
