@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "base/error.h"
+#include "corpus/source_files.h"
 #include "corpus/sources.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_json.h"
@@ -64,7 +65,7 @@ int main(int argc, char** argv) try {
       std::cout << "tokenizer_bench: skipped, no corpus/tokenizer-8k here (make demo makes it)\n";
       return 0;
     }
-    run(folder, corpus::match_files("corpus/text/*.jsonl"));
+    run(folder, corpus::find_sources({"corpus/text/*.jsonl"}).files);
     return 0;
   }
   run(argv[1], {argv + 2, argv + argc});

@@ -7,12 +7,14 @@
 #include "apps/commands.h"
 #include "apps/output_arguments.h"
 #include "apps/progress.h"
+#include "apps/source_arguments.h"
 #include "apps/stop_signals.h"
 #include "base/error.h"
 #include "base/output.h"
 #include "base/parallel.h"
 #include "corpus/dataset.h"
 #include "corpus/dataset_builder.h"
+#include "corpus/source_files.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_json.h"
 
@@ -27,7 +29,7 @@ struct BuildArguments {
   std::vector<std::string> sources;
   double valid_share = corpus::BuildOptions{}.valid_share;
   uint64_t seed = 0;
-  std::string invalid_utf8 = "refuse";
+  SourceArguments reading;
   bool parse_special = false, json = false;
   int threads = 0;
 };
@@ -44,10 +46,12 @@ std::vector<corpus::CorpusDomain> domains_of(const std::vector<std::string>& sou
   for (const std::string& source : sources) {
     const size_t equals = source.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == source.size()) {
-      base::fail(base::ErrorKind::kUsage, "data", "a source must be NAME=GLOB", base::in_quotes(source),
-                 "for example zh='text/zh*.jsonl'");
+      base::fail(base::ErrorKind::kUsage, "data", "a source must be NAME=PATH", base::in_quotes(source),
+                 "for example zh='text/zh*.jsonl' or en=books/");
     }
-    out.push_back({source.substr(0, equals), corpus::match_files(source.substr(equals + 1))});
+    corpus::SourceFiles found = corpus::find_sources({source.substr(equals + 1)});
+    for (const std::string& note : found.notes) std::cerr << "note: " << note << "\n";
+    out.push_back({source.substr(0, equals), std::move(found.files)});
   }
   return out;
 }
@@ -113,6 +117,26 @@ void require_output(const BuildArguments& arguments, const std::vector<corpus::C
   base::require_output_folder(arguments.output.path, corpus::corpus_folder_policy(arguments.output.force), read);
 }
 
+// What a person would otherwise learn only from a run without validation.
+void print_split(const Json& manifest) {
+  if (manifest.at("valid_share").get<double>() == 0) return;
+  for (const Json& domain : manifest.at("domains")) {
+    const auto name = domain.at("name").get<std::string>();
+    if (const auto bytes = domain.at("held_out").get<int64_t>(); bytes > 0) {
+      std::cerr << name << ": all documents fell to one split, so the last " << bytes
+                << " bytes of the last one are its validation text\n";
+    }
+    for (const char* split : {"train", "valid"}) {
+      if (domain.at(split).at("documents").get<int64_t>() > 0) continue;
+      std::cerr << "warning: " << name << " has nothing in " << split
+                << " (few and short documents); more text, or another --valid-share or --seed, changes that\n";
+    }
+  }
+  if (manifest.at("valid").at("documents").get<int64_t>() == 0) {
+    std::cerr << "warning: the validation split is empty: training on this corpus will measure no validation loss\n";
+  }
+}
+
 void build(const BuildArguments& arguments) {
   const LoadedTokenizer tokenizer(arguments.tokenizer);
   const std::vector<corpus::CorpusDomain> domains = domains_of(arguments.sources);
@@ -123,8 +147,8 @@ void build(const BuildArguments& arguments) {
   options.valid_share = arguments.valid_share;
   options.seed = arguments.seed;
   options.force = arguments.output.force;
-  options.invalid_utf8 =
-      arguments.invalid_utf8 == "replace" ? corpus::InvalidUtf8::kReplace : corpus::InvalidUtf8::kRefuse;
+  options.invalid_utf8 = arguments.reading.policy();
+  options.limits = arguments.reading.limits();
   options.program_version = version_text();
   options.on_progress = [&](const corpus::BuildProgress& done) {
     if (signals.requested()) {
@@ -138,9 +162,8 @@ void build(const BuildArguments& arguments) {
                                              options, pool.parallel_for());
   progress->finish();
   print_counts(std::cerr, manifest);
-  if (const auto replaced = manifest.at("replaced_bytes").get<int64_t>(); replaced > 0) {
-    std::cerr << replaced << " bytes that were not UTF-8 became U+FFFD\n";
-  }
+  print_split(manifest);
+  print_repairs({manifest.at("replaced_bytes").get<int64_t>(), manifest.at("replaced_escapes").get<int64_t>()});
   if (arguments.json) std::cout << base::dump_json(manifest) << "\n";
 }
 
@@ -200,8 +223,8 @@ void add_build(CLI::App& data) {
   CLI::App* command = data.add_subcommand("build", "Encode documents into a corpus folder to train on");
   command
       ->add_option("SOURCES", arguments->sources,
-                   "NAME=GLOB: a domain and its files, .jsonl, .txt or others, plain, .gz or .zst; quote the pattern, "
-                   "whose signs are * ? [..] {a,b} and ** for folders of any depth")
+                   "NAME=PATH: a domain and its files, .jsonl, .txt or others, plain, .gz or .zst; a folder gives its "
+                   "text files; a pattern, to be quoted, has * ? [..] {a,b} and ** for folders of any depth")
       ->required();
   command->add_option("--tokenizer", arguments->tokenizer, "a tokenizer.json, or a folder with one")->required();
   add_output(*command, arguments->output, "-o,--out,--output", "the folder to make; it must not be there or be empty")
@@ -211,10 +234,7 @@ void add_build(CLI::App& data) {
                    "the part of the documents kept for validation, chosen by a hash of their text")
       ->capture_default_str();
   command->add_option("--seed", arguments->seed, "another seed keeps other documents")->capture_default_str();
-  command
-      ->add_option("--invalid-utf8", arguments->invalid_utf8, "what bytes that are no text do: stop, or become U+FFFD")
-      ->check(CLI::IsMember({"refuse", "replace"}))
-      ->capture_default_str();
+  arguments->reading.add_to(*command);
   command->add_flag("--parse-special", arguments->parse_special,
                     "text that spells a special token becomes that token; else it is text like any other");
   command->add_option("-t,--threads", arguments->threads, "0: as many as this process may use")

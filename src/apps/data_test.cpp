@@ -62,7 +62,7 @@ TEST_F(DataCommand, MistakesAreNamedWithTheirExitCode) {
     EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
     EXPECT_FALSE(base::fs::exists(out_));
   };
-  expect(build({"nameless"}), 2, "a source must be NAME=GLOB");
+  expect(build({"nameless"}), 2, "a source must be NAME=PATH");
   expect(build({"a=" + (folder_ / "*.zst").string()}), 4, "no file matches");
   expect(build({good, good}), 3, "a domain is named twice");
   expect(build({latin}), 3, "b.txt line 1, byte 3 holds \"\\xe9\"");
@@ -79,6 +79,49 @@ TEST_F(DataCommand, MistakesAreNamedWithTheirExitCode) {
   EXPECT_EQ(build({good}).exit_code, 4) << "the folder is there already";
   EXPECT_EQ(run({"data", "show", out_, "--document", "9"}).exit_code, 2);
   EXPECT_EQ(run({"data", "show", out_, "--domain", "bb"}).exit_code, 3);
+}
+
+TEST_F(DataCommand, AFolderIsASourceAndSaysWhatItLeavesOut) {
+  base::fs::create_directories(folder_ / "books/.git");
+  folder_.write("books/a.txt", "one");
+  folder_.write("books/B.JSONL", corpus::json_lines({"two", "three"}));
+  folder_.write("books/cover.png", "\x89PNG");
+  folder_.write("books/.git/c.txt", "four");
+  const Outcome built = build({"en=" + (folder_ / "books").string(), "--valid-share", "0", "--json"});
+  ASSERT_EQ(built.exit_code, 0) << built.err;
+  EXPECT_EQ(base::parse_json(built.out, "standard output")["train"]["documents"], 3);
+  EXPECT_THAT(built.err, HasSubstr("1 file left out, not text by name (.png)"));
+}
+
+TEST_F(DataCommand, ReplacedEscapesAreCountedAndLongDocumentsRefused) {
+  const std::string source = "a=" + folder_.write("a.jsonl", R"({"text":"x \ud83d"})").string();
+  EXPECT_EQ(build({source}).exit_code, 3);
+  const Outcome replaced = build({source, "--invalid-utf8", "replace", "--valid-share", "0", "--json"});
+  ASSERT_EQ(replaced.exit_code, 0) << replaced.err;
+  EXPECT_THAT(replaced.err, HasSubstr("1 escapes that were half of a surrogate pair"));
+  EXPECT_EQ(base::parse_json(replaced.out, "standard output")["replaced_escapes"], 1);
+  const std::string book = "b=" + folder_.write("b.txt", std::string(3000, 'x')).string();
+  base::fs::remove_all(out_);
+  const Outcome refused = build({book, "--longest-document", "2KB"});
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_THAT(refused.err, HasSubstr("longer than 2048 bytes"));
+  EXPECT_EQ(build({book, "--longest-document", "3KB", "--valid-share", "0"}).exit_code, 0);
+}
+
+TEST_F(DataCommand, SaysWhatBecameOfValidation) {
+  std::string text;
+  for (int i = 0; i < 4000; ++i) text += "sentence number " + std::to_string(i) + ".\n";
+  const Outcome held = build({"a=" + folder_.write("a.txt", text).string()});
+  ASSERT_EQ(held.exit_code, 0) << held.err;
+  EXPECT_THAT(held.err, HasSubstr("bytes of the last one are its validation text"));
+  EXPECT_EQ(corpus::TokenDataset::open(out_, "valid").documents(), 1);
+  base::fs::remove_all(out_);
+  const std::string few = "b=" + folder_.write("b.jsonl", corpus::json_lines({"x", "y"})).string();
+  const Outcome none = build({few});
+  ASSERT_EQ(none.exit_code, 0) << none.err;
+  EXPECT_THAT(none.err, HasSubstr("warning: the validation split is empty"));
+  base::fs::remove_all(out_);
+  EXPECT_THAT(build({few, "--valid-share", "0"}).err, testing::Not(HasSubstr("warning"))) << "as asked";
 }
 
 TEST_F(DataCommand, ADocumentThatSpellsASpecialTokenStaysText) {

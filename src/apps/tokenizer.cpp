@@ -1,16 +1,19 @@
 #include <algorithm>
-#include <atomic>
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <mutex>
+#include <sstream>
 
 #include "apps/commands.h"
 #include "apps/output_arguments.h"
 #include "apps/tokenizer_chat.h"
+#include "apps/source_arguments.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/output.h"
 #include "base/parallel.h"
+#include "corpus/source_files.h"
 #include "corpus/sources.h"
 #include "tokenizer/bpe_trainer.h"
 #include "tokenizer/tokenizer.h"
@@ -28,7 +31,8 @@ struct TrainOptions {
   int32_t vocab_size = 8192;
   uint64_t min_frequency = 2;
   int threads = 0;
-  std::string pre = "deepseek-v3", invalid_utf8 = "refuse";
+  std::string pre = "deepseek-v3";
+  SourceArguments reading;
   OutputArguments output;
   std::vector<std::string> files;
 };
@@ -37,12 +41,10 @@ struct TrainOptions {
 class Counting {
  public:
   Counting(tokenizer::WordCounter& counter, const TrainOptions& options)
-      : counter_(counter),
-        pool_(options.threads),
-        policy_(options.invalid_utf8 == "replace" ? corpus::InvalidUtf8::kReplace : corpus::InvalidUtf8::kRefuse) {}
+      : counter_(counter), pool_(options.threads), reading_(options.reading) {}
 
-  void add_file(const std::string& path) {
-    corpus::RecordReader reader(path);
+  void add_file(const base::fs::path& path) {
+    corpus::RecordReader reader(path, reading_.limits());
     std::vector<corpus::Record> batch;
     size_t bytes = 0;
     const auto flush = [&] {
@@ -58,7 +60,7 @@ class Counting {
     flush();
   }
   uint64_t documents() const { return documents_; }
-  int64_t replaced_bytes() const { return replaced_bytes_; }
+  const corpus::TextRepairs& repairs() const { return repairs_; }
 
  private:
   static constexpr size_t kBatch = size_t{16} << 20, kPart = size_t{1} << 20;
@@ -67,8 +69,10 @@ class Counting {
     documents_ += batch.size();
     const auto text_of = [&](corpus::Record& record) {
       corpus::TextRepairs repairs;
-      std::string text = corpus::document_text(std::move(record), reader.format(), reader.path(), policy_, repairs);
-      replaced_bytes_ += repairs.replaced_bytes;
+      std::string text =
+          corpus::document_text(std::move(record), reader.format(), reader.name(), reading_.policy(), repairs);
+      const std::lock_guard lock(repairs_mutex_);
+      repairs_ += repairs;
       return text;
     };
     if (batch.size() == 1) {  // one document for all threads
@@ -86,9 +90,10 @@ class Counting {
 
   tokenizer::WordCounter& counter_;
   base::ThreadPool pool_;
-  corpus::InvalidUtf8 policy_;
+  SourceArguments reading_;
   uint64_t documents_ = 0;
-  std::atomic<int64_t> replaced_bytes_ = 0;
+  std::mutex repairs_mutex_;
+  corpus::TextRepairs repairs_;
 };
 
 base::FolderPolicy output_policy(bool force) {
@@ -102,7 +107,8 @@ base::FolderPolicy output_policy(bool force) {
 
 void train(const TrainOptions& options) {
   const base::FolderPolicy policy = output_policy(options.output.force);
-  base::require_output_folder(options.output.path, policy, {options.files.begin(), options.files.end()});
+  const corpus::SourceFiles sources = corpus::find_sources(options.files);
+  base::require_output_folder(options.output.path, policy, sources.files);
   tokenizer::BpeTrainOptions training;
   training.vocab_size = options.vocab_size;
   training.min_frequency = options.min_frequency;
@@ -112,13 +118,12 @@ void train(const TrainOptions& options) {
   training.pre_tokenizer = *tokenizer::pretokenizer_steps(options.pre);
   tokenizer::WordCounter counter(training.pre_tokenizer);
   Counting counting(counter, options);
-  for (const std::string& file : options.files) counting.add_file(file);
+  for (const std::string& note : sources.notes) std::cerr << "note: " << note << "\n";
+  for (const base::fs::path& file : sources.files) counting.add_file(file);
   const tokenizer::WordCounts words = counter.take();
   std::cerr << "counted " << words.size() << " different words in " << counting.documents() << " documents, "
             << words.total_bytes() << " bytes\n";
-  if (counting.replaced_bytes() > 0) {
-    std::cerr << "warning: " << counting.replaced_bytes() << " bytes were not UTF-8 and became U+FFFD\n";
-  }
+  print_repairs(counting.repairs());
   const tokenizer::TokenizerSpec spec = tokenizer::train_bpe(words, training);
   base::FolderOutput folder(options.output.path, policy);
   tokenizer::save_tokenizer(spec, folder.path());
@@ -133,6 +138,7 @@ struct CodeOptions {
   std::optional<std::string> prompt;
   std::vector<int64_t> ids;
   bool json = false, special = false, lines = false, skip_special = false;
+  SourceArguments reading;  // of lines
 };
 
 std::string read_input(const std::string& file) {
@@ -152,6 +158,27 @@ void print_json(const tokenizer::Tokenizer& tokenizer, const std::vector<int32_t
   std::cout << base::dump_json({{"ids", ids}, {"tokens", tokens}, {"count", ids.size()}, {"bytes", bytes}}) << "\n";
 }
 
+// The lines are JSON whatever the file is called, and what a corpus' .jsonl lines may be.
+corpus::RecordReader line_reader(const CodeOptions& options, std::istringstream& input) {
+  const corpus::SourceFormat format = corpus::SourceFormat::kJsonLines;
+  std::error_code ignored;
+  if (!options.prompt && base::fs::is_regular_file(options.file, ignored)) {
+    return {corpus::ByteStream(base::fs::path(options.file)), format, options.reading.limits()};
+  }
+  input.str(options.prompt ? *options.prompt : read_input(options.file));
+  return {corpus::ByteStream(input, options.prompt ? "prompt" : "input"), format, options.reading.limits()};
+}
+
+void for_each_line(const CodeOptions& options, const std::function<void(std::string_view)>& action) {
+  std::istringstream input;
+  corpus::RecordReader reader = line_reader(options, input);
+  corpus::TextRepairs repairs;
+  for (corpus::Record record; reader.next(record);) {
+    action(corpus::document_text(std::move(record), reader.format(), reader.name(), options.reading.policy(), repairs));
+  }
+  print_repairs(repairs);
+}
+
 void encode(const CodeOptions& options) {
   const tokenizer::Tokenizer tokenizer = tokenizer::load_tokenizer(options.tokenizer);
   const auto put = [&](std::string_view text) {
@@ -162,15 +189,8 @@ void encode(const CodeOptions& options) {
       print_ids(ids);
     }
   };
-  const std::string text = options.prompt ? *options.prompt : read_input(options.file);
-  if (!options.lines) return put(text);
-  for (size_t at = 0, line = 1; at < text.size(); ++line) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const std::string where = "line " + std::to_string(line);
-    const Json value = base::parse_json(std::string_view(text).substr(at, end - at), where);
-    put(value.is_string() ? value.get<std::string>() : base::require_string(value, "text", where));
-    at = end + 1;
-  }
+  if (options.lines) return for_each_line(options, put);
+  put(options.prompt ? *options.prompt : read_input(options.file));
 }
 
 std::vector<int32_t> known_ids(const tokenizer::Tokenizer& tokenizer, const CodeOptions& options) {
@@ -215,7 +235,8 @@ void add_train(CLI::App& group) {
   CLI::App* command =
       group.add_subcommand("train", "Make a vocabulary from text (byte-level BPE, DeepSeek-V3's rules)");
   command
-      ->add_option("FILE", options->files, "text: .jsonl with \"text\", .txt, or any other file whole; also .gz, .zst")
+      ->add_option("FILE", options->files,
+                   "text: .jsonl with \"text\", .txt, or any other file whole; also .gz, .zst; a folder's text files")
       ->required();
   command->add_option("--vocab-size", options->vocab_size, "tokens in all: 3 special ones, 256 bytes, merges")
       ->capture_default_str();
@@ -224,9 +245,7 @@ void add_train(CLI::App& group) {
   command->add_option("--pre", options->pre, "how text is cut into words, by llama.cpp's names")
       ->capture_default_str()
       ->check(CLI::IsMember({"deepseek-v3", "deepseek-llm", "llama-bpe", "qwen2", "gpt-2"}));
-  command->add_option("--invalid-utf8", options->invalid_utf8, "what bytes that are no text do: stop, or become U+FFFD")
-      ->check(CLI::IsMember({"refuse", "replace"}))
-      ->capture_default_str();
+  options->reading.add_to(*command);
   command->add_option("--min-frequency", options->min_frequency, "do not merge pairs that come less often")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000000000));
@@ -250,6 +269,7 @@ void add_encode(CLI::App& group) {
   command->add_flag(
       "--lines", options->lines,
       "every line is a text of its own: a JSON string or an object with \"text\"; a line of ids for each");
+  options->reading.add_to(*command);
   command->add_flag("--json", options->json, "one object: ids, tokens, count, bytes");
   command->callback([options] { encode(*options); });
 }

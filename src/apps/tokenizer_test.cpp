@@ -61,10 +61,35 @@ TEST_F(TokenizerCommand, TrainsEncodesDecodes) {
   EXPECT_EQ(json["bytes"], text.size());
   EXPECT_EQ(run({"tokenizer", "decode", "-t", file("made"), "--skip-special", "0", "1"}).out, "");
 
-  base::write_file(file("lines"), "\"the\"\n{\"text\": \"cat\\n\"}\n");
+  base::write_file(file("lines"), "\xef\xbb\xbf\n\"the\"\r\n  \n{\"text\": \"cat\\n\"}\n\n");
   const Outcome lines = run({"tokenizer", "encode", "-t", file("made"), "--lines", file("lines")});
   EXPECT_EQ(lines.out, run({"tokenizer", "encode", "-t", file("made"), "-p", "the"}).out +
                            run({"tokenizer", "encode", "-t", file("made"), "-p", "cat\n"}).out);
+}
+
+TEST_F(TokenizerCommand, LinesAreReadAsACorpusReadsThem) {
+  ASSERT_EQ(train({"text.txt"}).exit_code, 0);
+  const auto encode = [&](std::vector<std::string> words, const std::string& input = "") {
+    words.insert(words.begin(), {"tokenizer", "encode", "-t", file("made"), "--lines"});
+    return run(words, input);
+  };
+  const std::string half = R"({"text": "the \udc00"})";
+  base::write_file(file("half.jsonl"), half + "\n");
+  expect_error(encode({file("half.jsonl")}), 3, "half.jsonl line 1");
+  const Outcome replaced = encode({file("half.jsonl"), "--invalid-utf8", "replace"});
+  EXPECT_EQ(replaced.out, run({"tokenizer", "encode", "-t", file("made"), "-p", "the \ufffd"}).out);
+  EXPECT_NE(replaced.err.find("1 escapes"), std::string::npos) << replaced.err;
+  EXPECT_EQ(encode({"-", "--invalid-utf8", "replace"}, half).out, replaced.out) << "from standard input too";
+}
+
+TEST_F(TokenizerCommand, AFolderGivesItsTextFilesOnce) {
+  base::fs::create_directory(folder_ / "text");
+  base::fs::rename(folder_ / "text.txt", folder_ / "text" / "a.TXT");
+  base::fs::rename(folder_ / "text.jsonl", folder_ / "text" / "b.jsonl");
+  base::fs::create_symlink("a.TXT", folder_ / "text" / "again.txt");
+  const Outcome trained = train({"text", "text/b.jsonl"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_NE(trained.err.find(" in 3 documents"), std::string::npos) << trained.err;
 }
 
 TEST_F(TokenizerCommand, TrainingAgainGivesTheSameFiles) {

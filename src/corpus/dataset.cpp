@@ -207,6 +207,15 @@ std::vector<int32_t> TokenDataset::tokens(int64_t document) const {
   return out;
 }
 
+void TokenDataset::require_tokens() const {
+  if (total_tokens() > 0) return;
+  const std::string other = split_ == kCorpusSplits[0] ? kCorpusSplits[1] : kCorpusSplits[0];
+  const auto has = manifest_.value(other, base::Json::object()).value("tokens", int64_t{0});
+  base::fail_invalid("data", "the split has no tokens", base::in_quotes(split_) + " of " + folder_.string(),
+                     "split " + other + " has " + std::to_string(has) + "; or build the corpus with more text or a " +
+                         "larger --valid-share");
+}
+
 void TokenDataset::verify() const {
   for (const auto& [name, output] : manifest_["outputs"].items()) {
     const std::string wanted = output["xxh3_128"].get<std::string>();

@@ -55,6 +55,8 @@ class TokenDataset {
   /// 32 hex digits that name the content of all splits: equal for equal tokens, documents, domains and tokenizer.
   const std::string& hash() const { return hash_; }
 
+  /// Throws base::Error(kInvalid) when the split has no tokens, saying what the other one has.
+  void require_tokens() const;
   /// Reads every output file of the folder again and compares checksums; throws base::Error(kInvalid) at the first
   /// that differs.
   void verify() const;

@@ -12,6 +12,7 @@
 #include "base/json_checksum.h"
 #include "base/rng.h"
 #include "corpus/corpus_layout.h"
+#include "corpus/held_out_tail.h"
 
 namespace dsmoe::corpus {
 namespace {
@@ -25,8 +26,8 @@ struct HashOfHash {
 // A document on its way from a file to a shard.
 struct Item {
   Record record;
-  SourceFormat format;
-  const base::fs::path* path;
+  SourceFormat format = SourceFormat::kWholeFile;
+  const std::string* source = nullptr;
   TextRepairs repairs;
   std::string text;
   base::Hash128 hash;
@@ -38,6 +39,7 @@ struct Item {
 struct DomainReport {
   DomainCounts counts[std::size(kCorpusSplits)];
   int64_t duplicates = 0, blank = 0;
+  int64_t held_out = 0;  // bytes of the last document's tail
   Json sources = Json::array();
 };
 
@@ -84,15 +86,19 @@ bool begins_with_bos(const CorpusEncoder& encoder) { return encoder.bos_id >= 0 
 template <class Stored>
 std::string pack(const CorpusEncoder& encoder, std::string_view text) {
   const std::vector<int32_t> ids = encoder.encode(text);
-  std::vector<Stored> stored;
-  stored.reserve(ids.size() + 2);
-  if (begins_with_bos(encoder)) stored.push_back(static_cast<Stored>(encoder.bos_id));
+  std::string packed;
+  packed.reserve((ids.size() + 2) * sizeof(Stored));
+  const auto put = [&](int32_t id) {
+    const auto stored = static_cast<Stored>(id);
+    packed.append(reinterpret_cast<const char*>(&stored), sizeof stored);
+  };
+  if (begins_with_bos(encoder)) put(encoder.bos_id);
   for (const int32_t id : ids) {
     DSMOE_CHECK(id >= 0 && id < encoder.vocab_size, "a token id of the encoder is outside its vocabulary");
-    stored.push_back(static_cast<Stored>(id));
+    put(id);
   }
-  if (encoder.eos_id >= 0) stored.push_back(static_cast<Stored>(encoder.eos_id));
-  return std::string(base::as_text(std::as_bytes(std::span(stored))));
+  if (encoder.eos_id >= 0) put(encoder.eos_id);
+  return packed;
 }
 
 void check_request(const std::vector<CorpusDomain>& domains, const CorpusEncoder& encoder,
@@ -163,7 +169,7 @@ class Builder {
       int64_t records = 0;
       for (Record record; reader.next(record); ++records) {
         batch_bytes_ += record.bytes.size();
-        batch_.push_back({std::move(record), reader.format(), &path, {}, {}, {}, false, {}, {}});
+        batch_.push_back({std::move(record), reader.format(), &reader.name(), {}, {}, {}, false, {}, {}});
         if (batch_bytes_ >= options_.batch_bytes) flush(domain, read_so_far_ + reader.raw_bytes());
       }
       flush(domain, read_so_far_ += reader.raw_bytes());
@@ -172,6 +178,7 @@ class Builder {
                                           {"xxh3_128", reader.raw_hash()},
                                           {"documents", records}});
     }
+    finish_domain(domain);
   }
 
   // Of several documents with errors the first in order is reported, whatever thread met it when.
@@ -193,12 +200,12 @@ class Builder {
 
   void flush(size_t domain, uint64_t raw_bytes) {
     for_each_item([&](Item& item) {
-      item.text = document_text(std::move(item.record), item.format, *item.path, options_.invalid_utf8, item.repairs);
+      item.text = document_text(std::move(item.record), item.format, *item.source, options_.invalid_utf8, item.repairs);
       item.hash = base::xxh3_128(item.text);
     });
     DomainReport& report = reports_[domain];
     for (Item& item : batch_) {
-      replaced_bytes_ += item.repairs.replaced_bytes;
+      repairs_ += item.repairs;
       if (is_blank(item.text)) {
         ++report.blank;
       } else if (!seen_.insert(item.hash).second) {
@@ -208,12 +215,15 @@ class Builder {
       }
     }
     for_each_item([&](Item& item) {
-      if (!item.keep) return;
-      item.token_bytes =
-          type_ == TokenType::kU16 ? pack<uint16_t>(encoder_, item.text) : pack<int32_t>(encoder_, item.text);
+      if (item.keep) encode(item);
     });
-    for (const Item& item : batch_) {
-      if (item.keep) write(item, domain);
+    for (Item& item : batch_) {
+      if (item.keep && item.token_bytes.empty()) {  // a vocabulary without these bytes, and no token to frame them
+        ++report.blank;
+      } else if (item.keep) {
+        if (last_) write(*last_, domain, falls_to_validation(*last_));
+        last_ = std::move(item);
+      }
     }
     batch_.clear();
     batch_bytes_ = 0;
@@ -225,12 +235,38 @@ class Builder {
     if (options_.on_progress) options_.on_progress(progress_);
   }
 
-  void write(const Item& item, size_t domain) {
-    if (item.token_bytes.empty()) {  // a vocabulary without these bytes, and no token to frame them
-      ++reports_[domain].blank;
-      return;
-    }
-    const bool valid = base::unit_interval(base::xxh3_64(item.text, options_.seed)) < options_.valid_share;
+  void encode(Item& item) const {
+    item.token_bytes =
+        type_ == TokenType::kU16 ? pack<uint16_t>(encoder_, item.text) : pack<int32_t>(encoder_, item.text);
+  }
+
+  bool falls_to_validation(const Item& item) const {
+    return base::unit_interval(base::xxh3_64(item.text, options_.seed)) < options_.valid_share;
+  }
+
+  // The last document: whole where its domain has others in the split that it does not go to; else cut, if it can be.
+  void finish_domain(size_t domain) {
+    if (!last_) return;
+    Item last = std::move(*last_);
+    last_.reset();
+    DomainReport& report = reports_[domain];
+    const bool valid = falls_to_validation(last);
+    const auto bytes = report.counts[0].bytes + report.counts[1].bytes + static_cast<int64_t>(last.text.size());
+    const size_t cut = report.counts[valid ? 0 : 1].documents > 0
+                           ? last.text.size()
+                           : tail_begin(last.text, options_.valid_share * static_cast<double>(bytes));
+    Item tail;
+    tail.text = last.text.substr(cut);
+    if (is_blank(tail.text) || is_blank(std::string_view(last.text).substr(0, cut))) return write(last, domain, valid);
+    last.text.resize(cut);
+    encode(last);
+    encode(tail);
+    write(last, domain, false);
+    write(tail, domain, true);
+    report.held_out = static_cast<int64_t>(tail.text.size());
+  }
+
+  void write(const Item& item, size_t domain, bool valid) {
     SplitWriter& split = *splits_[valid];
     split.add(item, static_cast<int>(domain));
     DomainCounts& counts = reports_[domain].counts[valid];
@@ -290,6 +326,7 @@ class Builder {
       }
       entry["duplicates"] = report.duplicates;
       entry["blank"] = report.blank;
+      entry["held_out"] = report.held_out;
       entry["sources"] = report.sources;
       domains.push_back(std::move(entry));
     }
@@ -301,7 +338,8 @@ class Builder {
             {"seed", options_.seed},
             {"valid_share", options_.valid_share},
             {"invalid_utf8", options_.invalid_utf8 == InvalidUtf8::kRefuse ? "refuse" : "replace"},
-            {"replaced_bytes", replaced_bytes_},
+            {"replaced_bytes", repairs_.replaced_bytes},
+            {"replaced_escapes", repairs_.replaced_escapes},
             {"token_type", type_ == TokenType::kU16 ? "u16" : "i32"},
             {"document", form},
             {"tokenizer",
@@ -330,7 +368,8 @@ class Builder {
   std::unordered_set<base::Hash128, HashOfHash> seen_;
   std::vector<Item> batch_;
   uint64_t batch_bytes_ = 0, read_so_far_ = 0;
-  int64_t replaced_bytes_ = 0;
+  std::optional<Item> last_;  // of the domain being read: kept until it is known what follows
+  TextRepairs repairs_;
   BuildProgress progress_;
 };
 

@@ -4,8 +4,10 @@
 // A document is kept if its text, byte for byte, has not come before in any domain; the first one stays. Texts of white
 // space only are dropped too. Which split a document goes to depends on nothing but its text and the seed:
 // XXH3-64(text, seed) / 2^64 < valid_share. So adding, removing or reordering documents moves no other across the
-// split. Documents keep the order of the input. A document's tokens are [bos] text [eos], as DeepSeek packs them, with
-// each of the two that the tokenizer has; where both are one token, it stands at the end only.
+// split. A domain whose documents would all go to one split has the last of them cut in two, where that is long enough
+// (held_out_tail.h): what comes first is trained on, the tail is validated on. Documents keep the order of the input. A
+// document's tokens are [bos] text [eos], as DeepSeek packs them, with each of the two that the tokenizer has; where
+// both are one token, it stands at the end only.
 //
 // The folder appears whole or not at all, and its bytes do not depend on the number of threads.
 #pragma once

@@ -19,19 +19,6 @@
 namespace dsmoe::corpus {
 namespace {
 
-std::vector<int32_t> framed(const std::string& text) {
-  std::vector<int32_t> ids{256};
-  for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
-  ids.push_back(257);
-  return ids;
-}
-
-std::vector<std::string> numbered(const std::string& word, int count) {
-  std::vector<std::string> out;
-  for (int i = 0; i < count; ++i) out.push_back(word + " " + std::to_string(i));
-  return out;
-}
-
 // Every file of a folder by name.
 std::map<std::string, std::string> contents(const base::fs::path& folder) {
   std::map<std::string, std::string> out;

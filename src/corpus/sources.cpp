@@ -1,9 +1,7 @@
 #include "corpus/sources.h"
 
-#include <glob.h>
-
 #include <algorithm>
-#include <cstring>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -18,13 +16,14 @@ constexpr std::string_view kReplacement = "\xef\xbf\xbd";
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 bool is_separator(std::string_view line) { return line == "\f\n" || line == "\f\r\n" || line == "\f"; }
 
-[[noreturn]] void refuse_utf8(const Record& record, const base::fs::path& path, size_t at) {
+[[noreturn]] void refuse(const Record& record, const std::string& name, std::string_view rule, size_t at, size_t length,
+                         const std::string& hint) {
   const auto breaks = std::count(record.bytes.begin(), record.bytes.begin() + static_cast<std::ptrdiff_t>(at), '\n');
-  base::fail_invalid("data", "text is not valid UTF-8",
-                     path.string() + " line " + std::to_string(record.line + breaks) + ", byte " +
+  base::fail_invalid("data", rule,
+                     name + " line " + std::to_string(record.line + breaks) + ", byte " +
                          std::to_string(record.offset + static_cast<int64_t>(at)) + " holds " +
-                         base::in_quotes(std::string_view(record.bytes).substr(at, 1)),
-                     "convert the file to UTF-8, or replace such bytes with --invalid-utf8 replace");
+                         base::in_quotes(std::string_view(record.bytes).substr(at, length)),
+                     hint);
 }
 
 // Each byte that is not part of a valid character becomes U+FFFD.
@@ -41,81 +40,84 @@ std::string replace_invalid(std::string_view text, int64_t& replaced) {
   }
 }
 
-std::vector<base::fs::path> plain_matches(const std::string& pattern) {
-  glob_t found{};
-  const int result = ::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE | GLOB_NOSORT, nullptr, &found);
-  std::vector<base::fs::path> paths(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  ::globfree(&found);
-  if (result != 0 && result != GLOB_NOMATCH) base::fail(base::ErrorKind::kIo, "data", "cannot expand", pattern);
-  return paths;
+constexpr size_t kEscapeLength = 6;  // of \uXXXX
+
+// The UTF-16 code unit of an escape \uXXXX that stands at `at`, or -1.
+int32_t escaped_unit(std::string_view json, size_t at) {
+  const std::string_view escape = json.substr(std::min(at, json.size()), kEscapeLength);
+  if (escape.size() < kEscapeLength || escape[0] != '\\' || escape[1] != 'u') return -1;
+  int32_t unit = 0;
+  for (const char c : escape.substr(2)) {
+    const size_t digit = std::string_view("0123456789abcdef0123456789ABCDEF").find(c);
+    if (digit == std::string_view::npos) return -1;
+    unit = unit * 16 + static_cast<int32_t>(digit % 16);
+  }
+  return unit;
 }
 
-// A path as a pattern that matches only it.
-std::string literally(const std::string& path) {
-  std::string out;
-  for (const char c : path) {
-    if (std::string_view("*?[]{},~\\").find(c) != std::string_view::npos) out += '\\';
-    out += c;
+// Where the first escape from `at` on stands that is half of a surrogate pair, or npos. JSON has backslashes within
+// strings only, and each belongs to the character after it.
+size_t find_lone_surrogate(std::string_view json, size_t at) {
+  const auto in = [](int32_t unit, int32_t first) { return unit >= first && unit < first + 0x400; };
+  while ((at = json.find('\\', at)) != std::string_view::npos) {
+    const int32_t unit = escaped_unit(json, at);
+    const bool high = in(unit, 0xd800);
+    const bool pair = high && in(escaped_unit(json, at + kEscapeLength), 0xdc00);
+    if (!pair && (high || in(unit, 0xdc00))) return at;
+    at += pair ? 2 * kEscapeLength : unit >= 0 ? kEscapeLength : 2;
   }
-  return out;
+  return at;
 }
 
-// The C library knows no **: here it is every folder below what stands before it, and that folder too.
-std::vector<base::fs::path> paths_matching(const std::string& pattern) {
-  const size_t stars = pattern.find("**/");
-  if (stars == std::string::npos || (stars > 0 && pattern[stars - 1] != '/')) return plain_matches(pattern);
-  const std::string rest = pattern.substr(stars + 3);
-  std::vector<base::fs::path> paths;
-  const auto add = [&](const base::fs::path& folder) {
-    for (base::fs::path& path : paths_matching(literally(folder.string()) + "/" + rest))
-      paths.push_back(std::move(path));
-  };
-  for (const base::fs::path& top :
-       stars == 0 ? std::vector<base::fs::path>{"."} : plain_matches(pattern.substr(0, stars))) {
-    std::error_code ignored;
-    if (!base::fs::is_directory(top, ignored)) continue;
-    add(top);
-    const auto options = base::fs::directory_options::skip_permission_denied;
-    for (base::fs::recursive_directory_iterator at(top, options, ignored), end; !ignored && at != end;
-         at.increment(ignored)) {
-      if (at->is_directory(ignored) && !at->is_symlink(ignored)) add(at->path());
-    }
+// JSON without such halves: parsers refuse them.
+void replace_lone_surrogates(std::string& json, int64_t& replaced) {
+  for (size_t at = 0; (at = find_lone_surrogate(json, at)) != std::string::npos; at += kEscapeLength) {
+    json.replace(at + 2, 4, "fffd");
+    ++replaced;
   }
-  return paths;
+}
+
+std::string json_line_text(const Record& record, const std::string& name) {
+  const std::string where = name + " line " + std::to_string(record.line);
+  base::Json value = base::parse_json(record.bytes, where);
+  if (value.is_string()) return std::move(value.get_ref<std::string&>());
+  return base::require_string(value, "text", where);
 }
 
 }  // namespace
 
 SourceFormat source_format(const base::fs::path& path) {
-  const base::fs::path ending = without_compression_ending(path).extension();
+  const std::string ending = ending_of(without_compression_ending(path));
   if (ending == ".jsonl" || ending == ".ndjson") return SourceFormat::kJsonLines;
   return ending == ".txt" ? SourceFormat::kFormFeeds : SourceFormat::kWholeFile;
 }
 
 RecordReader::RecordReader(const base::fs::path& path, ReadLimits limits)
-    : path_(path), format_(source_format(path)), limits_(limits), stream_(path) {
+    : RecordReader(ByteStream(path), source_format(path), limits) {}
+
+RecordReader::RecordReader(ByteStream stream, SourceFormat format, ReadLimits limits)
+    : format_(format), limits_(limits), stream_(std::move(stream)) {
   while (buffer_.size() < kByteOrderMark.size() && refill()) {
   }
   if (std::string_view(buffer_).substr(0, kByteOrderMark.size()) == kByteOrderMark) {
-    at_ = scanned_ = kByteOrderMark.size();
+    at_ = kByteOrderMark.size();
     offset_ = static_cast<int64_t>(at_);
   }
 }
 
 void RecordReader::too_long(int64_t line) const {
+  const char* split =
+      format_ == SourceFormat::kFormFeeds ? ", or separate documents by lines with only a form feed" : "";
   base::fail_invalid("data", "a document is longer than " + std::to_string(limits_.longest_document) + " bytes",
-                     path_.string() + " line " + std::to_string(line),
-                     "split it: a .txt file separates documents by a line holding only a form feed");
+                     name() + " line " + std::to_string(line),
+                     std::string("--longest-document takes more, and memory for it") + split);
 }
 
 bool RecordReader::refill() {
   if (ended_) return false;
   buffer_.erase(0, at_);
-  scanned_ -= at_;
   at_ = 0;
   const size_t filled = buffer_.size();
-  // the allowance is for JSON, whose escapes can be six times as long as what they stand for
-  if (filled > 6 * limits_.longest_document + 4096) too_long(line_);
   buffer_.resize(filled + limits_.chunk);
   const size_t got = stream_.read(std::span(buffer_).subspan(filled));
   buffer_.resize(filled + got);
@@ -123,62 +125,62 @@ bool RecordReader::refill() {
   return !ended_;
 }
 
-// A line with its line break (the last one may have none); valid until the next call.
-bool RecordReader::next_line(std::string_view& line) {
-  for (;;) {
-    const void* found = std::memchr(buffer_.data() + scanned_, '\n', buffer_.size() - scanned_);
-    if (found != nullptr) {
-      const auto length = static_cast<size_t>(static_cast<const char*>(found) - buffer_.data()) + 1 - at_;
-      line = std::string_view(buffer_).substr(at_, length);
-      break;
-    }
-    scanned_ = buffer_.size();
-    if (refill()) continue;
-    if (at_ == buffer_.size()) return false;
-    line = std::string_view(buffer_).substr(at_);
-    break;
+// The next line with its line break (the last one may have none), or false at the end.
+bool RecordReader::append_line(Record& record) {
+  bool any = false;
+  while (at_ < buffer_.size() || refill()) {
+    any = true;
+    const size_t found = buffer_.find('\n', at_);
+    const size_t end = found == std::string::npos ? buffer_.size() : found + 1;
+    record.bytes.append(buffer_, at_, end - at_);
+    offset_ += static_cast<int64_t>(end - at_);
+    at_ = end;
+    if (record.bytes.size() > limits_.longest_document) too_long(record.line);
+    if (found != std::string::npos) break;
   }
-  at_ += line.size();
-  scanned_ = at_;
-  return true;
+  line_ += any;
+  return any;
 }
 
 bool RecordReader::next(Record& record) {
-  record.bytes.clear();
-  record.line = line_;
-  record.offset = offset_;
-  std::string_view line;
-  while (next_line(line)) {
-    ++line_;
-    offset_ += static_cast<int64_t>(line.size());
-    if (format_ == SourceFormat::kJsonLines) {
-      if (!is_blank(line)) {
-        record.bytes.assign(line);
-        return true;
-      }
-    } else if (format_ == SourceFormat::kFormFeeds && is_separator(line)) {
-      if (!record.bytes.empty()) return true;
-    } else {
-      record.bytes.append(line);
-      if (record.bytes.size() > limits_.longest_document) too_long(record.line);
-      continue;
-    }
-    record.line = line_;  // nothing of a record yet
+  const auto begin = [&] {
+    record.bytes.clear();
+    record.line = line_;
     record.offset = offset_;
+  };
+  begin();
+  for (size_t at = 0; append_line(record); at = record.bytes.size()) {
+    const std::string_view line = std::string_view(record.bytes).substr(at);
+    if (format_ == SourceFormat::kJsonLines) {
+      if (!is_blank(line)) return true;
+      begin();
+    } else if (format_ == SourceFormat::kFormFeeds && is_separator(line)) {
+      record.bytes.resize(at);
+      if (at > 0) return true;
+      begin();
+    }
   }
   return !record.bytes.empty();
 }
 
-std::string document_text(Record record, SourceFormat format, const base::fs::path& path, InvalidUtf8 policy,
+std::string document_text(Record record, SourceFormat format, const std::string& name, InvalidUtf8 policy,
                           TextRepairs& repairs) {
+  const bool json = format == SourceFormat::kJsonLines;
   const size_t bad = base::first_invalid_utf8(record.bytes);
-  if (bad != std::string::npos) {
-    if (policy == InvalidUtf8::kRefuse) refuse_utf8(record, path, bad);
-    record.bytes = replace_invalid(record.bytes, repairs.replaced_bytes);
+  const size_t half = json ? find_lone_surrogate(record.bytes, 0) : std::string::npos;
+  if (policy == InvalidUtf8::kRefuse) {
+    if (bad != std::string::npos) {
+      refuse(record, name, "text is not valid UTF-8", bad, 1,
+             "convert the file to UTF-8, or replace such bytes with --invalid-utf8 replace");
+    }
+    if (half != std::string::npos) {
+      refuse(record, name, "an escape is half of a surrogate pair", half, kEscapeLength,
+             "--invalid-utf8 replace makes U+FFFD of it");
+    }
   }
-  if (format != SourceFormat::kJsonLines) return std::move(record.bytes);
-  const std::string where = path.string() + " line " + std::to_string(record.line);
-  return base::require_string(base::parse_json(record.bytes, where), "text", where);
+  if (bad != std::string::npos) record.bytes = replace_invalid(record.bytes, repairs.replaced_bytes);
+  if (half != std::string::npos) replace_lone_surrogates(record.bytes, repairs.replaced_escapes);
+  return json ? json_line_text(record, name) : std::move(record.bytes);
 }
 
 void for_each_document(const base::fs::path& path, InvalidUtf8 policy,
@@ -186,29 +188,8 @@ void for_each_document(const base::fs::path& path, InvalidUtf8 policy,
   RecordReader reader(path, limits);
   TextRepairs repairs;
   for (Record record; reader.next(record);) {
-    action(document_text(std::move(record), reader.format(), path, policy, repairs));
+    action(document_text(std::move(record), reader.format(), reader.name(), policy, repairs));
   }
-}
-
-std::vector<base::fs::path> match_files(const std::string& pattern) {
-  std::vector<base::fs::path> files;
-  size_t folders = 0;
-  for (const base::fs::path& path : paths_matching(pattern)) {
-    std::error_code ignored;
-    if (base::fs::is_directory(path, ignored)) {
-      ++folders;
-    } else {
-      files.push_back(path);
-    }
-  }
-  if (files.empty()) {
-    base::fail(base::ErrorKind::kIo, "data", "no file matches", base::in_quotes(pattern),
-               folders > 0 ? "it names a folder; add /* for the files in it" : "check the path, and quote the pattern");
-  }
-  // the C library sorts by the language settings of whoever runs it; bytes are the same everywhere
-  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.native() < b.native(); });
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  return files;
 }
 
 }  // namespace dsmoe::corpus

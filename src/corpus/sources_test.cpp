@@ -7,7 +7,10 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <fstream>
 #include <numeric>
+#include <sstream>
 
 #include "base/hash.h"
 #include "base/utf8.h"
@@ -71,6 +74,57 @@ TEST(Sources, FormatIsInTheName) {
   EXPECT_EQ(source_format("b.txt.zst"), SourceFormat::kFormFeeds);
   EXPECT_EQ(source_format("b.cpp"), SourceFormat::kWholeFile);
   EXPECT_EQ(source_format("jsonl"), SourceFormat::kWholeFile);
+  EXPECT_EQ(source_format("A.JSONL"), SourceFormat::kJsonLines);
+  EXPECT_EQ(source_format("a.NdJson.GZ"), SourceFormat::kJsonLines);
+  EXPECT_EQ(source_format("A.TXT.Zst"), SourceFormat::kFormFeeds);
+  EXPECT_EQ(without_compression_ending("a/B.TXT.GZ"), "a/B.TXT");
+}
+
+TEST(Sources, CompressionIsInTheNameInAnyCase) {
+  const base::TestFolder folder;
+  EXPECT_EQ(read_all(folder.write("A.JSONL.GZ", gzip("{\"text\":\"x\"}\n"))), Texts{"x"});
+  EXPECT_EQ(read_all(folder.write("a.Txt.Zst", zstd("one\n\f\ntwo"))), (Texts{"one\n", "two"}));
+}
+
+// A frame as --long makes it: a window of 2^log bytes, whatever the text's length.
+std::string zstd_frame(std::string_view text, int window_log) {
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window_log);
+  ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+  std::string out(ZSTD_compressBound(text.size()), '\0');
+  ZSTD_outBuffer to{out.data(), out.size(), 0};
+  ZSTD_inBuffer from{text.data(), text.size(), 0};
+  // without knowing the length the compressor keeps the window that was asked for
+  EXPECT_EQ(ZSTD_isError(ZSTD_compressStream2(context, &to, &from, ZSTD_e_flush)), 0U);
+  EXPECT_EQ(ZSTD_compressStream2(context, &to, &from, ZSTD_e_end), 0U);
+  ZSTD_freeCCtx(context);
+  out.resize(to.pos);
+  return out;
+}
+
+// The header of a frame that asks for a window of 2^log bytes and holds one block, `text` as it is.
+std::string raw_zstd_frame(std::string_view text, int window_log) {
+  const auto block = static_cast<uint32_t>(text.size()) << 3 | 1;
+  std::string out = "\x28\xb5\x2f\xfd";
+  out += '\0';
+  out += static_cast<char>((window_log - 10) << 3);
+  for (int i = 0; i < 3; ++i) out += static_cast<char>(block >> (8 * i) & 0xff);
+  return out.append(text);
+}
+
+TEST(Sources, EveryZstdWindowAndSkippableFramesAreRead) {
+  const base::TestFolder folder;
+  for (const int log : {10, 20, 27}) {
+    EXPECT_EQ(read_all(folder.write("a.md.zst", zstd_frame("text", log))), Texts{"text"}) << log;
+  }
+  for (const int log : {10, 27, 28, 30, 31}) {
+    EXPECT_EQ(read_all(folder.write("a.md.zst", raw_zstd_frame("text", log))), Texts{"text"}) << log;
+  }
+  const std::string error = base::message_of([&] { read_all(folder.write("a.md.zst", raw_zstd_frame("text", 35))); });
+  EXPECT_NE(error.find("window is larger than 2 GiB"), std::string::npos) << error;
+  const std::string skipped = std::string("\x50\x2a\x4d\x18\x03\0\0\0abc", 11);
+  EXPECT_EQ(read_all(folder.write("a.md.zst", skipped + zstd("one ") + skipped + zstd_frame("two", 24) + skipped)),
+            Texts{"one two"});
 }
 
 RC_GTEST_PROP(Sources, JsonLinesRoundTripInEveryContainerAndChunk, ()) {
@@ -175,6 +229,50 @@ TEST(Sources, InvalidUtf8IsNamedWithLineAndByte) {
   EXPECT_EQ(repairs.replaced_bytes, 4);
 }
 
+TEST(Sources, HalfASurrogatePairIsNamedOrReplaced) {
+  const base::TestFolder folder;
+  const auto path = folder.write("a.jsonl", R"({"text":"fine \ud83d\ude00"})"
+                                            "\n"
+                                            R"({"text":"x\uD83d y"})"
+                                            "\n");
+  const std::string error = base::message_of([&] { read_all(path); });
+  EXPECT_NE(error.find("half of a surrogate pair: " + path.string() + " line 2, byte 39 holds"), std::string::npos)
+      << error;
+  EXPECT_NE(error.find("--invalid-utf8 replace"), std::string::npos) << error;
+  EXPECT_EQ(read_all(path, InvalidUtf8::kReplace), (Texts{"fine \U0001f600", "x\ufffd y"}));
+
+  const auto replaced = [](const std::string& escapes, int64_t count) {
+    TextRepairs repairs;
+    const Record record{"{\"text\":\"" + escapes + "\"}", 1, 0};
+    const std::string text = document_text(record, SourceFormat::kJsonLines, "f", InvalidUtf8::kReplace, repairs);
+    EXPECT_EQ(repairs.replaced_escapes, count) << escapes;
+    return text;
+  };
+  EXPECT_EQ(replaced(R"(\udc00)", 1), "\ufffd");
+  EXPECT_EQ(replaced(R"(\udc00\ud83d\ude00)", 1), "\ufffd\U0001f600");
+  EXPECT_EQ(replaced(R"(\ud83d\ud83d\ude00)", 1), "\ufffd\U0001f600");
+  EXPECT_EQ(replaced(R"(\ude00\ud83d)", 2), "\ufffd\ufffd");
+  EXPECT_EQ(replaced(R"(\ud83d\n\ude00)", 2), "\ufffd\n\ufffd");
+  EXPECT_EQ(replaced(R"(\\ud83d \\\ud83d)", 1), "\\ud83d \\\ufffd") << "a backslash that is escaped itself";
+  EXPECT_EQ(replaced(R"(\ud83dude00)", 1), "\ufffdude00");
+}
+
+TEST(Sources, ALineMayBeAJsonString) {
+  const base::TestFolder folder;
+  EXPECT_EQ(read_all(folder.write("a.jsonl", "\"one\"\n{\"text\":\"two\"}\n")), (Texts{"one", "two"}));
+}
+
+TEST(Sources, AStreamIsReadAsAFileIs) {
+  std::istringstream in("\xef\xbb\xbf\n\"one\"\r\n  \n{\"text\":\"two\"}");
+  RecordReader reader(ByteStream(in, "pipe"), SourceFormat::kJsonLines, {.chunk = 5});
+  TextRepairs repairs;
+  Texts texts;
+  for (Record record; reader.next(record);) {
+    texts.push_back(document_text(record, reader.format(), reader.name(), InvalidUtf8::kRefuse, repairs));
+  }
+  EXPECT_EQ(texts, (Texts{"one", "two"}));
+}
+
 RC_GTEST_PROP(Sources, ReplacedTextIsValidAndValidTextUntouched, (const std::string& bytes)) {
   TextRepairs repairs;
   const std::string out = document_text({bytes, 1, 0}, SourceFormat::kWholeFile, "f", InvalidUtf8::kReplace, repairs);
@@ -189,9 +287,10 @@ TEST(Sources, BadJsonLinesAreNamed) {
   for (const auto& [line, rule] :
        std::vector<std::pair<std::string, std::string>>{{"{\"text\":\"x\"", "not valid JSON"},
                                                         {"{\"text\":\"x\"} {}", "not valid JSON"},
-                                                        {"{\"text\":\"\\ud800\"}", "not valid JSON"},
+                                                        {"{\"text\":\"\\ud800\"}", "half of a surrogate pair"},
                                                         {"{\"text\":\"x\",\"text\":\"y\"}", "key twice"},
                                                         {"[\"x\"]", "must be a JSON object"},
+                                                        {"7", "must be a JSON object"},
                                                         {"{\"txt\":\"x\"}", "lacks the key \"text\""},
                                                         {"{\"text\":7}", "text must be a string"},
                                                         {"\xff\xfe{", "not valid UTF-8"}}) {
@@ -215,27 +314,44 @@ TEST(Sources, LongDocumentsAreRefusedBeforeTheyFillTheMemory) {
   }
 }
 
-TEST(Sources, PatternsNameFilesInByteOrder) {
+TEST(Sources, AFileThatIsNotThereIsNamed) {
   const base::TestFolder folder;
-  for (const char* name : {"b.txt", "B.txt", "a.txt", "c.md"}) folder.write(name, "x");
-  base::fs::create_directories(folder / "d.txt");
-  using Paths = std::vector<base::fs::path>;
-  EXPECT_EQ(match_files((folder / "*.txt").string()), (Paths{folder / "B.txt", folder / "a.txt", folder / "b.txt"}));
-  EXPECT_EQ(match_files((folder / "{c,a,[a-b]}.*").string()),
-            (Paths{folder / "a.txt", folder / "b.txt", folder / "c.md"}));
-  base::fs::create_directories(folder / "deep" / "er [x]");
-  folder.write("deep/a.txt", "x");
-  folder.write("deep/er [x]/a.txt", "x");
-  EXPECT_EQ(match_files((folder / "**" / "a.*").string()),
-            (Paths{folder / "a.txt", folder / "deep" / "a.txt", folder / "deep" / "er [x]" / "a.txt"}));
-  EXPECT_EQ(match_files((folder / "**" / "er*" / "**" / "*.txt").string()),
-            (Paths{folder / "deep" / "er [x]" / "a.txt"}));
-  EXPECT_NE(base::message_of([&] { match_files((folder / "**" / "*.gz").string()); }).find("no file"),
-            std::string::npos);
-  EXPECT_NE(base::message_of([&] { match_files((folder / "*.gz").string()); }).find("*.gz\""), std::string::npos);
-  EXPECT_NE(base::message_of([&] { match_files((folder / "d.txt").string()); }).find("names a folder"),
-            std::string::npos);
   EXPECT_NE(base::message_of([&] { read_all(folder / "none.txt"); }).find("No such file"), std::string::npos);
+}
+
+// Reads the first of two records, then lets `change` happen, then reads on.
+std::string message_after(const base::fs::path& path, const std::function<void()>& change) {
+  return base::message_of([&] {
+    RecordReader reader(path, {.chunk = 4});
+    Record record;
+    reader.next(record);
+    change();
+    while (reader.next(record)) {
+    }
+  });
+}
+
+TEST(Sources, AFileThatChangesWhileItIsReadIsToldSo) {
+  const base::TestFolder folder;
+  const std::string text = "one\n\f\ntwo\n";
+  const auto path = folder.write("a.txt", text);
+  EXPECT_EQ(message_after(path, [] {}), "(no error)");
+  const auto write = [&](const std::string& content) { std::ofstream(path, std::ios::binary) << content; };
+  const std::vector<std::pair<const char*, std::function<void()>>> changes = {
+      {"grown", [&] { write(text + "three"); }},
+      {"cut", [&] { write("one\n\f"); }},
+      {"touched",
+       [&] { base::fs::last_write_time(path, base::fs::file_time_type::clock::now() + std::chrono::hours(1)); }},
+      {"replaced", [&] { base::fs::rename(folder.write("other", text), path); }},
+      {"removed", [&] { base::fs::remove(path); }}};
+  for (const auto& [name, change] : changes) {
+    folder.write("a.txt", text);
+    EXPECT_NE(message_after(path, change).find("changed while it was read: " + path.string()), std::string::npos)
+        << name;
+  }
+  const auto packed = folder.write("b.txt.gz", gzip(text));
+  EXPECT_NE(message_after(packed, [&] { folder.write("b.txt.gz", gzip(text)); }).find("changed while"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -46,6 +46,21 @@ inline tokenizer::TokenizerSpec byte_tokenizer(const std::vector<std::string>& b
   return spec;
 }
 
+/// What the byte encoder makes of a document.
+inline std::vector<int32_t> framed(const std::string& text) {
+  std::vector<int32_t> ids{256};
+  for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+  ids.push_back(257);
+  return ids;
+}
+
+/// "word 0", "word 1", ...
+inline std::vector<std::string> numbered(const std::string& word, int count) {
+  std::vector<std::string> out;
+  for (int i = 0; i < count; ++i) out.push_back(word + " " + std::to_string(i));
+  return out;
+}
+
 /// A .jsonl line for each text.
 inline std::string json_lines(const std::vector<std::string>& texts) {
   std::string out;

@@ -56,6 +56,7 @@ Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus
                        std::to_string(corpus.vocab_size()) + " and " + std::to_string(engine.config().vocab_size),
                        "use the tokenizer that the model was trained with");
   }
+  corpus.require_tokens();
   const corpus::ValidationWindows windows(corpus, window_length(engine, options), options.token_limit);
   std::vector<corpus::TextScore> scores(corpus.domain_names().size());
   int64_t all = 0, done = 0;
@@ -64,7 +65,7 @@ Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus
     scores[d].bytes = windows.bytes(static_cast<int>(d));
     all += scores[d].tokens;
   }
-  if (all == 0) base::fail_invalid("perplexity", "there is nothing to score", corpus.split());
+  if (all == 0) base::fail_invalid("perplexity", "there is nothing to score", "no domain has two tokens");
   std::vector<int32_t> inputs(static_cast<size_t>(windows.sequence_length())), targets(inputs.size());
   for (int64_t w = 0; w < windows.size(); ++w) {
     windows.read(w, inputs, targets);

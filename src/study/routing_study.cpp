@@ -53,6 +53,7 @@ RoutingCounts empty_counts(const spec::ModelConfig& config, const corpus::TokenD
 RoutingCounts study_routing(engine::Engine& engine, const corpus::TokenDataset& dataset,
                             const RoutingStudyOptions& options) {
   RoutingCounts counts = empty_counts(engine.config(), dataset);
+  dataset.require_tokens();
   const int64_t length =
       options.sequence_length > 0 ? options.sequence_length : engine.config().max_position_embeddings;
   const corpus::ValidationWindows windows(dataset, length, options.token_limit);

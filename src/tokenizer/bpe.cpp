@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -13,7 +14,7 @@ namespace dsmoe::tokenizer {
 namespace {
 
 constexpr size_t kCacheLines = size_t{1} << 15;  // 2 MB
-constexpr uint32_t kNowhere = UINT32_MAX;
+constexpr size_t kMostKept = size_t{1} << 16;    // symbols of a long piece for which a workspace keeps room
 
 }  // namespace
 
@@ -63,6 +64,7 @@ void Bpe::merge(std::string_view piece, BpeWorkspace& workspace, std::vector<int
     }
   }
   const size_t begin = out.size();
+  if (piece.size() > out.capacity() - begin) out.reserve(std::max(begin + piece.size(), 2 * out.capacity()));
   for (const char byte : piece) {
     const int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
     if (id >= 0) out.push_back(id);
@@ -93,53 +95,102 @@ void Bpe::merge_short(std::vector<int32_t>& out, size_t begin) const {
   out.resize(begin + count);
 }
 
-// A heap of candidate merges over a doubly linked list. Every merge takes one candidate out and puts at most two in, so
-// at most 3n candidates ever exist; those overtaken by another merge are noticed when they come up.
+// The symbols stand in place: a symbol made of L bytes has its id at its first position and a negative number at every
+// other, -L at the second and at the last, so that both neighbours are one step away. Beside each symbol is the rank of
+// the pair that it begins. Blocks of ranks are the leaves of a tree of minima, whose root is the next merge: a merge
+// changes at most three blocks, and the nodes above them.
+class Bpe::LongPiece {
+ public:
+  LongPiece(const Bpe& bpe, std::span<int32_t> ids, BpeWorkspace& workspace)
+      : bpe_(bpe), ids_(ids), ranks_(workspace.ranks_), tree_(workspace.tree_), searches_(workspace.searches) {
+    const size_t blocks = (ids_.size() + kBlock - 1) / kBlock;
+    leaves_ = std::bit_ceil(blocks);
+    ranks_.assign(blocks * kBlock, kNoRank);
+    tree_.assign(2 * leaves_, kNothing);
+    for (size_t i = 0; i < ids_.size(); ++i) set_rank(i);
+    for (size_t block = 0; block < blocks; ++block) tree_[leaves_ + block] = best_of(block);
+    for (size_t node = leaves_ - 1; node > 0; --node) tree_[node] = std::min(tree_[2 * node], tree_[2 * node + 1]);
+  }
+
+  /// Merges all there is to merge and moves the ids to the front; gives their number.
+  size_t merge() {
+    while (tree_[1] != kNothing) merge_at(tree_[1] & UINT32_MAX);
+    size_t count = 0;
+    for (size_t i = 0; i < ids_.size();) {
+      const size_t after = next(i);
+      ids_[count++] = ids_[i];
+      i = after;
+    }
+    return count;
+  }
+
+ private:
+  static constexpr size_t kBlock = 64;
+  static constexpr uint64_t kNothing = UINT64_MAX;  // otherwise rank and position, in order of both
+
+  size_t next(size_t i) const {
+    const bool single = i + 1 >= ids_.size() || ids_[i + 1] >= 0;
+    return single ? i + 1 : i + static_cast<size_t>(-ids_[i + 1]);
+  }
+  size_t previous(size_t i) const { return ids_[i - 1] >= 0 ? i - 1 : i - static_cast<size_t>(-ids_[i - 1]); }
+
+  void set_rank(size_t i) {
+    const size_t right = next(i);
+    ranks_[i] = right < ids_.size() ? bpe_.find(ids_[i], ids_[right]).rank : kNoRank;
+  }
+
+  uint64_t best_of(size_t block) {
+    ++searches_;
+    const uint32_t* ranks = ranks_.data() + block * kBlock;
+    uint32_t best = kNoRank;
+    for (size_t i = 0; i < kBlock; ++i) best = std::min(best, ranks[i]);
+    if (best == kNoRank) return kNothing;
+    return (uint64_t{best} << 32) |
+           (block * kBlock + static_cast<size_t>(std::find(ranks, ranks + kBlock, best) - ranks));
+  }
+
+  void search(size_t block) {
+    size_t node = leaves_ + block;
+    tree_[node] = best_of(block);
+    for (node /= 2; node > 0; node /= 2) {
+      const uint64_t best = std::min(tree_[2 * node], tree_[2 * node + 1]);
+      if (tree_[node] == best) return;
+      tree_[node] = best;
+    }
+  }
+
+  void merge_at(size_t left) {
+    const size_t right = next(left), end = next(right);
+    ids_[left] = bpe_.find(ids_[left], ids_[right]).merged;
+    ids_[right] = -1;
+    ids_[left + 1] = ids_[end - 1] = -static_cast<int32_t>(end - left);
+    ranks_[right] = kNoRank;
+    set_rank(left);
+    const size_t before = left > 0 ? previous(left) : left;
+    if (before != left) set_rank(before);
+    search(left / kBlock);
+    if (right / kBlock != left / kBlock) search(right / kBlock);
+    if (before / kBlock != left / kBlock) search(before / kBlock);
+  }
+
+  const Bpe& bpe_;
+  std::span<int32_t> ids_;
+  std::vector<uint32_t>& ranks_;
+  std::vector<uint64_t>& tree_;
+  uint64_t& searches_;
+  size_t leaves_ = 1;
+};
+
 void Bpe::merge_long(BpeWorkspace& workspace, std::vector<int32_t>& out, size_t begin) const {
   const size_t count = out.size() - begin;
-  if (count >= kNowhere) {
-    base::fail_invalid("tokenizer", "a piece of text must be shorter than 4 GB", std::to_string(count) + " bytes");
+  if (count > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
+    base::fail_invalid("tokenizer", "a piece of text must be shorter than 2 GB", std::to_string(count) + " bytes");
   }
-  auto& nodes = workspace.nodes_;
-  auto& queue = workspace.queue_;
-  nodes.resize(count);
-  queue.clear();
-  const auto later = [](const auto& a, const auto& b) {
-    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
-  };
-  const auto candidate = [&](uint32_t left) {
-    const uint32_t right = nodes[left].next;
-    if (right == kNowhere) return false;
-    const uint32_t rank = find(nodes[left].id, nodes[right].id).rank;
-    if (rank == kNoRank) return false;
-    queue.push_back({rank, left, nodes[left].id, nodes[right].id});
-    ++workspace.queue_operations;
-    return true;
-  };
-  for (uint32_t i = 0; i < count; ++i) {
-    nodes[i] = {out[begin + i], i == 0 ? kNowhere : i - 1, i + 1 == count ? kNowhere : i + 1};
+  out.resize(begin + LongPiece(*this, std::span(out).subspan(begin), workspace).merge());
+  if (count > kMostKept) {
+    workspace.ranks_ = {};
+    workspace.tree_ = {};
   }
-  for (uint32_t i = 0; i < count; ++i) candidate(i);
-  std::make_heap(queue.begin(), queue.end(), later);
-
-  while (!queue.empty()) {
-    std::pop_heap(queue.begin(), queue.end(), later);
-    const auto top = queue.back();
-    queue.pop_back();
-    ++workspace.queue_operations;
-    auto& left = nodes[top.position];
-    // a node swallowed by its neighbour has id -1
-    if (left.id != top.left || left.next == kNowhere || nodes[left.next].id != top.right) continue;
-    auto& right = nodes[left.next];
-    left.id = find(top.left, top.right).merged;
-    right.id = -1;
-    left.next = right.next;
-    if (left.next != kNowhere) nodes[left.next].previous = top.position;
-    if (candidate(top.position)) std::push_heap(queue.begin(), queue.end(), later);
-    if (left.previous != kNowhere && candidate(left.previous)) std::push_heap(queue.begin(), queue.end(), later);
-  }
-  out.resize(begin);
-  for (uint32_t i = 0; i != kNowhere; i = nodes[i].next) out.push_back(nodes[i].id);
 }
 
 }  // namespace dsmoe::tokenizer

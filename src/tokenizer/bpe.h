@@ -1,7 +1,8 @@
 // Byte-pair encoding of one piece: bytes to ids, by the merge of lowest rank first, leftmost among equals.
 //
-// Short pieces are merged in place; from kLongPiece bytes on a queue over a linked list takes over, so that a megabyte
-// of one letter costs O(n log n) steps like any other text. A small cache of recent pieces sits in `BpeWorkspace`.
+// Short pieces are merged in place; from kLongPiece bytes on a tree over blocks of the piece finds the next merge, so
+// that a megabyte of one letter costs O(n log n) steps like any other text, and nine bytes of memory for each of its
+// own. A small cache of recent pieces sits in `BpeWorkspace`.
 #pragma once
 
 #include <cstdint>
@@ -23,19 +24,11 @@ struct BpeMerge {
 class BpeWorkspace {
  public:
   BpeWorkspace();
-  /// Entries put in and taken out of the merge queue so far: what tests count instead of time.
-  uint64_t queue_operations = 0;
+  /// Blocks of long pieces searched for their best merge so far: what tests count instead of time.
+  uint64_t searches = 0;
 
  private:
   friend class Bpe;
-  struct Node {
-    int32_t id;
-    uint32_t previous, next;
-  };
-  struct Candidate {
-    uint32_t rank, position;
-    int32_t left, right;  ///< stale once the symbols there are no longer these
-  };
   // One cache line: pieces of up to 30 bytes that become up to 8 ids. Others are merged each time.
   struct alignas(64) CacheLine {
     static constexpr size_t kBytes = 30, kIds = 8;
@@ -44,8 +37,8 @@ class BpeWorkspace {
     int32_t ids[kIds];
   };
   std::vector<CacheLine> cache_;
-  std::vector<Node> nodes_;
-  std::vector<Candidate> queue_;
+  std::vector<uint32_t> ranks_;  // of a long piece, see bpe.cpp
+  std::vector<uint64_t> tree_;
 };
 
 class Bpe {
@@ -78,6 +71,7 @@ class Bpe {
   void merge(std::string_view piece, BpeWorkspace& workspace, std::vector<int32_t>& out) const;
   void merge_short(std::vector<int32_t>& out, size_t begin) const;
   void merge_long(BpeWorkspace& workspace, std::vector<int32_t>& out, size_t begin) const;
+  class LongPiece;
 
   std::vector<int32_t> byte_ids_;
   std::vector<Slot> slots_;  // open addressing, a power of two, at most half full
