@@ -180,6 +180,13 @@ void TokenDataset::check_counts() {
   }
 }
 
+void TokenDataset::require_vocabulary(int64_t rows) const {
+  if (vocab_size_ <= rows) return;
+  base::fail_invalid("corpus", "the corpus has more tokens than the model's vocabulary",
+                     std::to_string(vocab_size_) + " and " + std::to_string(rows),
+                     "build it with the tokenizer that the model was trained with");
+}
+
 int TokenDataset::domain_of(const std::string& name) const {
   const auto found = std::find(domain_names_.begin(), domain_names_.end(), name);
   if (found != domain_names_.end()) return static_cast<int>(found - domain_names_.begin());

@@ -44,6 +44,8 @@ class TokenDataset {
   const DomainCounts& counts(int domain) const { return counts_[static_cast<size_t>(domain)]; }
 
   int64_t vocab_size() const { return vocab_size_; }
+  /// Throws base::Error(kInvalid) where ids may be beyond a model's `rows`; a model may have more of them, as padding.
+  void require_vocabulary(int64_t rows) const;
   /// What a document begins and ends with, or -1 for nothing.
   int32_t bos_id() const { return bos_id_; }
   int32_t eos_id() const { return eos_id_; }

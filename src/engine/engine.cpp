@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -22,6 +23,7 @@ struct Engine::Impl {
   base::ThreadPool pool;
   Forward forward;
   std::vector<Piece> pieces;
+  std::vector<const KvCache*> caches;  // of a pass, sorted
 };
 
 namespace {
@@ -94,6 +96,19 @@ void Engine::check_memory(std::span<const BatchItem> items) const {
   require_memory(impl_->forward.growth(rows), "a batch", rows, "compute fewer of them together: --ubatch-size");
 }
 
+// Two items that append to one cache would store to the same positions.
+void Engine::check_caches(std::span<const BatchItem> items) const {
+  std::vector<const KvCache*>& caches = impl_->caches;
+  caches.clear();
+  for (const BatchItem& item : items) caches.push_back(item.cache);
+  std::sort(caches.begin(), caches.end(), std::less<>());
+  if (std::adjacent_find(caches.begin(), caches.end()) != caches.end()) {
+    base::fail_invalid("engine", "a cache may be in a pass once",
+                       "the same one in two of " + std::to_string(items.size()),
+                       "give a sequence's tokens in one item");
+  }
+}
+
 Engine Engine::load(const base::fs::path& model, const EngineOptions& options) {
   return Engine(Weights::load(model), options);
 }
@@ -111,11 +126,26 @@ const Weights& Engine::weights() const { return impl_->weights; }
 int Engine::threads() const { return impl_->pool.size(); }
 CacheType Engine::cache_type() const { return impl_->options.cache; }
 int64_t Engine::chunk() const { return impl_->options.chunk; }
+base::ParallelFor Engine::parallel_for() const { return impl_->pool.parallel_for(); }
 
-// Items are cut into pieces and chunks filled with pieces, in order; a long prompt takes several chunks.
+// Positions count when all of the pass has been computed, so until then a cache is what it was: what has been stored
+// beyond its end is nothing that anybody reads.
 void Engine::pass(std::span<const BatchItem> items) {
   for (const BatchItem& item : items) check(item);
+  check_caches(items);
   check_memory(items);
+  try {
+    for (const BatchItem& item : items) item.cache->reserve(std::ssize(item.tokens));
+    run(items);
+  } catch (...) {
+    for (const BatchItem& item : items) item.cache->truncate(item.cache->size());  // gives memory back
+    throw;
+  }
+  for (const BatchItem& item : items) item.cache->extend(std::ssize(item.tokens));
+}
+
+// Items are cut into pieces and chunks filled with pieces, in order; a long prompt takes several chunks.
+void Engine::run(std::span<const BatchItem> items) {
   std::vector<Piece>& pieces = impl_->pieces;
   pieces.clear();
   int64_t rows = 0;
@@ -131,14 +161,13 @@ void Engine::pass(std::span<const BatchItem> items) {
       Piece piece;
       piece.cache = item.cache;
       piece.tokens = item.tokens.subspan(done, count);
-      piece.first_position = item.cache->size();
+      piece.first_position = item.cache->size() + static_cast<int64_t>(done);
       piece.intervention = item.intervention ? item.intervention : &kNone;
       piece.probe = item.probe;
       // Logits are wanted of tokens from first_wanted on; this piece has those of [done, done + count).
       const size_t first_wanted = item.tokens.size() - item.logits.size() / V;
       const size_t begin = std::max(done, first_wanted), end = done + count;
       if (begin < end) piece.logits = item.logits.subspan((begin - first_wanted) * V, (end - begin) * V);
-      item.cache->extend(static_cast<int64_t>(count));
       pieces.push_back(piece);
       done += count;
       rows += static_cast<int64_t>(count);
@@ -158,10 +187,12 @@ std::span<const float> Session::run(std::span<const int32_t> tokens, size_t rows
   const auto more = static_cast<int64_t>(rows) * engine_.config().vocab_size - std::ssize(logits_);
   engine_.require_memory(more * static_cast<int64_t>(sizeof(float)), "the logits", static_cast<int64_t>(rows),
                          "ask for those of fewer at a time");
-  logits_.resize(rows * static_cast<size_t>(engine_.config().vocab_size));
-  const BatchItem item{&cache_, tokens, logits_, &intervention, probe};
+  const size_t wanted = rows * static_cast<size_t>(engine_.config().vocab_size);
+  if (logits_.size() < wanted) logits_.resize(wanted);
+  const std::span<float> logits = std::span(logits_).first(wanted);
+  const BatchItem item{&cache_, tokens, logits, &intervention, probe};
   engine_.pass({&item, 1});
-  return logits_;
+  return logits;
 }
 std::span<const float> Session::append(std::span<const int32_t> tokens) { return run(tokens, tokens.empty() ? 0 : 1); }
 std::span<const float> Session::append_all(std::span<const int32_t> tokens) { return run(tokens, tokens.size()); }

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/parallel.h"
 #include "engine/intervention.h"
 #include "engine/kv_cache.h"
 #include "engine/weights.h"
@@ -48,16 +49,22 @@ class Engine {
   int threads() const;
   CacheType cache_type() const;
   int64_t chunk() const;
+  /// The engine's threads, for work on its results between passes.
+  base::ParallelFor parallel_for() const;
 
   /// Throws Error(kInvalid), before anything has changed, for ids outside the vocabulary, sequences longer than
-  /// max_position_embeddings, interventions that the model cannot do, and batches that do not fit into memory.
+  /// max_position_embeddings, interventions that the model cannot do, a cache that is there twice, and batches that do
+  /// not fit into memory. Where anything else fails on the way (a probe that throws, memory that is not to be had),
+  /// every cache has the positions it had before, and the next pass gives what it would have given.
   void pass(std::span<const BatchItem> items);
   /// What pass() would throw for this item.
   void check(const BatchItem& item) const;
 
  private:
   friend class Session;
+  void check_caches(std::span<const BatchItem> items) const;
   void check_memory(std::span<const BatchItem> items) const;
+  void run(std::span<const BatchItem> items);
   void require_memory(int64_t bytes, std::string_view what, int64_t tokens, std::string_view hint) const;
   struct Impl;
   std::unique_ptr<Impl> impl_;
@@ -72,6 +79,8 @@ class Session {
   void check(std::span<const int32_t> tokens);
   /// Appends tokens; returns the logits [V] after the last one, valid until the next call.
   std::span<const float> append(std::span<const int32_t> tokens);
+  /// Appends tokens; returns the logits after the last `rows` of them, [rows, V], valid until the next call.
+  std::span<const float> append_last(std::span<const int32_t> tokens, size_t rows) { return run(tokens, rows); }
   /// Appends tokens; returns the logits after each of them, [n, V], valid until the next call.
   std::span<const float> append_all(std::span<const int32_t> tokens);
   /// Tokens so far.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -344,6 +345,83 @@ TEST(Errors, NameTheRuleAndTheFigures) {
               ::testing::HasSubstr("at most max_position_embeddings = 300 tokens: 290 so far and 11 more"));
   EXPECT_EQ(session.size(), 290);
   EXPECT_EQ(message(random_ids(config, 10)), "no error");
+}
+
+TEST(Errors, ACacheThatIsThereTwiceIsRefusedBeforeAnythingChanges) {
+  const auto config = small_config();
+  Engine engine(random_weights(config), {.threads = 1});
+  KvCache one(config), two(config);
+  const auto ids = random_ids(config, 3);
+  for (const auto& caches : {std::vector<KvCache*>{&one, &one}, {&one, &two, &one}}) {
+    std::vector<BatchItem> items;
+    for (KvCache* cache : caches) items.push_back({cache, ids, {}});
+    try {
+      engine.pass(items);
+      ADD_FAILURE() << "taken";
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.kind(), base::ErrorKind::kInvalid);
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("a cache may be in a pass once"));
+    }
+    EXPECT_EQ(one.size(), 0);
+    EXPECT_EQ(one.bytes() + two.bytes(), 0);
+  }
+}
+
+// Throws at the n-th routing that it sees.
+class FailingProbe : public RoutingProbe {
+ public:
+  explicit FailingProbe(int n) : left_(n) {}
+  void on_routing(int64_t, const RoutingView&) override {
+    if (--left_ == 0) throw std::runtime_error("the probe gives up");
+  }
+
+ private:
+  int left_;
+};
+
+// A pass of two sequences fails at any of its layers and chunks: neither cache has grown, and what comes next has the
+// bits that it would have had.
+TEST(Errors, AFailedPassLeavesCachesAsTheyWere) {
+  const auto config = small_config();
+  const auto prompt = random_ids(config, 70), more = random_ids(config, 20, 2);
+  for (const CacheType type : {CacheType::kF32, CacheType::kF16, CacheType::kQ8}) {
+    const EngineOptions options{.threads = 2, .chunk = 7, .cache = type};
+    Engine engine(random_weights(config), options);
+    Session undisturbed(engine);
+    undisturbed.append(prompt);
+    const auto expected = undisturbed.append_all(more);
+    const std::vector<float> want(expected.begin(), expected.end());
+    for (const int at : {1, 2, 5, 9}) {
+      Session session(engine), neighbour(engine);
+      session.append(prompt);
+      const int64_t bytes = session.cache().bytes();
+      FailingProbe probe(at);
+      const std::vector<int32_t> lost = random_ids(config, 100, 3);
+      const BatchItem items[] = {{&neighbour.cache(), prompt, {}}, {&session.cache(), lost, {}, nullptr, &probe}};
+      EXPECT_THROW(engine.pass(items), std::runtime_error);
+      EXPECT_EQ(session.size(), 70);
+      EXPECT_EQ(neighbour.size(), 0);
+      EXPECT_EQ(session.cache().bytes(), bytes);
+      const auto got = session.append_all(more);
+      EXPECT_TRUE(std::equal(got.begin(), got.end(), want.begin(), want.end())) << at;
+      neighbour.append(prompt);
+      const auto beside = neighbour.append_all(more);
+      EXPECT_TRUE(std::equal(beside.begin(), beside.end(), want.begin(), want.end())) << at;
+    }
+  }
+}
+
+TEST(Logits, OfTheLastTokensAreThoseOfAll) {
+  const auto config = small_config();
+  Engine engine(random_weights(config), {.threads = 1, .chunk = 4});
+  const auto ids = random_ids(config, 11);
+  const auto all = all_logits(engine, ids);
+  for (const size_t rows : {11u, 5u, 1u, 0u}) {
+    Session session(engine);
+    const auto last = session.append_last(ids, rows);
+    ASSERT_EQ(last.size(), rows * static_cast<size_t>(config.vocab_size));
+    EXPECT_TRUE(std::equal(last.rbegin(), last.rend(), all.rbegin()));
+  }
 }
 
 TEST(Errors, WhatDoesNotFitIntoMemoryIsRefusedWithTheFigure) {

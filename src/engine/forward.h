@@ -19,7 +19,7 @@
 
 namespace dsmoe::engine {
 
-/// Consecutive tokens of one sequence, whose cache already counts them; rows of a chunk are those of its pieces, one
+/// Consecutive tokens of one sequence, whose cache has room for them; rows of a chunk are those of its pieces, one
 /// piece after another.
 struct Piece {
   KvCache* cache = nullptr;

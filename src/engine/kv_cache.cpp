@@ -59,13 +59,20 @@ int64_t KvCache::bytes_for(const spec::ModelConfig& config, CacheType type, int6
   return blocks_for(positions) * KvCache(config, type).block_bytes();
 }
 
-void KvCache::extend(int64_t positions) {
+// Where memory runs out, pieces and places still belong together.
+void KvCache::reserve(int64_t positions) {
   while (std::ssize(places_) * kernels::kCacheBlock < size_ + positions) {
     const int64_t blocks = blocks_of_piece(std::ssize(places_));
-    pieces_.emplace_back(new_piece(static_cast<size_t>(blocks * block_bytes())));
-    char* piece = pieces_.back().get();
+    places_.reserve(places_.size() + static_cast<size_t>(blocks));
+    pieces_.reserve(pieces_.size() + 1);
+    char* piece = new_piece(static_cast<size_t>(blocks * block_bytes()));
+    pieces_.emplace_back(piece);
     for (int64_t b = 0; b < blocks; ++b) places_.push_back({piece + 2 * b * plane_, 2 * blocks * plane_});
   }
+}
+
+void KvCache::extend(int64_t positions) {
+  reserve(positions);
   size_ += positions;
 }
 

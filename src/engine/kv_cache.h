@@ -29,7 +29,9 @@ class KvCache {
   CacheType type() const { return type_; }
   /// Positions that a pass has filled.
   int64_t size() const { return size_; }
-  /// Makes memory for `positions` and counts them as filled; the pass fills them layer by layer.
+  /// Makes memory for `positions` more, so that they may be stored. They count only once they are all there.
+  void reserve(int64_t positions);
+  /// Counts `positions` more as filled, and makes memory for them where there is none.
   void extend(int64_t positions);
   /// Forgets positions from `size` on; 0 <= size <= size(). Gives back the pieces that hold no others, but for the
   /// first one, which a sequence that begins anew needs at once.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "base/bits.h"
@@ -103,13 +104,18 @@ void store_cached_ref(CacheType type, std::span<const float> row, void* plane, i
   for (size_t first = 0; first < n; first += static_cast<size_t>(kCacheGroup)) {
     const auto group = row.subspan(first, std::min(static_cast<size_t>(kCacheGroup), n - first));
     float top = 0;
-    for (const float x : group) top = std::max(top, std::abs(x));
-    const float step = top / 127, inverse = step > 0 ? 1 / step : 0;
+    bool finite = true;
+    for (const float x : group) {
+      top = std::max(top, std::abs(x));
+      finite = finite && std::isfinite(x);
+    }
+    const float step = std::min(top / 127, kLargestCacheScale), inverse = step >= kSmallestCacheStep ? 1 / step : 0;
     const size_t groups = static_cast<size_t>(cache_groups(static_cast<int64_t>(n)));
     scales[static_cast<size_t>(position_in_block) * groups + first / static_cast<size_t>(kCacheGroup)] =
-        base::f32_to_f16(step);
+        base::f32_to_f16(finite ? step : std::numeric_limits<float>::quiet_NaN());
     for (size_t i = 0; i < group.size(); ++i) {
-      integers[begin + first + i] = static_cast<int8_t>(std::nearbyint(group[i] * inverse));
+      const float q = std::isnan(group[i] * inverse) ? 127 : std::clamp(group[i] * inverse, -127.0f, 127.0f);
+      integers[begin + first + i] = static_cast<int8_t>(std::nearbyint(q));
     }
   }
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "kernels/testing.h"
 
@@ -278,6 +279,37 @@ TEST_P(Attend, StoringIsTheDefinitionToTheByte) {
         store_cached_ref(type, row, want.data(), j);
       }
       EXPECT_EQ(got, want) << "type " << static_cast<int>(type) << ", head_dim " << head_dim;
+    }
+  }
+}
+
+// Zeros, values whose step has no finite inverse, and steps beyond float16: no number leaves the 8 bits on the way, and
+// what is read is right as far as float16 has scales. A group that is not finite is NaN, and its neighbour as it was.
+TEST_P(Attend, EightBitsHoldRowsOfAnySize) {
+  constexpr float kMax = std::numeric_limits<float>::max(), kInf = std::numeric_limits<float>::infinity();
+  for (const float size : {0.0f, 1e-45f, 1e-40f, 127 * 0x1p-126f, 127 * 0x1.fp-127f, 1e-30f, 1e-3f, 8e6f, 9e6f, 1e30f,
+                           kMax, kInf, std::nanf("")}) {
+    for (const float sign : {1.0f, -1.0f}) {
+      std::vector<float> row = normal_values(rng_, 64);
+      for (size_t d = 0; d < 32; ++d) row[d] = std::isfinite(size) ? size * (d % 2 == 0 ? sign : 0.25f) : row[d];
+      if (!std::isfinite(size)) row[5] = sign * size;
+      std::vector<char> got(static_cast<size_t>(plane_bytes(CacheType::kQ8, 64))), want(got.size());
+      store_cached(CacheType::kQ8, row, got.data(), 3);
+      store_cached_ref(CacheType::kQ8, row, want.data(), 3);
+      EXPECT_EQ(got, want) << size;
+      for (int64_t d = 0; d < 64; ++d) {
+        const float read = cached_at(CacheType::kQ8, got.data(), 64, 3, d), x = row[static_cast<size_t>(d)];
+        if (d < 32 && !std::isfinite(size)) {
+          EXPECT_TRUE(std::isnan(read)) << size << " at " << d;
+        } else if (d < 32) {
+          const float held = std::clamp(x, -127 * kLargestCacheScale, 127 * kLargestCacheScale);
+          const double top = std::min(size, 127 * kLargestCacheScale);
+          // Half a step, the scale's own rounding, and for scales below float16's normal ones half of its smallest.
+          EXPECT_NEAR(read, held, top / 127 * (0.5 + 127 * 0x1p-11 + 1e-5) + 127 * 0x1p-25) << size << " at " << d;
+        } else {
+          EXPECT_NEAR(read, x, 0.1) << size << " at " << d;
+        }
+      }
     }
   }
 }

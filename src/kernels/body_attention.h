@@ -100,20 +100,23 @@ struct Plane<CacheType::kQ8, Size> {
     uint16_t* scales = reinterpret_cast<uint16_t*>(static_cast<int8_t*>(plane) + kCacheBlock * n) + j * cache_groups(n);
     for (int64_t begin = 0; begin < n; begin += kCacheGroup) {
       const int64_t count = n - begin < kCacheGroup ? n - begin : kCacheGroup;
-      float top = 0;
+      // A sum of x - x: zero, or NaN where a value is not finite, as which the whole group is read then.
+      float top = 0, defect = 0;
       for (int64_t i = begin; i < begin + count; ++i) {
         const float size = row[i] < 0 ? -row[i] : row[i];
         top = size > top ? size : top;
+        defect += size - size;
       }
-      const float step = top / 127;
-      const Vec inverse = Vec::all(step > 0 ? 1 / step : 0);
+      const float step = top / 127 < kLargestCacheScale ? top / 127 : kLargestCacheScale;
+      const Vec inverse = Vec::all(step >= kSmallestCacheStep ? 1 / step : 0);
       uint16_t bits[kLanes];
-      store_f16(Vec::all(step), bits);
+      store_f16(Vec::all(defect == 0 ? step : __builtin_nanf("")), bits);
       scales[begin / kCacheGroup] = bits[0];
       for (int64_t i = begin; i < begin + count; i += kLanes) {
         const int64_t lanes = begin + count - i < kLanes ? begin + count - i : kLanes;
         float integers[kLanes];
-        round(Vec::load(row + i, lanes) * inverse).store(integers);
+        const Vec scaled = min(Vec::load(row + i, lanes) * inverse, Vec::all(127));  // of NaN and 127, the second
+        round(max(scaled, Vec::all(-127))).store(integers);
         for (int64_t lane = 0; lane < lanes; ++lane) to[i + lane] = static_cast<int8_t>(integers[lane]);
       }
     }

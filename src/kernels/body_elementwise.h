@@ -102,6 +102,28 @@ inline float exponentials_below(const float* x, float top, int64_t n, float* out
   return sum(total);
 }
 
+/// The sum of e^(x - top), of n >= 1 values whose largest is `top`: in lanes within a block, in double over blocks, as
+/// so many of a vocabulary would lose digits.
+double exponential_sum(const float* x, int64_t n, float* top) {
+  constexpr int64_t kBlock = 256;
+  const Vec largest = Vec::all(*top = largest_of(x, n));
+  double total = 0;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    Vec block = Vec::zero();
+    each_vec(n - begin < kBlock ? n - begin : kBlock, [&](int64_t i, int64_t lanes) {
+      Vec e = exponential(Vec::load(x + begin + i, lanes) - largest);
+      if (lanes != kLanes) {  // lanes past the end count nothing
+        float counted[kLanes];
+        e.store(counted);
+        e = Vec::load(counted, lanes);
+      }
+      block = block + e;
+    });
+    total += static_cast<double>(sum(block));
+  }
+  return total;
+}
+
 void softmax(const float* x, int64_t n, float* out) {
   const Vec total = Vec::all(exponentials_below(x, largest_of(x, n), n, out));
   each_vec(n, [&](int64_t i, int64_t lanes) { (Vec::load(out + i, lanes) / total).store(out + i, lanes); });

@@ -26,6 +26,7 @@ constexpr KernelTable kTable = {
     .silu_mul = silu_mul,
     .add_scaled = add_scaled,
     .exponential = exponential_row,
+    .exponential_sum = exponential_sum,
     .panel_block = {panel_block<float>, panel_block<uint16_t>},
     .pack_panel_of_rows = {{pack_panel_of_rows<float, float>, pack_panel_of_rows<float, uint16_t>},
                            {pack_panel_of_rows<uint16_t, float>, pack_panel_of_rows<uint16_t, uint16_t>}},

@@ -17,8 +17,11 @@ inline constexpr int64_t kCacheBlock = 64;
 /// threads may share a long past without showing in the bits.
 inline constexpr int64_t kSpanBlocks = 8;
 inline constexpr int64_t kSpan = kSpanBlocks * kCacheBlock;
-/// Values of a row that share a scale in kQ8.
+/// Values of a row that share a scale in kQ8: their largest over 127, but no more than float16 has room for. Larger
+/// values are read as 127 times that, those of a group that is not finite as NaN. Steps that have no finite inverse in
+/// float32 are zero in float16.
 inline constexpr int64_t kCacheGroup = 32;
+inline constexpr float kLargestCacheScale = 65504, kSmallestCacheStep = 0x1p-126f;
 
 constexpr int64_t cache_groups(int64_t head_dim) { return (head_dim + kCacheGroup - 1) / kCacheGroup; }
 

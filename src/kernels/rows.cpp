@@ -143,4 +143,18 @@ void exponential_ref(std::span<const float> x, std::span<float> out) {
   for (size_t i = 0; i < x.size(); ++i) out[i] = static_cast<float>(std::exp(double{x[i]}));
 }
 
+double log_sum_exp(std::span<const float> x) {
+  DSMOE_CHECK(!x.empty(), "a row has values");
+  float top = 0;
+  const double total = kernels().exponential_sum(x.data(), length(x), &top);
+  return std::log(total) + top;
+}
+
+double log_sum_exp_ref(std::span<const float> x) {
+  const double top = *std::max_element(x.begin(), x.end());
+  double total = 0;
+  for (const float value : x) total += std::exp(value - top);
+  return std::log(total) + top;
+}
+
 }  // namespace dsmoe::kernels

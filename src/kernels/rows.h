@@ -63,4 +63,9 @@ inline void ask_for(std::span<const float> values) {
 void exponential(std::span<const float> x, std::span<float> out);
 void exponential_ref(std::span<const float> x, std::span<float> out);
 
+/// log(sum of e^x) of a row of at least one; NaN where a value is NaN or plus infinity. The absolute error is below
+/// 3e-6, about a tenth of that for rows of logits.
+double log_sum_exp(std::span<const float> x);
+double log_sum_exp_ref(std::span<const float> x);
+
 }  // namespace dsmoe::kernels

@@ -58,6 +58,28 @@ TEST_P(Rows, RmsNormMatchesItsDefinition) {
   }
 }
 
+// A term has the 6 roundings of an exponential and one of the difference, relative to its size; a lane adds up to 16 of
+// a block, which are folded 4 times: relative errors of a sum are absolute ones of its logarithm. The largest is exact.
+TEST_P(Rows, LogSumExpMatchesItsDefinition) {
+  for (const int64_t n : {1, 2, 15, 16, 17, 255, 256, 257, 1000, 102400}) {
+    for (const double spread : {0.0, 1.0, 30.0}) {
+      const auto x = normal_values(rng_, n, spread);
+      EXPECT_NEAR(log_sum_exp(x), log_sum_exp_ref(x), (7 + 16 + 4) * kRound + 2 * kRound * 8 * spread)
+          << n << " " << spread;
+    }
+  }
+  const float inf = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(log_sum_exp(std::vector<float>{3}), 3);
+  EXPECT_NEAR(log_sum_exp(std::vector<float>{-1e30f, 2, -inf}), 2, 1e-30);
+  for (const float odd : {inf, std::nanf("")}) {
+    for (const size_t at : {0u, 7u, 16u, 299u}) {
+      auto x = normal_values(rng_, 300);
+      x[at] = odd;
+      EXPECT_TRUE(std::isnan(log_sum_exp(x))) << odd << " at " << at;
+    }
+  }
+}
+
 TEST_P(Rows, RmsNormOfARowIgnoresItsNeighboursAndWorksInPlace) {
   const auto x = normal_values(rng_, 5 * 33), weight = normal_values(rng_, 33);
   std::vector<float> all(x.size()), one(33), in_place = x;

@@ -38,6 +38,7 @@ struct KernelTable {
   void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
   void (*add_scaled)(float scale, const float* x, int64_t n, float* y);
   void (*exponential)(const float* x, int64_t n, float* out);
+  double (*exponential_sum)(const float* x, int64_t n, float* top);
   // By type of number, or by the types from and to.
   void (*panel_block[kNumbers])(const PanelBlock& block);
   void (*pack_panel_of_rows[kNumbers][kNumbers])(const RowsView& source, int64_t k, int64_t column, int64_t n,

@@ -32,11 +32,7 @@ RoutingCounts empty_counts(const spec::ModelConfig& config, const corpus::TokenD
   if (config.moe_layers() == 0) {
     base::fail_invalid("study", "the model has no mixture layer", "n_routed_experts = 0", "study a mixture of experts");
   }
-  if (dataset.vocab_size() != config.vocab_size) {
-    base::fail_invalid("study", "model and dataset have different vocabularies",
-                       std::to_string(config.vocab_size) + " and " + std::to_string(dataset.vocab_size()),
-                       "build the dataset with the model's tokenizer");
-  }
+  dataset.require_vocabulary(config.vocab_size);
   RoutingCounts counts;
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     if (config.is_moe_layer(layer)) counts.layers.push_back(layer);
@@ -61,7 +57,7 @@ RoutingCounts study_routing(engine::Engine& engine, const corpus::TokenDataset& 
   for (int64_t w = 0; w < windows.size(); ++w) all += windows.scored(w);
 
   CountingProbe probe(counts);
-  engine::KvCache cache(engine.config());
+  engine::KvCache cache(engine.config(), engine.cache_type());
   std::vector<int32_t> inputs(static_cast<size_t>(length)), targets(inputs.size());
   for (int64_t w = 0; w < windows.size(); ++w) {
     windows.read(w, inputs, targets);

@@ -20,7 +20,8 @@ struct RoutingStudyOptions {
   std::function<void(int64_t done, int64_t all)> progress;
 };
 
-/// Throws Error(kInvalid) when the model has no mixture layer, or when model and dataset do not share a vocabulary.
+/// Throws Error(kInvalid) when the model has no mixture layer, or when the dataset's vocabulary is larger
+/// than the model's (whose rows may be padded).
 RoutingCounts study_routing(engine::Engine& engine, const corpus::TokenDataset& dataset,
                             const RoutingStudyOptions& options = {});
 
