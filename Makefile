@@ -5,7 +5,7 @@ CTEST := ctest --output-on-failure --no-tests=error
 # Only the door may install packages; SETUP=: skips that for people who manage their own machine.
 SETUP ?= tools/setup
 
-.PHONY: all everything setup setup-fuzz configure test test-fast test-deep demo bench format lint floors install clean help
+.PHONY: all everything setup setup-check configure test test-fast test-deep demo bench format lint floors install clean help
 
 all: configure ## build the programs, Release; they land in build/bin/
 	cmake --build $(BUILD) --target programs
@@ -16,24 +16,24 @@ everything: configure ## that, tests and benches
 setup: ## install missing Debian packages (packages.txt)
 	@$(SETUP) base $(if $(filter ON,$(TRAIN)),train)
 
-# Tests run without it, so a machine that cannot install only skips the fuzzing.
-setup-fuzz: setup
-	@$(SETUP) fuzz || echo "[setup] no clang installed; tests go on without libFuzzer" >&2
+# Tests run without it, so a machine that cannot install only skips fuzzing and linting, and says so at the end.
+setup-check: setup
+	@$(SETUP) check || echo "[setup] no clang installed; tests go on without libFuzzer and linters" >&2
 
 configure: setup
 	@mkdir -p $(BUILD)
 	@cmake --preset release -DDSMOE_TRAIN=$(TRAIN) >$(BUILD)/configure.log 2>&1 || { cat $(BUILD)/configure.log; exit 1; }
 
-test: everything setup-fuzz ## set up, build and pass all tests, the running half under sanitizers, without LibTorch and fuzzed too
+test: everything setup-check ## set up, build and pass all tests: also under sanitizers, without LibTorch, fuzzed and linted
 	tools/run_tests
 
 test-fast: everything ## the tests of a minute
 	cd $(BUILD) && $(CTEST) -L fast
 
-test-deep: everything setup-fuzz ## longer: outside oracles, long fuzzing
+test-deep: everything setup-check ## longer: outside oracles, long fuzzing
 	tools/run_tests deep
 
-demo: all ## from raw text to a trained, talking model and a report (DEMO_MINUTES=5 each)
+demo: all ## from raw text to a trained, talking model and a report (DEMO_MINUTES=5)
 	tools/demo
 
 bench: everything ## figures; see docs/benchmarks
@@ -41,12 +41,12 @@ bench: everything ## figures; see docs/benchmarks
 	[ ! -e $(BUILD)/bin/dsmoe-train ] || $(BUILD)/bin/dsmoe-train bench mini-deepseekmoe train.global_batch=8
 
 format: ## clang-format over the tree
-	@$(SETUP) develop
+	@$(SETUP) check
 	git ls-files 'src/*.h' 'src/*.cpp' 'tests/*.cpp' 'bench/*.cpp' | xargs clang-format-14 -i
 
-lint: everything ## formatting, floors, clang-tidy over the running half
-	@$(SETUP) develop
-	tools/lint
+lint: configure ## formatting, floors, clang-tidy over the running half
+	@$(SETUP) check
+	tools/lint all
 
 floors: ## who may include whom
 	tools/check_floors

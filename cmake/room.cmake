@@ -65,15 +65,20 @@ function(dsmoe_room name)
           <gmock/gmock.h> <gtest/gtest.h> <rapidcheck/gtest.h> <nlohmann/json.hpp> <filesystem> <functional> <optional>)
       endif()
     endforeach()
-    # The same tests on LibTorch's own operations, the path of devices that have no kernels of ours.
     if(ROOM_TORCH AND TARGET ${name}_test)
-      add_test(NAME ${name}_composed_test COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-      set_tests_properties(${name}_composed_test PROPERTIES LABELS fast TIMEOUT 900 ENVIRONMENT DSMOE_COMPOSED=1)
+      dsmoe_composed_test(${name})
     endif()
   endif()
 endfunction()
 
-# dsmoe_test(NAME LABEL fast|slow|dist ROOM room... SOURCES file...): one executable, one ctest entry.
+# dsmoe_composed_test(NAME): the tests of NAME_test once more on LibTorch's own operations, the path of devices that have no
+# kernels of ours.
+function(dsmoe_composed_test name)
+  add_test(NAME ${name}_composed_test COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name}_composed_test PROPERTIES LABELS fast TIMEOUT 900 ENVIRONMENT DSMOE_COMPOSED=1)
+endfunction()
+
+# dsmoe_test(NAME LABEL fast|slow ROOM room... SOURCES file...): one executable, one ctest entry.
 function(dsmoe_test name)
   cmake_parse_arguments(TEST "" "LABEL" "ROOM;SOURCES" ${ARGN})
   if(NOT TEST_SOURCES)

@@ -1,7 +1,12 @@
 // Two implementations of one model: the training half in evaluation mode and the engine, on the same weights.
 //
-// They share no code but the configuration, so where they agree, both follow the paper or both err alike; the gates'
-// golden vectors (src/moe, src/engine) settle which. Weights have deviation 1/sqrt(D), so that a wrong gate shows.
+// The tests run twice. As the halves are, both compute with kernels of src/kernels: each has its own operations there,
+// but the choice of the top K, the vector bodies under them and the conversions of numbers are the same code, and a
+// fault in those would be on both sides. In parity_composed_test (DSMOE_COMPOSED=1) the training half computes with
+// LibTorch's operations alone; then the two share the configuration, with the rules that it states (which gates are
+// divided by their sum and scaled), and no arithmetic. Where they agree, both follow the paper or both err alike; the
+// gates' golden vectors (src/moe, src/engine) settle which. Weights have deviation 1/sqrt(D), so that a wrong gate
+// shows.
 #include <gtest/gtest.h>
 #include <torch/types.h>
 

@@ -151,7 +151,7 @@ constexpr CacheType kCacheTypes[] = {CacheType::kF32, CacheType::kF16, CacheType
 // Past a span's border (kernels/cache_block.h), where one query's past is shared out and joined; a thread takes as many
 // heads together as their number and that of threads allow.
 TEST(Bits, LongContextsAreTheSameHoweverTheyAreComputed) {
-  auto grouped = odd_configs()[18].config, many = small_config();
+  auto grouped = odd_config("softmax_with_bias").config, many = small_config();
   many.hidden_size = 112, many.num_attention_heads = many.num_key_value_heads = 7;
   for (auto config : {grouped, many}) {
     config.max_position_embeddings = 2000;
@@ -176,7 +176,7 @@ TEST(Bits, LongContextsAreTheSameHoweverTheyAreComputed) {
 
 // Sequences join and leave a batch at random, some decoding, some prefilling; each is itself alone.
 TEST(Bits, JoiningAndLeavingAtRandomChangesNobody) {
-  auto config = odd_configs()[0].config;
+  auto config = odd_config("softmax_topk").config;
   config.max_position_embeddings = 900;
   base::Rng rng(4);
   for (const CacheType type : kCacheTypes) {
@@ -241,7 +241,7 @@ TEST(CacheTypes, ANarrowerCacheLosesOnlyItsRounding) {
 
 // The real cache and a toy (the list of tokens, recomputed from nothing) under the same random life.
 TEST(KvCacheLife, AppendingAndRewindingAtRandomIsRecomputing) {
-  const auto config = odd_configs()[2].config;
+  const auto config = odd_config("first_layers_dense").config;
   for (const CacheType type : kCacheTypes) {
     Engine engine(random_weights(config), {.threads = 1, .chunk = 32, .cache = type});
     Engine toy(random_weights(config), {.threads = 1, .cache = type});
@@ -311,7 +311,8 @@ TEST(KvCacheLife, MemoryFollowsTheLength) {
 }
 
 TEST(Isas, EveryInstructionSetAgreesWithTheDefinition) {
-  for (const auto& [name, config] : {odd_configs()[0], odd_configs()[17], odd_configs()[19]}) {
+  for (const auto& [name, config] :
+       {odd_config("softmax_topk"), odd_config("deepseek_v3_groups"), odd_config("odd_sizes")}) {
     Engine engine(random_weights(config), {.threads = 1});
     const auto ids = random_ids(config, 16);
     const Definition want = define_forward(engine.weights(), ids);

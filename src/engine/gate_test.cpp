@@ -224,8 +224,9 @@ TEST(InterventionRules, ImpossibleOnesAreRefusedByName) {
   config.router_type = RouterType::kHash;
   EXPECT_THAT(refusal(config, with([](auto& i) { i.experts_per_tok = 3; })), HasSubstr("from 1 to 2: 3"));
   EXPECT_THAT(refusal(config, with([](auto& i) { i.masked_top_fraction = 0.5; })), HasSubstr("no affinities"));
-  EXPECT_THAT(refusal(testing::odd_configs()[1].config, with([](auto& i) { i.drop_shared = true; })),
-              HasSubstr("a dense model has no experts"));
+  EXPECT_THAT(
+      refusal(testing::odd_config("dense_llama_grouped_heads").config, with([](auto& i) { i.drop_shared = true; })),
+      HasSubstr("a dense model has no experts"));
 }
 
 /// Records everything; checks what must hold of any routing.

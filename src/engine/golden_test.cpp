@@ -69,7 +69,7 @@ TEST(Golden, EveryTraceOfTheIndependentScript) {
 
 // bf16 weights are computed with as they lie in the file, and are exactly the float32 model of the same values.
 TEST(Golden, Bf16WeightsAreTheirFloat32Values) {
-  const auto config = testing::odd_configs()[2].config;
+  const auto config = testing::odd_config("first_layers_dense").config;
   const auto write = [&](const base::TestFolder& folder, formats::Dtype dtype) {
     base::FolderWriter files(folder / "model", base::unsynced_files);
     formats::ModelFolderWriter model(files.path(), config, {.dtype = dtype}, base::unsynced_files);

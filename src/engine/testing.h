@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/rng.h"
@@ -99,6 +101,14 @@ inline std::vector<NamedConfig> odd_configs() {
                 c.moe_intermediate_size = 7, c.n_routed_experts = 5, c.n_shared_experts = 3;
               }),
   };
+}
+
+/// The one of that name; it must be there.
+inline NamedConfig odd_config(std::string_view name) {
+  for (NamedConfig& named : odd_configs()) {
+    if (named.name == name) return std::move(named);
+  }
+  throw std::out_of_range(std::string(name));
 }
 
 /// Matrices N(0, 1 / columns), so that every layer matters as much as the stream it is added to; norms around 1;

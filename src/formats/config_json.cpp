@@ -139,7 +139,16 @@ Json token_id_to_json(int64_t id, const Json& kept, const char* key) {
 }
 
 const char* torch_name(Dtype dtype) {
-  return dtype == Dtype::kBf16 ? "bfloat16" : dtype == Dtype::kF16 ? "float16" : "float32";
+  switch (dtype) {
+    case Dtype::kBf16:
+      return "bfloat16";
+    case Dtype::kF16:
+      return "float16";
+    case Dtype::kF64:
+      return "float64";
+    default:
+      return "float32";
+  }
 }
 
 }  // namespace
@@ -167,10 +176,11 @@ Dtype dtype_from_json(const Json& json, std::string_view where) {
     const auto found = json.find(key);
     if (found == json.end() || found->is_null()) continue;
     const std::string name = base::require_string(json, key, where);
-    for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16, Dtype::kF32}) {
+    for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16, Dtype::kF32, Dtype::kF64}) {
       if (name == torch_name(dtype)) return dtype;
     }
-    base::fail_invalid(where, std::string(key) + " must be bfloat16, float16 or float32", base::in_quotes(name));
+    base::fail_invalid(where, std::string(key) + " must be bfloat16, float16, float32 or float64",
+                       base::in_quotes(name));
   }
   return Dtype::kF32;
 }

@@ -206,8 +206,11 @@ TEST(ConfigJson, WrongTypesAndImpossibleShapesAreRefused) {
   }
   EXPECT_NE(refusal(Json::array()).find("must be a JSON object"), string::npos);
   Json json = released();
+  json["torch_dtype"] = "float64";
+  EXPECT_EQ(dtype_from_json(json, "f"), Dtype::kF64);
   json["torch_dtype"] = "int8";
-  EXPECT_NE(base::message_of([&] { dtype_from_json(json, "f"); }).find("bfloat16, float16 or float32"), string::npos);
+  EXPECT_NE(base::message_of([&] { dtype_from_json(json, "f"); }).find("bfloat16, float16, float32 or float64"),
+            string::npos);
 }
 
 }  // namespace

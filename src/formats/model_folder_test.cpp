@@ -245,8 +245,7 @@ TEST_F(ModelFolderTest, ADescriptionOfFarMoreThanTheFilesIsRefusedByCounting) {
 }
 
 TEST_F(ModelFolderTest, HashTablesMustHoldExperts) {
-  const spec::ModelConfig config = models_of_every_kind()[2];
-  ASSERT_EQ(config.router_type, spec::RouterType::kHash);
+  const spec::ModelConfig config = small_hash();
   for (const int32_t id : {4, -1}) {
     fs::remove_all(model_);
     base::FolderWriter folder(model_, base::unsynced_files);

@@ -33,14 +33,19 @@ inline spec::ModelConfig small_dense() {
   return c;
 }
 
-/// One of every router, gate and grouping.
-inline std::vector<spec::ModelConfig> models_of_every_kind() {
-  std::vector<spec::ModelConfig> all = {small_dense(), small_mixture()};
+/// Tokens find their one expert in a table.
+inline spec::ModelConfig small_hash() {
   spec::ModelConfig c = small_mixture();
   c.router_type = spec::RouterType::kHash;
   c.num_experts_per_tok = 1;
   c.n_shared_experts = 0;
-  all.push_back(c);
+  return c;
+}
+
+/// One of every router, gate and grouping.
+inline std::vector<spec::ModelConfig> models_of_every_kind() {
+  std::vector<spec::ModelConfig> all = {small_dense(), small_mixture(), small_hash()};
+  spec::ModelConfig c = small_hash();
   c.router_type = spec::RouterType::kHashBalanced;
   all.push_back(c);
   c = small_mixture();

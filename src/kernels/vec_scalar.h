@@ -1,6 +1,6 @@
 // Sixteen floats in plain C++, and the contract of Vec for all instruction sets.
 //
-// All three instruction sets offer the same `Vec` of 16 floats (an AVX2 one is a pair of registers), so a kernel body
+// Every vec_*.h offers the same `Vec` of 16 floats (an AVX2 one is a pair of registers), so a kernel body
 // is written once and the order of its sums is one and the same: lane i takes elements i, i + 16, ..., and lanes fold
 // by halves (i with i + 8, then 4, 2, 1). Only rounding differs: here a product and a sum round twice, elsewhere once.
 //

@@ -148,7 +148,13 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CausalAttention,
                          ::testing::Values(AttentionShape{1, 1, 1, 1, 2}, AttentionShape{2, 5, 2, 2, 4},
                                            AttentionShape{2, 7, 4, 2, 2}, AttentionShape{1, 6, 6, 1, 2},
                                            AttentionShape{2, 128, 2, 1, 4}, AttentionShape{1, 129, 2, 2, 4},
-                                           AttentionShape{2, 300, 3, 1, 6}));
+                                           AttentionShape{2, 300, 3, 1, 6}),
+                         [](const auto& info) {
+                           const AttentionShape& s = info.param;
+                           return std::to_string(s.batch) + "_of_" + std::to_string(s.positions) + "_heads_" +
+                                  std::to_string(s.heads) + "_on_" + std::to_string(s.kv_heads) + "_of_" +
+                                  std::to_string(s.head_size);
+                         });
 
 TEST(HeadCrossEntropy, IsItsDefinition) {
   for (const int64_t rows : {1, 7, 2500}) {  // more than two chunks

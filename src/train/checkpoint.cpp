@@ -52,7 +52,8 @@ void read_moment(const formats::SafetensorsFile& file, const std::string& name, 
   std::memcpy(into.data_ptr<float>(), view.bytes.data(), view.bytes.size());
 }
 
-// Keys that do not decide what a step computes.
+// Keys that a run may change when it goes on. All but train.steps leave every step as it would have been; train.steps
+// is the length that the multistep and cosine schedules divide, so another value bends the learning rate from here on.
 bool may_change(const std::string& key) {
   constexpr std::array<std::string_view, 9> kFree = {"train.steps",
                                                      "train.log_every",

@@ -49,9 +49,9 @@ std::string TrainProgress::progress_text(const train::StepRecord& record) {
   const double spent = seconds_between(begun_, Clock::now());
   const auto done = static_cast<double>(record.step - start_.step);
   const double left = done > 0 ? spent / done * static_cast<double>(start_.steps - record.step) : 0;
-  std::string text = format("step %lld/%lld  loss %.4f  lr %.2e  %s tokens/s  ETA %s",
-                            static_cast<long long>(record.step), static_cast<long long>(start_.steps), loss_, record.lr,
-                            count_text(record.tokens_per_s).c_str(), duration_text(left).c_str());
+  std::string text = format("step %lld/%lld  mean loss %.4f  lr %.2e  %s tokens/s  ETA %s",
+                            static_cast<long long>(record.step), static_cast<long long>(start_.steps), mean_loss_,
+                            record.lr, count_text(record.tokens_per_s).c_str(), duration_text(left).c_str());
   if (!record.layers.empty()) text += format("  MaxVio %.2f", record.max_vio());
   if (dropped_ > 0) text += format("  dropped %s", count_text(static_cast<double>(dropped_)).c_str());
   return text;
@@ -60,7 +60,7 @@ std::string TrainProgress::progress_text(const train::StepRecord& record) {
 void TrainProgress::on_step(const train::StepRecord& record) {
   last_step_ = record.step;
   const double keep = shown_steps_ == 0 ? 0 : 0.9;
-  loss_ = keep * loss_ + (1 - keep) * record.loss;
+  mean_loss_ = keep * mean_loss_ + (1 - keep) * record.loss;
   ++shown_steps_;
   dropped_ += record.dropped();
   const auto now = Clock::now();

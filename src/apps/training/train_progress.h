@@ -34,7 +34,7 @@ class TrainProgress : public train::RunListener {
   bool quiet_, live_, line_open_ = false;
   train::RunStart start_;
   Clock::time_point begun_, printed_;
-  double loss_ = 0;  // smoothed
+  double mean_loss_ = 0;  // a running mean: each step counts a tenth, what was before nine tenths
   int64_t dropped_ = 0, last_step_ = 0, shown_steps_ = 0;
   std::string last_checkpoint_;
 };
