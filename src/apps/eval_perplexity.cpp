@@ -40,15 +40,6 @@ void print(const eval::Perplexity& result) {
   line("all", result.total);
 }
 
-// Ids of one tokenizer mean nothing to a model of another.
-void check_tokenizers(const corpus::TokenDataset& corpus, const tokenizer::Tokenizer* tokenizer) {
-  if (tokenizer == nullptr || corpus.tokenizer_hash().empty() ||
-      corpus.tokenizer_hash() == tokenizer::tokenizer_hash(*tokenizer))
-    return;
-  base::fail_invalid("perplexity", "the corpus was built with another tokenizer than the model's",
-                     corpus.folder().string(), "build it with the model's tokenizer.json");
-}
-
 eval::Perplexity measure(const Options& options, loading::Model& model, base::Json& json) {
   const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
   Progress progress("scoring", 0, count_text);
@@ -57,8 +48,7 @@ eval::Perplexity measure(const Options& options, loading::Model& model, base::Js
     progress.update(static_cast<uint64_t>(done));
   };
   if (!options.data.empty()) {
-    const auto corpus = corpus::TokenDataset::open(options.data, options.split);
-    check_tokenizers(corpus, model.tokenizer());
+    const auto corpus = model.open_corpus(options.data, options.split);
     json["data"] = options.data;
     json["split"] = options.split;
     json["data_hash"] = corpus.hash();

@@ -48,7 +48,7 @@ void act_routing(const Options& options) {
     base::require_output_folder(options.output.path, routing_policy(options), read);
   }
   loading::Model model = open_model(options.model);
-  const corpus::TokenDataset dataset = corpus::TokenDataset::open(options.data, options.split);
+  const corpus::TokenDataset dataset = model.open_corpus(options.data, options.split);
 
   std::unique_ptr<Progress> progress;
   study::RoutingStudyOptions study_options;

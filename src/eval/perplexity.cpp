@@ -1,7 +1,7 @@
 #include "eval/perplexity.h"
 
 #include <algorithm>
-#include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "kernels/rows.h"
@@ -23,39 +23,59 @@ int64_t window_length(const engine::Engine& engine, const PerplexityOptions& opt
 }  // namespace
 
 double token_nats(std::span<const float> logits, int32_t target) {
-  const float top = *std::max_element(logits.begin(), logits.end());
-  // Exponentials in float32, to a few units in the last place; their sum in double, as V of them would lose digits.
-  std::vector<float> shares(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) shares[i] = logits[i] - top;
-  kernels::exponential(shares, shares);
-  double total = 0;
-  for (const float share : shares) total += share;
-  return std::log(total) + (double{top} - logits[static_cast<size_t>(target)]);
+  return kernels::log_sum_exp(logits) - logits[static_cast<size_t>(target)];
 }
 
-double window_nats(engine::Engine& engine, std::span<const int32_t> inputs, std::span<const int32_t> targets) {
-  const auto V = static_cast<size_t>(engine.config().vocab_size);
-  // Logits of at most 64 MB at a time; pieces do not change them.
-  const size_t piece = std::max<size_t>(1, (size_t{16} << 20) / V);
-  engine::Session session(engine);
-  double nats = 0;
-  for (size_t at = 0; at < inputs.size(); at += piece) {
-    const size_t count = std::min(piece, inputs.size() - at);
-    const auto logits = session.append_all(inputs.subspan(at, count));
-    for (size_t t = 0; t < count; ++t) {
-      if (targets[at + t] != corpus::kNotScored) nats += token_nats(logits.subspan(t * V, V), targets[at + t]);
+namespace {
+
+// Scores windows one after another, in memory made once.
+class WindowScorer {
+ public:
+  explicit WindowScorer(engine::Engine& engine)
+      : session_(engine), parallel_for_(engine.parallel_for()), V_(static_cast<size_t>(engine.config().vocab_size)) {}
+
+  /// Minus the log-probability in nats of each target that is not corpus::kNotScored, summed in order; the past is
+  /// empty.
+  double nats(std::span<const int32_t> inputs, std::span<const int32_t> targets) {
+    // Logits of at most 64 MB at a time; pieces do not change them.
+    const size_t piece = std::max<size_t>(1, (size_t{16} << 20) / V_);
+    session_.rewind(0);
+    double sum = 0;
+    for (size_t at = 0; at < inputs.size(); at += piece) {
+      const size_t count = std::min(piece, inputs.size() - at);
+      const auto wanted = targets.subspan(at, count);
+      const auto first =
+          std::find_if(wanted.begin(), wanted.end(), [](int32_t id) { return id != corpus::kNotScored; });
+      sum += score(session_.append_last(inputs.subspan(at, count), static_cast<size_t>(wanted.end() - first)),
+                   wanted.last(static_cast<size_t>(wanted.end() - first)));
     }
+    return sum;
   }
-  return nats;
-}
+
+ private:
+  double score(std::span<const float> logits, std::span<const int32_t> targets) {
+    constexpr int64_t kWorth = int64_t{1} << 15;  // logits for which waking a thread pays
+    const auto rows = std::ssize(targets);
+    nats_.assign(targets.size(), 0);
+    parallel_for_(rows, std::max<int64_t>(1, kWorth / static_cast<int64_t>(V_)), [&](int64_t begin, int64_t end) {
+      for (auto t = static_cast<size_t>(begin); t < static_cast<size_t>(end); ++t) {
+        if (targets[t] != corpus::kNotScored) nats_[t] = token_nats(logits.subspan(t * V_, V_), targets[t]);
+      }
+    });
+    return std::accumulate(nats_.begin(), nats_.end(), 0.0);
+  }
+
+  engine::Session session_;
+  base::ParallelFor parallel_for_;
+  size_t V_;
+  std::vector<double> nats_;
+};
+
+}  // namespace
 
 Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus, const PerplexityOptions& options,
                       const OnScored& on_scored) {
-  if (corpus.vocab_size() > engine.config().vocab_size) {
-    base::fail_invalid("perplexity", "the corpus has more tokens than the model's vocabulary",
-                       std::to_string(corpus.vocab_size()) + " and " + std::to_string(engine.config().vocab_size),
-                       "use the tokenizer that the model was trained with");
-  }
+  corpus.require_vocabulary(engine.config().vocab_size);
   corpus.require_tokens();
   const corpus::ValidationWindows windows(corpus, window_length(engine, options), options.token_limit);
   std::vector<corpus::TextScore> scores(corpus.domain_names().size());
@@ -66,12 +86,13 @@ Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus
     all += scores[d].tokens;
   }
   if (all == 0) base::fail_invalid("perplexity", "there is nothing to score", "no domain has two tokens");
+  WindowScorer scorer(engine);
   std::vector<int32_t> inputs(static_cast<size_t>(windows.sequence_length())), targets(inputs.size());
   for (int64_t w = 0; w < windows.size(); ++w) {
     windows.read(w, inputs, targets);
     const auto count = static_cast<size_t>(windows.scored(w));  // what follows is padding
     scores[static_cast<size_t>(windows.domain(w))].nats +=
-        window_nats(engine, std::span(inputs).first(count), std::span(targets).first(count));
+        scorer.nats(std::span(inputs).first(count), std::span(targets).first(count));
     done += windows.scored(w);
     if (on_scored) on_scored(done, all);
   }
@@ -95,13 +116,14 @@ Perplexity second_halves(engine::Engine& engine, const tokenizer::Tokenizer& tok
                        std::to_string(ids.size()) + " tokens, windows of " + std::to_string(S));
   }
   Perplexity result;
+  WindowScorer scorer(engine);
   std::vector<int32_t> targets(S - 1);
   for (size_t at = 0; at + S <= ids.size(); at += S) {
     const std::span<int32_t> window = std::span(ids).subspan(at, S);
     std::copy(window.begin() + 1, window.end(), targets.begin());
     std::fill_n(targets.begin(), S / 2, corpus::kNotScored);
     if (begins) window[0] = bos;
-    result.total.nats += window_nats(engine, window.first(S - 1), targets);
+    result.total.nats += scorer.nats(window.first(S - 1), targets);
     const auto scored = window.subspan(S / 2 + 1);
     result.total.tokens += std::ssize(scored);
     result.total.bytes += std::ssize(tokenizer.decode(scored, false));
@@ -125,11 +147,12 @@ Perplexity perplexity(engine::Engine& engine, const tokenizer::Tokenizer& tokeni
   if (ids.size() < 2) base::fail_invalid("perplexity", "there is nothing to score", "one token, and no bos before it");
   const auto S = static_cast<size_t>(window_length(engine, options));
   Perplexity result;
+  WindowScorer scorer(engine);
   result.total.tokens = static_cast<int64_t>(ids.size()) - 1;
   result.total.bytes = static_cast<int64_t>(text.size());
   for (size_t at = 0; at + 1 < ids.size(); at += S) {
     const size_t count = std::min(S, ids.size() - 1 - at);
-    result.total.nats += window_nats(engine, std::span(ids).subspan(at, count), std::span(ids).subspan(at + 1, count));
+    result.total.nats += scorer.nats(std::span(ids).subspan(at, count), std::span(ids).subspan(at + 1, count));
     if (on_scored) on_scored(static_cast<int64_t>(at + count), result.total.tokens);
   }
   return result;

@@ -37,15 +37,13 @@ struct Perplexity {
 /// Called with tokens scored and tokens in all, after every window. May throw to stop.
 using OnScored = std::function<void(int64_t done, int64_t all)>;
 
-/// Throws Error(kInvalid) where the corpus' vocabulary is larger than the model's.
+/// Throws Error(kInvalid) where the corpus' vocabulary is larger than the model's, or there is nothing to score.
 Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus, const PerplexityOptions& options,
                       const OnScored& on_scored = {});
 /// Throws Error(kInvalid) for empty text.
 Perplexity perplexity(engine::Engine& engine, const tokenizer::Tokenizer& tokenizer, std::string_view text,
                       const PerplexityOptions& options, const OnScored& on_scored = {});
 
-/// Minus the log-probability in nats of each target that is not corpus::kNotScored, summed; the session starts anew.
-double window_nats(engine::Engine& engine, std::span<const int32_t> inputs, std::span<const int32_t> targets);
 /// -log softmax(logits)[target].
 double token_nats(std::span<const float> logits, int32_t target);
 

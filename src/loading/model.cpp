@@ -68,6 +68,18 @@ const tokenizer::Tokenizer* Model::tokenizer() {
   return tokenizer_ ? &*tokenizer_ : nullptr;
 }
 
+corpus::TokenDataset Model::open_corpus(const base::fs::path& folder, const std::string& split) {
+  corpus::TokenDataset corpus = corpus::TokenDataset::open(folder, split);
+  corpus.require_vocabulary(config().vocab_size);
+  const tokenizer::Tokenizer* own = tokenizer();
+  if (own != nullptr && !corpus.tokenizer_hash().empty() &&
+      corpus.tokenizer_hash() != tokenizer::tokenizer_hash(*own)) {
+    base::fail_invalid("corpus", "the corpus was built with another tokenizer than the model's", folder.string(),
+                       "build it with the model's tokenizer.json");
+  }
+  return corpus;
+}
+
 const tokenizer::Tokenizer& Model::require_tokenizer(std::string_view instead) {
   const tokenizer::Tokenizer* found = tokenizer();
   if (found == nullptr) base::fail_invalid("tokenizer", "the model has no tokenizer", path_.string(), instead);
