@@ -13,6 +13,7 @@
 #include "apps/commands.h"
 #include "apps/open_model.h"
 #include "apps/progress.h"
+#include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -305,13 +306,11 @@ void add_bench(CLI::App& program) {
       ->allow_extra_args(false);
   command->add_option("-d,--n-depth", options->depth, "tokens in the context before")->capture_default_str();
   command->add_option("--parallel", options->parallel, "sequences together")->capture_default_str();
-  command->add_option("-r,--repetitions", options->repetitions, "runs of each test")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
-      ->capture_default_str();
+  add_whole_number(*command, "-r,--repetitions", options->repetitions, "runs of each test", {1, int64_t{1} << 20});
   command->add_option("-o,--output", options->output, "md, json, jsonl or csv")
       ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}))
       ->capture_default_str();
-  command->add_option("-s,--seed", options->seed, "of the random token ids")->capture_default_str();
+  add_whole_number(*command, "-s,--seed", options->seed, "of the random token ids");
   command->add_flag("--no-memory-check", options->no_memory_check, "begin tests that will not fit into memory too");
   command->add_flag("--no-warmup", options->no_warmup, "time the first run too");
   command->callback([options] { act(*options); });

@@ -51,6 +51,7 @@ class Chat {
   }
 
   void run() {
+    std::cerr << "seed " << options_.generate.sampling.seed << "\n";
     if (editor_.is_terminal()) std::cerr << "/help lists the commands\n";
     for (bool was_interrupted = false;;) {
       const auto line = read();

@@ -6,6 +6,7 @@
 #include "apps/commands.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
+#include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "compare/page.h"
@@ -194,10 +195,8 @@ void add_compare(CLI::App& program) {
   command->add_option("PLAN", options->plan, "a plan file (docs/comparing.md)");
   command->add_option("-o,--output", options->output, "the comparison's folder; the same command goes on with it");
   command->add_option("--data", options->data, "folder made by dsmoe data build, in place of the plan's");
-  command->add_option("-j,--jobs", options->jobs, "runs side by side")->check(CLI::Range(1, 64))->capture_default_str();
-  command->add_option("-t,--threads", options->threads, "threads of each run; 0: as many as there are cores")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+  add_whole_number(*command, "-j,--jobs", options->jobs, "runs side by side", {1, 64});
+  add_threads(*command, options->threads, "-t,--threads", "threads of each run; 0: as many as there are cores");
   command->add_flag("--keep-models", options->keep_models, "keep each run's last checkpoint, for dsmoe study");
   command->add_flag("--dry-run", options->dry_run, "say what would run and how long, and leave");
   command->add_option("--pause", options->pause, "FOLDER: stop its runs until --resume FOLDER");

@@ -9,6 +9,7 @@
 #include "apps/progress.h"
 #include "apps/source_arguments.h"
 #include "apps/stop_signals.h"
+#include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/output.h"
 #include "base/parallel.h"
@@ -233,13 +234,11 @@ void add_build(CLI::App& data) {
       ->add_option("--valid-share", arguments->valid_share,
                    "the part of the documents kept for validation, chosen by a hash of their text")
       ->capture_default_str();
-  command->add_option("--seed", arguments->seed, "another seed keeps other documents")->capture_default_str();
+  add_whole_number(*command, "--seed", arguments->seed, "another seed keeps other documents");
   arguments->reading.add_to(*command);
   command->add_flag("--parse-special", arguments->parse_special,
                     "text that spells a special token becomes that token; else it is text like any other");
-  command->add_option("-t,--threads", arguments->threads, "0: as many as this process may use")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+  add_threads(*command, arguments->threads);
   command->add_flag("--json", arguments->json, "the manifest on standard output");
   command->callback([arguments] { build(*arguments); });
 }
@@ -251,10 +250,9 @@ void add_show(CLI::App& data) {
   command->add_option("--split", arguments->split, "where the document comes from")
       ->check(CLI::IsMember({"train", "valid"}))
       ->capture_default_str();
-  command->add_option("--document", arguments->document, "its number; without it the first")
-      ->check(CLI::NonNegativeNumber);
+  add_whole_number(*command, "--document", arguments->document, "its number; without it the first")->default_str("");
   command->add_option("--domain", arguments->domain, "the first of this domain");
-  command->add_option("--bytes", arguments->longest, "how much of it")->capture_default_str();
+  add_whole_number(*command, "--bytes", arguments->longest, "how much of it");
   command->add_flag("--verify", arguments->verify, "read everything and compare checksums");
   command->add_flag("--json", arguments->json, "the manifest and the corpus' hash, as one object");
   command->callback([arguments] { show(*arguments); });

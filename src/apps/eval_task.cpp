@@ -11,6 +11,7 @@
 #include "apps/output_arguments.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
+#include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/output.h"
@@ -166,13 +167,11 @@ void add(CLI::App& group, eval::TaskKind kind, const char* help) {
   options->model.add_to(*command);
   command->add_option("TASK", options->folders, "folders of items.jsonl and task.toml (docs/evaluation.md)")
       ->required();
-  command->add_option("--shots", options->task.shots, "answered items before each question; -1: as the task says")
-      ->check(CLI::Range(int64_t{-1}, int64_t{1000}))
-      ->capture_default_str();
-  command->add_option("--limit", options->task.limit, "the first so many items of each pool; 0: all")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
-      ->capture_default_str();
-  command->add_option("-s,--seed", options->task.seed, "draws the shots")->capture_default_str();
+  add_whole_number(*command, "--shots", options->task.shots,
+                   "answered items before each question; -1: as the task says", {-1, 1000});
+  add_whole_number(*command, "--limit", options->task.limit, "the first so many items of each pool; 0: all",
+                   {0, int64_t{1} << 40});
+  add_whole_number(*command, "-s,--seed", options->task.seed, "draws the shots");
   add_output(*command, options->output, "-o,--output", "a folder for results.json and samples.jsonl");
   command->add_flag("--json", options->json, "results.json on standard output");
   command->callback([options] { act(*options); });

@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "apps/commands.h"
 #include "apps/open_model.h"
 #include "apps/stop_signals.h"
+#include "apps/text_input.h"
 #include "base/error.h"
 #include "base/json.h"
 
@@ -16,7 +18,8 @@ namespace {
 
 struct Options {
   ModelArguments model;
-  std::string prompt, file, tokens;
+  std::string prompt, file;
+  std::optional<std::string> tokens;
   engine::GenerateOptions generate;
   bool echo = false, json = false;
 };
@@ -26,10 +29,20 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-std::vector<int32_t> prompt_ids(const Options& options, loading::Model& model) {
-  if (!options.tokens.empty()) return parse_token_ids(options.tokens);
-  const std::string text = options.file.empty() ? options.prompt : base::read_file(options.file);
-  std::vector<int32_t> ids = text_ids(model, text);
+// What is to be continued, read before a model is opened: ids, or else text.
+struct Prompt {
+  std::vector<int32_t> ids;
+  std::string text;
+};
+
+Prompt read_prompt(const Options& options) {
+  if (options.tokens) return {parse_token_ids(*options.tokens), ""};
+  return {{}, options.file.empty() ? options.prompt : read_text(options.file)};
+}
+
+std::vector<int32_t> prompt_ids(const Prompt& given, loading::Model& model) {
+  if (!given.ids.empty()) return given.ids;
+  std::vector<int32_t> ids = text_ids(model, given.text);
   if (ids.empty() && model.config().bos_token_id < 0) {
     base::fail(base::ErrorKind::kUsage, "generate", "a model without bos needs a prompt", "", "give it some text");
   }
@@ -58,9 +71,10 @@ class Output {
 
 void act(const Options& options) {
   validate(options.generate.sampling);
+  const Prompt given = read_prompt(options);
   loading::Model model = open_model(options.model);
   const tokenizer::Tokenizer* tokenizer = model.tokenizer();
-  const auto prompt = prompt_ids(options, model);
+  const auto prompt = prompt_ids(given, model);
   engine::GenerateOptions generate = options.generate;
   generate.ends = model.end_tokens();
   if (options.echo && !options.json && tokenizer != nullptr) std::cout << tokenizer->decode(prompt, true) << std::flush;
@@ -90,8 +104,9 @@ void act(const Options& options) {
   } else {
     std::cout << "\n";
   }
-  std::fprintf(stderr, "%zu tokens of prompt at %.0f/s, %zu generated at %.1f/s (%s)\n", prompt.size(), prompt_rate,
-               result.tokens.size(), rate, std::string(engine::finish_name(result.finish)).c_str());
+  std::fprintf(stderr, "%zu tokens of prompt at %.0f/s, %zu generated at %.1f/s (%s), seed %llu\n", prompt.size(),
+               prompt_rate, result.tokens.size(), rate, std::string(engine::finish_name(result.finish)).c_str(),
+               static_cast<unsigned long long>(options.generate.sampling.seed));
 }
 
 }  // namespace
@@ -103,7 +118,7 @@ void add_generate(CLI::App& program) {
   options->model.add_to(*command);
   auto* input = command->add_option_group("input")->require_option(1);
   input->add_option("-p,--prompt", options->prompt, "text to continue");
-  input->add_option("-f,--file", options->file, "a file with the prompt");
+  input->add_option("-f,--file", options->file, "a file with the prompt; -: standard input");
   input->add_option("--tokens", options->tokens, "token ids: 1,2,3; without a tokenizer ids come out too");
   add_sampling(*command, options->generate);
   command->add_flag("--echo", options->echo, "show the prompt before its continuation");

@@ -2,9 +2,11 @@
 
 #include "apps/commands.h"
 #include "apps/configuration.h"
+#include "apps/familiar_options.h"
 #include "apps/output_arguments.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
+#include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/output.h"
 #include "formats/initial_values.h"
@@ -18,7 +20,7 @@ struct Options {
   std::string config, dtype = "bf16";
   OutputArguments output;
   std::vector<std::string> overrides;
-  int64_t seed = 0;
+  uint64_t seed = 0;
   int threads = 0;
   bool json = false;
 };
@@ -38,7 +40,8 @@ void report(const Options& options, const formats::ModelFolderWriter& model, dou
 void act(const Options& options) {
   const base::FolderPolicy policy = formats::model_folder_policy(options.output.force);
   base::require_output_folder(options.output.path, policy, {options.config, options.config + "/config.json"});
-  const spec::ModelConfig config = configuration_of(options.config, options.overrides).config.model;
+  const spec::ModelConfig config =
+      configuration_of(options.config, options.overrides, spec::Judge::kModelOnly).config.model;
   const formats::Dtype dtype = options.dtype == "f32"   ? formats::Dtype::kF32
                                : options.dtype == "f16" ? formats::Dtype::kF16
                                                         : formats::Dtype::kBf16;
@@ -53,13 +56,12 @@ void act(const Options& options) {
   base::ThreadPool pool(options.threads);
   const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
   Progress progress("writing", model.total_size(), bytes_text);
-  formats::write_initial_model(
-      model, config, static_cast<uint64_t>(options.seed), pool.parallel_for(), [&](uint64_t written) {
-        if (signals.requested()) {
-          base::fail(base::ErrorKind::kFailure, "init", "stopped on request", "", "nothing is left behind");
-        }
-        progress.update(written);
-      });
+  formats::write_initial_model(model, config, options.seed, pool.parallel_for(), [&](uint64_t written) {
+    if (signals.requested()) {
+      base::fail(base::ErrorKind::kFailure, "init", "stopped on request", "", "nothing is left behind");
+    }
+    progress.update(written);
+  });
   model.finish();
   folder.commit();
   progress.finish();
@@ -74,18 +76,14 @@ void add_init(CLI::App& program) {
   command
       ->add_option("CONFIG", options->config, "a preset, a configuration file, or a model folder to take the shape of")
       ->required();
-  command->add_option("OVERRIDES", options->overrides, "model.key=value, over what CONFIG says");
+  command->add_option(kSettings, options->overrides, "model.key=value, over what CONFIG says");
   add_output(*command, options->output, "-o,--output", "the folder to make; it must not be there or be empty")
       ->required();
-  command->add_option("--seed", options->seed, "the same seed gives the same bytes, whatever the threads")
-      ->check(CLI::Range(int64_t{0}, INT64_MAX))
-      ->capture_default_str();
+  add_whole_number(*command, "--seed", options->seed, "the same seed gives the same bytes, whatever the threads");
   command->add_option("--dtype", options->dtype, "what the weights are stored as")
       ->check(CLI::IsMember({"bf16", "f32", "f16"}))
       ->capture_default_str();
-  command->add_option("-t,--threads", options->threads, "0: as many as this process may use")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+  add_threads(*command, options->threads);
   command->add_flag("--json", options->json, "one object about the result on standard output");
   command->callback([options] { act(*options); });
 }

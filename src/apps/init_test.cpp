@@ -74,6 +74,13 @@ TEST(Init, TakesOverridesAndShapesOfFolders) {
   EXPECT_EQ(formats::ModelFolder::open(folder / "c").config().num_hidden_layers, 1);
 }
 
+TEST(Init, DoesNotJudgeTheTraining) {
+  const base::TestFolder folder;
+  const Outcome result = init({"tiny", "model.max_position_embeddings=16", "-o", folder / "m"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(formats::ModelFolder::open(folder / "m").config().max_position_embeddings, 16);
+}
+
 TEST(Init, RefusalsHaveTheirExitCodesAndLeaveNothing) {
   const base::TestFolder folder;
   const std::string out = folder / "m";

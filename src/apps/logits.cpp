@@ -21,10 +21,11 @@ struct Options {
 };
 
 void act(const Options& options) {
+  const bool is_text = !options.prompt.empty();
+  const std::vector<int32_t> given = is_text ? std::vector<int32_t>() : parse_token_ids(options.tokens);
   base::require_output_file(options.output.path, options.output.force, formats::model_files(options.model.path));
   loading::Model model = open_model(options.model);
-  const std::vector<int32_t> ids =
-      options.prompt.empty() ? parse_token_ids(options.tokens) : text_ids(model, options.prompt);
+  const std::vector<int32_t> ids = is_text ? text_ids(model, options.prompt) : given;
   // A few rows at a time, so that a large vocabulary needs no more memory than the model's own chunks.
   const int64_t V = model.config().vocab_size, rows = static_cast<int64_t>(ids.size());
   const size_t piece = std::max<size_t>(1, (size_t{16} << 20) / static_cast<size_t>(V));

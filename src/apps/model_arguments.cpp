@@ -1,7 +1,10 @@
 #include "apps/model_arguments.h"
 
 #include <charconv>
+#include <limits>
+#include <random>
 
+#include "apps/whole_number.h"
 #include "base/error.h"
 
 namespace dsmoe::apps {
@@ -9,16 +12,15 @@ namespace dsmoe::apps {
 void ModelArguments::add_to(CLI::App& command) {
   command.add_option("-m,--model", path, "a model folder, as dsmoe train and Hugging Face leave it, or a GGUF file")
       ->required();
-  command.add_option("-t,--threads", threads, "0: as many as this process may use; results do not depend on it")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+  add_threads(command, threads, "-t,--threads", "0: as many as this process may use; results do not depend on it");
   command
       .add_option("--cache-type", cache_type,
                   "how keys and values are kept: f32 (exact), f16 (half the memory) or q8_0 (a quarter)")
       ->check(CLI::IsMember({"f32", "f16", "q8_0"}))
       ->capture_default_str();
-  command.add_option("--ubatch-size", chunk, "tokens of a prompt computed together; memory grows with it")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  add_whole_number(command, "--ubatch-size", chunk, "tokens of a prompt computed together; memory grows with it",
+                   {1, int64_t{1} << 20})
+      ->default_str("512");
   command.add_option("-q,--quantize", quantise,
                      "quantise a folder's weights as it is opened: q4_0, q4_k_m, ...; dsmoe quantize lists the types");
   add_no_verify(command, no_verify);
@@ -29,22 +31,39 @@ void add_no_verify(CLI::App& command, bool& no_verify) {
                    "do not compare a folder with the checksums of its manifest.json, if it has one");
 }
 
+namespace {
+
+// Where nobody chooses a seed one is drawn. It stays below 2^32: short to type again, and whole in every JSON reader.
+void add_seed(CLI::App& command, uint64_t& seed) {
+  seed = std::random_device()();
+  command
+      .add_option_function<std::string>(
+          "-s,--seed",
+          [&seed](const std::string& text) {
+            if (text != "-1") read_whole_number("--seed, unless it is -1,", text, Bounds<uint64_t>{}, seed);
+          },
+          "the same seed gives the same text; -1: another text every time, and the seed taken is printed")
+      ->type_name("N")
+      ->default_str("-1");
+}
+
+}  // namespace
+
 void add_sampling(CLI::App& command, engine::GenerateOptions& generate) {
   engine::SamplingOptions& sampling = generate.sampling;
-  command.add_option("-n,--predict", generate.max_tokens, "tokens to generate at most; -1: until the context is full")
-      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40))
-      ->capture_default_str();
+  add_whole_number(command, "-n,--predict", generate.max_tokens,
+                   "tokens to generate at most; -1: until the context is full", {-1, int64_t{1} << 40});
   command.add_option("--temp", sampling.temperature, "0: always the likeliest token")->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all")->capture_default_str();
+  add_whole_number(command, "--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all");
   command.add_option("--top-p", sampling.top_p, "keep the fewest with this probability together; 1: all")
       ->capture_default_str();
   command.add_option("--min-p", sampling.min_p, "keep those with this share of the best one's probability; 0: all")
       ->capture_default_str();
   command.add_option("--repeat-penalty", sampling.repeat_penalty, "weakens recent tokens; 1: off")
       ->capture_default_str();
-  command.add_option("--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent; -1: all")
-      ->capture_default_str();
-  command.add_option("-s,--seed", sampling.seed, "the same seed gives the same text")->capture_default_str();
+  add_whole_number(command, "--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent; -1: all",
+                   {-1, std::numeric_limits<int64_t>::max()});
+  add_seed(command, sampling.seed);
   command.add_option("--stop", generate.stop, "text that ends the answer and is not shown; may be given again")
       ->allow_extra_args(false);
   command.add_flag("--ignore-eos", generate.ignore_eos, "never choose a token that ends the answer");

@@ -2,7 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <fstream>
+#include <thread>
 
 #include "apps/model_arguments.h"
 #include "apps/testing.h"
@@ -79,6 +83,68 @@ TEST_F(ModelCommands, GenerateIsDecidedByItsSeedAlone) {
   EXPECT_EQ(a.out, generate("1", "2").out);
   EXPECT_NE(a.out, generate("2", "1").out);
   EXPECT_THAT(a.err, HasSubstr("20 generated"));
+}
+
+// Text from a pipe or standard input is the prompt that -p would be, whatever way it comes.
+TEST_F(ModelCommands, PromptsComeFromFilesPipesAndStandardInput) {
+  const auto tokens = [&](std::vector<std::string> how, const std::string& typed = "") {
+    how.insert(how.begin(), {"generate", "-m", path("model"), "--temp", "0", "-n", "4", "--json"});
+    const Outcome result = run(how, typed);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    const auto json = base::parse_json(result.out, "output");
+    EXPECT_EQ(json["prompt_tokens"], 4);
+    return json["tokens"].get<std::vector<int32_t>>();
+  };
+  const auto want = tokens({"-p", "Once"});
+  EXPECT_EQ(tokens({"-f", folder_.write("prompt.txt", "Once").string()}), want);
+  EXPECT_EQ(tokens({"-f", "-"}, "Once"), want);
+  const std::string fifo = path("fifo");
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(fifo) << "Once"; });
+  EXPECT_EQ(tokens({"-f", fifo}), want);
+  writer.join();
+  const Outcome scored = run({"eval", "perplexity", "-m", path("model"), "-", "--json"}, "Once upon");
+  EXPECT_EQ(base::parse_json(scored.out, "output")["bytes"], 9) << scored.err;
+}
+
+TEST_F(ModelCommands, AnUnchosenSeedIsDrawnAndPrinted) {
+  const auto generate = [&](std::vector<std::string> seed) {
+    seed.insert(seed.begin(), {"generate", "-m", path("model"), "-p", "x", "-n", "20", "--top-k", "0", "--top-p", "1",
+                               "--min-p", "0", "--ignore-eos", "--json"});
+    const Outcome result = run(seed);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    const auto json = base::parse_json(result.out, "output");
+    const std::string taken = std::to_string(json["seed"].get<uint64_t>());
+    EXPECT_THAT(result.err, HasSubstr(", seed " + taken + "\n"));
+    return std::pair(taken, json["text"].get<std::string>());
+  };
+  for (const std::vector<std::string>& how : {std::vector<std::string>{}, {"-s", "-1"}, {"--seed=-1"}}) {
+    const auto first = generate(how);
+    EXPECT_NE(generate(how).second, first.second) << "another text every time";
+    EXPECT_EQ(generate({"-s", first.first}), first) << "the seed that was printed gives it again";
+  }
+  EXPECT_THAT(run({"chat", "-m", path("model"), "-s", "7"}).err, HasSubstr("seed 7\n"));
+}
+
+// A mistake in what was typed is told before a large model is opened, so also where there is no model at all.
+TEST_F(ModelCommands, ArgumentsAreCheckedBeforeTheModel) {
+  const auto refused = [&](std::vector<std::string> words, int exit_code, const char* rule) {
+    const Outcome result = run(std::move(words));
+    EXPECT_EQ(result.exit_code, exit_code) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(rule));
+  };
+  const std::string nowhere = path("nowhere"), missing = path("missing");
+  refused({"generate", "-m", nowhere, "--tokens", "1,x"}, 2, "token ids are written 1,2,3");
+  refused({"generate", "-m", nowhere, "--tokens", ""}, 2, "token ids are written 1,2,3");
+  refused({"generate", "-m", nowhere, "-f", missing}, 4, "missing");
+  refused({"generate", "-m", nowhere, "-p", "x", "--top-p", "7"}, 2, "top-p");
+  refused({"generate", "-m", nowhere, "-p", "x", "-q", "q9"}, 2, "q9");
+  refused({"logits", "-m", nowhere, "--tokens", "x", "-o", path("o.npy")}, 2, "token ids are written 1,2,3");
+  refused({"eval", "perplexity", "-m", nowhere, missing}, 4, "missing");
+  refused({"eval", "perplexity", "-m", nowhere, "--data", missing}, 4, "missing");
+  refused({"study", "routing", "-m", nowhere, "--data", missing}, 4, "missing");
+  refused({"quantize", "-m", nowhere, "-t", "q9", "-o", path("o.gguf")}, 2, "q9");
+  refused({"bench", "-m", nowhere, "-p", "many"}, 2, "--n-prompt takes counts");
 }
 
 TEST_F(ModelCommands, GenerateGivesIdsWithoutATokenizerAndOneJsonObject) {
@@ -158,25 +224,6 @@ TEST_F(ModelCommands, PerplexityOfSecondHalvesPutsBosInThePlaceOfAWindowsFirstTo
   tokenizer::save_tokenizer(corpus::byte_tokenizer({"<s>", "</s>"}), path("model"));
   EXPECT_EQ(measure("abcdefgXijklmno"), measure("abcdefgYijklmno"));
   EXPECT_NE(measure("abcdefgXijklmno"), measure("abcdefgXZjklmno"));
-}
-
-TEST_F(ModelCommands, UsageErrorsAreOneLineThatSaysWhatToDo) {
-  const auto line = [&](std::vector<std::string> words) {
-    const Outcome result = run(std::move(words));
-    EXPECT_EQ(result.exit_code, 2) << result.err;
-    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-    return result.err;
-  };
-  EXPECT_EQ(line({"generat"}),
-            "error: [usage] unknown command: \"generat\"; did you mean generate? dsmoe --help tells more\n");
-  EXPECT_EQ(line({"eval", "taste"}), "error: [usage] unknown command: \"taste\"; dsmoe eval --help tells more\n");
-  EXPECT_THAT(line({"logits", "--tokens", "1"}), HasSubstr("[usage] --"));
-  EXPECT_THAT(line({"logits", "--tokns", "1"}), HasSubstr("; dsmoe logits --help tells more"));
-  EXPECT_THAT(run({}).err, HasSubstr("generate"));
-  const Outcome help = run({"help", "generate"});
-  EXPECT_EQ(help.exit_code, 0);
-  EXPECT_EQ(help.out, run({"generate", "--help"}).out);
-  EXPECT_THAT(help.out, HasSubstr("--threads INT=0 ")) << "ranges are not repeated";
 }
 
 }  // namespace

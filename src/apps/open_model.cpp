@@ -12,11 +12,11 @@ namespace {
 constexpr uint64_t kWorthABar = uint64_t{1} << 31;
 
 // The weights that dsmoe quantize would write, in memory.
-engine::Weights quantised(const formats::ModelFolder& folder, const ModelArguments& arguments) {
-  base::ThreadPool pool(arguments.threads);
+engine::Weights quantised(const formats::ModelFolder& folder, const quantize::Recipe& recipe, int threads) {
+  base::ThreadPool pool(threads);
   std::optional<Progress> progress;
   quantize::ExportOptions options;
-  options.recipe = quantize::recipe_named(arguments.quantise);
+  options.recipe = recipe;
   options.with_tokenizer = false;
   options.parallel_for = pool.parallel_for();
   options.progress = [&](uint64_t written, uint64_t total) {
@@ -51,7 +51,8 @@ loading::Model open_model(const ModelArguments& arguments) {
   std::optional<Progress> checking;
   options.verifying = checking_bar(checking);
   if (!arguments.quantise.empty()) {
-    options.convert = [&](const formats::ModelFolder& folder) { return quantised(folder, arguments); };
+    options.convert = [recipe = quantize::recipe_named(arguments.quantise), threads = arguments.threads](
+                          const formats::ModelFolder& folder) { return quantised(folder, recipe, threads); };
   }
   return loading::open_model(arguments.path, options);
 }

@@ -7,6 +7,7 @@
 #include "apps/output_arguments.h"
 #include "apps/progress.h"
 #include "apps/stop_signals.h"
+#include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/output.h"
 #include "formats/model_files.h"
@@ -58,14 +59,14 @@ void require_outputs(const Options& options) {
 }
 
 void act(const Options& options) {
+  quantize::ExportOptions request;
+  request.recipe = quantize::recipe_named(options.type);
   require_outputs(options);
   if (!options.no_verify) verify_model(options.model, options.threads);
   const formats::ModelFolder folder = formats::ModelFolder::open(options.model);
   base::ThreadPool pool(options.threads);
   const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
   std::optional<Progress> progress;
-  quantize::ExportOptions request;
-  request.recipe = quantize::recipe_named(options.type);
   request.pure = options.pure;
   request.arch = options.arch;
   request.with_tokenizer = !options.no_tokenizer;
@@ -99,11 +100,8 @@ void add_common(CLI::App& command, const std::shared_ptr<Options>& options) {
   command.add_flag("--no-tokenizer", options->no_tokenizer, "leave the folder's tokenizer out");
   command.add_option("--report", options->report, "a JSON file with the error of every tensor and every expert")
       ->check(output_name());
-  command
-      .add_option("-j,--threads", options->threads,
-                  "0: as many as this process may use; the file does not depend on it")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+  add_threads(command, options->threads, "-j,--threads",
+              "0: as many as this process may use; the file does not depend on it");
   add_no_verify(command, options->no_verify);
   command.add_flag("--json", options->json, "one object about the result on standard output");
   command.callback([options] { act(*options); });

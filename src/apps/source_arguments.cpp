@@ -14,6 +14,12 @@ void SourceArguments::add_to(CLI::App& command) {
       .add_option("--longest-document", longest_document,
                   "bytes (or 500MB, 2GB) that a document may have; memory grows with the longest")
       ->transform(CLI::AsSizeValue(false))
+      ->transform(CLI::Validator(
+          [](std::string& text) {  // runs before the other, which reads -1 as 2^64 - 1
+            return text.starts_with('-') ? "must not be below zero: " + text : std::string();
+          },
+          ""))
+      ->type_name("SIZE")
       ->default_str("128MB");
 }
 

@@ -6,6 +6,7 @@
 #include "apps/open_model.h"
 #include "apps/output_arguments.h"
 #include "apps/progress.h"
+#include "apps/whole_number.h"
 #include "base/output.h"
 #include "formats/model_files.h"
 #include "study/routing_study.h"
@@ -47,8 +48,9 @@ void act_routing(const Options& options) {
     read.push_back(options.data);
     base::require_output_folder(options.output.path, routing_policy(options), read);
   }
+  const corpus::TokenDataset dataset = corpus::TokenDataset::open(options.data, options.split);
   loading::Model model = open_model(options.model);
-  const corpus::TokenDataset dataset = model.open_corpus(options.data, options.split);
+  model.require_same_tokens(dataset);
 
   std::unique_ptr<Progress> progress;
   study::RoutingStudyOptions study_options;
@@ -88,9 +90,8 @@ void add_study(CLI::App& program) {
   options->model.add_to(*routing);
   routing->add_option("--data", options->data, "folder that `dsmoe data build` made")->required();
   routing->add_option("--split", options->split, "train or valid")->capture_default_str();
-  routing->add_option("--tokens", options->tokens, "tokens to look at over all domains; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  add_whole_number(*routing, "--tokens", options->tokens, "tokens to look at over all domains; 0: all",
+                   {0, int64_t{1} << 40});
   add_output(*routing, options->output, "-o,--output",
              "folder that gets routing.json (a run's folder joins its report)");
   routing->add_flag("--json", options->json, "print the counts as one JSON object");

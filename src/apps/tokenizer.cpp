@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -7,8 +8,10 @@
 
 #include "apps/commands.h"
 #include "apps/output_arguments.h"
-#include "apps/tokenizer_chat.h"
 #include "apps/source_arguments.h"
+#include "apps/text_input.h"
+#include "apps/tokenizer_chat.h"
+#include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/output.h"
@@ -136,15 +139,10 @@ void train(const TrainOptions& options) {
 struct CodeOptions {
   std::string tokenizer, file;
   std::optional<std::string> prompt;
-  std::vector<int64_t> ids;
+  std::vector<std::string> ids;
   bool json = false, special = false, lines = false, skip_special = false;
   SourceArguments reading;  // of lines
 };
-
-std::string read_input(const std::string& file) {
-  if (!file.empty() && file != "-") return base::read_file(file);
-  return {std::istreambuf_iterator<char>(std::cin), {}};
-}
 
 void print_ids(const std::vector<int32_t>& ids) {
   std::string line;
@@ -165,7 +163,7 @@ corpus::RecordReader line_reader(const CodeOptions& options, std::istringstream&
   if (!options.prompt && base::fs::is_regular_file(options.file, ignored)) {
     return {corpus::ByteStream(base::fs::path(options.file)), format, options.reading.limits()};
   }
-  input.str(options.prompt ? *options.prompt : read_input(options.file));
+  input.str(options.prompt ? *options.prompt : read_text(options.file.empty() ? "-" : options.file));
   return {corpus::ByteStream(input, options.prompt ? "prompt" : "input"), format, options.reading.limits()};
 }
 
@@ -190,26 +188,21 @@ void encode(const CodeOptions& options) {
     }
   };
   if (options.lines) return for_each_line(options, put);
-  put(options.prompt ? *options.prompt : read_input(options.file));
+  put(options.prompt ? *options.prompt : read_text(options.file.empty() ? "-" : options.file));
 }
 
 std::vector<int32_t> known_ids(const tokenizer::Tokenizer& tokenizer, const CodeOptions& options) {
-  std::vector<int64_t> numbers = options.ids;
-  if (numbers.empty()) {
-    std::string word;
-    while (std::cin >> word) {
-      size_t used = 0;
-      int64_t number = -1;
-      if (word.size() <= 10 && word.find_first_not_of("0123456789") == word.npos) number = std::stoll(word, &used);
-      if (number < 0) fail_invalid("decode", "ids must be whole numbers separated by spaces", base::in_quotes(word));
-      numbers.push_back(number);
-    }
-  }
+  std::vector<std::string> words = options.ids;
+  if (words.empty()) words.assign(std::istream_iterator<std::string>(std::cin), {});
   std::vector<int32_t> ids;
-  for (const int64_t number : numbers) {
-    const auto id = number >= 0 && number < tokenizer.vocab_size() ? static_cast<int32_t>(number) : -1;
-    if (tokenizer.token_bytes(id).empty()) {
-      fail_invalid("decode", "no token has this id", std::to_string(number),
+  for (const std::string& word : words) {
+    if (word.find_first_not_of("0123456789") != word.npos) {
+      fail_invalid("decode", "ids must be whole numbers separated by spaces", base::in_quotes(word));
+    }
+    int32_t id = -1;
+    const auto fault = std::from_chars(word.data(), word.data() + word.size(), id).ec;
+    if (fault != std::errc() || tokenizer.token_bytes(id).empty()) {
+      fail_invalid("decode", "no token has this id", base::in_quotes(word),
                    "ids go from 0 to " + std::to_string(tokenizer.vocab_size() - 1));
     }
     ids.push_back(id);
@@ -238,19 +231,16 @@ void add_train(CLI::App& group) {
       ->add_option("FILE", options->files,
                    "text: .jsonl with \"text\", .txt, or any other file whole; also .gz, .zst; a folder's text files")
       ->required();
-  command->add_option("--vocab-size", options->vocab_size, "tokens in all: 3 special ones, 256 bytes, merges")
-      ->capture_default_str();
+  add_whole_number(*command, "--vocab-size", options->vocab_size, "tokens in all: 3 special ones, 256 bytes, merges");
   add_output(*command, options->output, "-o,--out,--output", "folder for tokenizer.json and tokenizer_config.json")
       ->required();
   command->add_option("--pre", options->pre, "how text is cut into words, by llama.cpp's names")
       ->capture_default_str()
       ->check(CLI::IsMember({"deepseek-v3", "deepseek-llm", "llama-bpe", "qwen2", "gpt-2"}));
   options->reading.add_to(*command);
-  command->add_option("--min-frequency", options->min_frequency, "do not merge pairs that come less often")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000000000));
-  command->add_option("-t,--threads", options->threads, "0: as many as this process may use")
-      ->check(CLI::Range(0, 1024));
+  add_whole_number(*command, "--min-frequency", options->min_frequency, "do not merge pairs that come less often",
+                   {1, 1'000'000'000});
+  add_threads(*command, options->threads);
   command->callback([options] { train(*options); });
 }
 

@@ -20,6 +20,7 @@ namespace dsmoe::engine {
 namespace {
 
 using testing::changed;
+using testing::odd_config;
 using testing::odd_configs;
 using testing::random_ids;
 using testing::random_weights;

@@ -68,16 +68,14 @@ const tokenizer::Tokenizer* Model::tokenizer() {
   return tokenizer_ ? &*tokenizer_ : nullptr;
 }
 
-corpus::TokenDataset Model::open_corpus(const base::fs::path& folder, const std::string& split) {
-  corpus::TokenDataset corpus = corpus::TokenDataset::open(folder, split);
+void Model::require_same_tokens(const corpus::TokenDataset& corpus) {
   corpus.require_vocabulary(config().vocab_size);
   const tokenizer::Tokenizer* own = tokenizer();
   if (own != nullptr && !corpus.tokenizer_hash().empty() &&
       corpus.tokenizer_hash() != tokenizer::tokenizer_hash(*own)) {
-    base::fail_invalid("corpus", "the corpus was built with another tokenizer than the model's", folder.string(),
-                       "build it with the model's tokenizer.json");
+    base::fail_invalid("corpus", "the corpus was built with another tokenizer than the model's",
+                       corpus.folder().string(), "build it with the model's tokenizer.json");
   }
-  return corpus;
 }
 
 const tokenizer::Tokenizer& Model::require_tokenizer(std::string_view instead) {

@@ -35,11 +35,11 @@ class Model {
   /// Null where the model has none. Lives as long as the model. Throws Error(kInvalid) for one that cannot be read or
   /// has more tokens than the model has rows.
   const tokenizer::Tokenizer* tokenizer();
-  /// A split of a corpus folder, for this model to read. Throws Error(kInvalid) where it has more tokens than the model
-  /// has rows, or was built with another tokenizer than the model's: ids of one mean nothing to a model of another.
-  corpus::TokenDataset open_corpus(const base::fs::path& folder, const std::string& split);
   /// The same, but none is Error(kInvalid), with `instead` as the hint.
   const tokenizer::Tokenizer& require_tokenizer(std::string_view instead);
+  /// Throws Error(kInvalid) where a corpus has more tokens than the model has rows, or was built with another tokenizer
+  /// than the model's: ids of one mean nothing to a model of another.
+  void require_same_tokens(const corpus::TokenDataset& corpus);
   /// The tokens that end an answer (formats/end_tokens.h); none: nothing does.
   std::vector<int32_t> end_tokens();
   /// A text as the tokenizer begins and ends it; needs the tokenizer. A text that spells bos where the tokenizer puts

@@ -4,8 +4,10 @@
 #include <iostream>
 #include <memory>
 
+#include "apps/familiar_options.h"
 #include "apps/training/threads.h"
 #include "apps/training/training_commands.h"
+#include "apps/whole_number.h"
 #include "base/json.h"
 #include "moe/parallel.h"
 #include "spec/settings.h"
@@ -65,14 +67,10 @@ void add_bench(CLI::App& program) {
       program.add_subcommand("bench", "Training speed on random tokens, beside oneDNN's bf16 product and the plan");
   const auto arguments = std::make_shared<BenchArguments>();
   command->add_option("config", arguments->config, "a preset, or a .toml or .json file")->required();
-  command->add_option("settings", arguments->overrides, "section.key=value, later ones win");
-  command->add_option("-t,--threads", arguments->threads, "0: as many as this process may use")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str();
-  command->add_option("--steps", arguments->steps, "measured steps")->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--warm-up", arguments->warm_up, "steps before them")
-      ->check(CLI::Range(0, 1000))
-      ->capture_default_str();
+  command->add_option(kSettings, arguments->overrides, "section.key=value, later ones win");
+  add_threads(*command, arguments->threads);
+  add_whole_number(*command, "--steps", arguments->steps, "measured steps", {1, 1000});
+  add_whole_number(*command, "--warm-up", arguments->warm_up, "steps before them", {0, 1000});
   command->add_flag("--no-memory-check", arguments->no_memory_check, "begin what will not fit into memory too");
   command->add_flag("--json", arguments->json, "one JSON object on standard output");
   command->footer(

@@ -7,10 +7,12 @@
 #include <iostream>
 #include <memory>
 
+#include "apps/familiar_options.h"
 #include "apps/stop_signals.h"
 #include "apps/training/threads.h"
 #include "apps/training/train_progress.h"
 #include "apps/training/training_commands.h"
+#include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "formats/verified.h"
@@ -102,7 +104,7 @@ void add_train(CLI::App& program) {
   CLI::App* command = program.add_subcommand("train", "Train a model; docs/training.md tells the whole story");
   const auto arguments = std::make_shared<TrainArguments>();
   command->add_option("config", arguments->config, "a preset, or a .toml or .json file")->required();
-  command->add_option("settings", arguments->overrides, "section.key=value, later ones win");
+  command->add_option(kSettings, arguments->overrides, "section.key=value, later ones win");
   command
       ->add_option("--resume", arguments->resume,
                    "auto: from the newest undamaged checkpoint of output.dir, or begin; PATH: from that one; never")
@@ -110,9 +112,7 @@ void add_train(CLI::App& program) {
   command->add_option("--init", arguments->init, "begin with the weights of this model folder");
   command->add_flag("--no-verify", arguments->no_verify,
                     "do not compare that folder with the checksums of its manifest.json, if it has one");
-  command->add_option("-t,--threads", arguments->threads, "0: as many as this process may use")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str();
+  add_threads(*command, arguments->threads);
   command->add_flag("--no-memory-check", arguments->no_memory_check, "begin a run that will not fit into memory too");
   command->add_flag("--print-config", arguments->print_config, "print the resolved configuration and leave");
   command->add_flag("-q,--quiet", arguments->quiet, "no progress; alarms and notices only");

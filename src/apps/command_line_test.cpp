@@ -1,0 +1,136 @@
+// What a person types, and what dsmoe says to it: commands, options and numbers that are not there, near misses, words
+// of other systems.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "apps/testing.h"
+#include "apps/whole_number.h"
+
+namespace dsmoe::apps {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string refusal_of(std::vector<std::string> words) {
+  const Outcome result = run(std::move(words));
+  EXPECT_EQ(result.exit_code, 2) << result.err;
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  return result.err;
+}
+
+TEST(CommandLine, UsageErrorsAreOneLineThatSaysWhatToDo) {
+  EXPECT_EQ(refusal_of({"generat"}),
+            "error: [usage] unknown command: \"generat\"; did you mean generate? dsmoe --help tells more\n");
+  EXPECT_EQ(refusal_of({"eval", "taste"}), "error: [usage] unknown command: \"taste\"; dsmoe eval --help tells more\n");
+  EXPECT_THAT(refusal_of({"logits", "--tokens", "1"}), HasSubstr("[usage] --"));
+  EXPECT_EQ(refusal_of({"logits", "--tokns", "1"}),
+            "error: [usage] unknown option: \"--tokns\"; did you mean --tokens? dsmoe logits --help tells more\n");
+  EXPECT_THAT(refusal_of({"eval"}), HasSubstr("dsmoe eval --help tells more"));
+  EXPECT_THAT(refusal_of({"--fast", "plan", "tiny"}), HasSubstr("unknown option: \"--fast\"; dsmoe --help"));
+  EXPECT_THAT(run({}).err, HasSubstr("generate"));
+}
+
+TEST(CommandLine, HelpIsOfWhatIsThere) {
+  const Outcome help = run({"help", "generate"});
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_EQ(help.out, run({"generate", "--help"}).out);
+  EXPECT_EQ(help.out, run({"generate", "-m", "x", "-h"}).out);
+  EXPECT_THAT(help.out, HasSubstr("--threads N=0 "));
+  EXPECT_EQ(run({"help", "eval", "perplexity"}).out, run({"eval", "perplexity", "--help"}).out);
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"taste", "--help"},
+                                                {"help", "taste"},
+                                                {"--help", "taste"},
+                                                {"eval", "taste", "--help"},
+                                                {"data", "--help", "taste"},
+                                                {"generate", "--taste", "--help"}}) {
+    EXPECT_THAT(refusal_of(words), HasSubstr("taste"));
+  }
+}
+
+TEST(CommandLine, CommandsOfOtherSystemsAndOfGroupsAreFound) {
+  EXPECT_THAT(refusal_of({"run"}), HasSubstr("did you mean generate?"));
+  EXPECT_THAT(refusal_of({"perplexity", "-m", "x"}), HasSubstr("did you mean eval perplexity?"));
+  EXPECT_THAT(refusal_of({"encode"}), HasSubstr("did you mean tokenizer encode?"));
+  EXPECT_THAT(refusal_of({"serve"}), Not(HasSubstr("did you mean")));
+}
+
+// llama.cpp's words have several letters behind one dash; read as `-n gl` they would be another option's value.
+TEST(CommandLine, LettersBehindAShortOptionAreNotItsValue) {
+  const auto hint = [](const std::string& word) { return refusal_of({"generate", "-m", "x", "-p", "y", word, "99"}); };
+  EXPECT_THAT(hint("-ngl"), HasSubstr("unknown option: \"-ngl\"; everything is computed on the processor"));
+  EXPECT_THAT(hint("-fa"), HasSubstr("attention never keeps its scores"));
+  EXPECT_THAT(hint("-hf"), HasSubstr("models are not fetched"));
+  EXPECT_THAT(hint("-nkvo"), HasSubstr("nothing is offloaded"));
+  EXPECT_THAT(hint("--mlock"), HasSubstr("weights are mapped"));
+  EXPECT_THAT(hint("-ctk"), HasSubstr("did you mean --cache-type?"));
+  EXPECT_THAT(hint("-temp"), HasSubstr("did you mean --temp?"));
+  EXPECT_THAT(hint("--max_tokens"), HasSubstr("did you mean --predict?"));
+  EXPECT_THAT(hint("-n5"), HasSubstr("its value is the next word: -n VALUE"));
+  EXPECT_THAT(hint("-zz"), Not(HasSubstr("did you mean")));
+  EXPECT_THAT(refusal_of({"bench", "-m", "x", "-pg", "512,32"}), HasSubstr("did you mean --pg?"));
+  EXPECT_THAT(refusal_of({"init", "tiny", "-o", "x", "--lr", "1"}),
+              HasSubstr("settings have no dashes; did you mean train.learning_rate=VALUE?"));
+}
+
+TEST(CommandLine, ValuesAreTheNextWordOrBehindAnEqualsSign) {
+  const base::TestFolder folder;
+  const std::string a = folder / "a", b = folder / "b";
+  EXPECT_EQ(run({"init", "tiny", "-o=" + a, "--seed=3", "-t=1", "--json"}).exit_code, 0);
+  EXPECT_EQ(run({"init", "--seed", "3", "tiny", "--output", b, "--", "model.num_hidden_layers=2"}).exit_code, 0);
+  EXPECT_TRUE(base::fs::exists(a));
+  EXPECT_TRUE(base::fs::exists(b));
+  EXPECT_THAT(refusal_of({"init", "tiny", "--output"}), HasSubstr("--output"));
+  EXPECT_EQ(run({"tokenizer", "encode", "-t", a, "-p", "-ngl"}).exit_code, 4) << "a value may begin with a dash";
+}
+
+void for_each_option(const CLI::App& command, const std::function<void(const CLI::App&, const CLI::Option&)>& visit) {
+  for (const CLI::Option* option : command.get_options()) visit(command, *option);
+  for (const CLI::App* below : command.get_subcommands([](const CLI::App*) { return true; })) {
+    for_each_option(*below, visit);
+  }
+}
+
+// CLI11 names the types that it reads itself INT and UINT.
+TEST(CommandLine, EveryWholeNumberIsReadByOneReader) {
+  CLI::App program("", "dsmoe");
+  for (const AddCommand add : kCommands) add(program);
+  size_t numbers = 0;
+  for_each_option(program, [&](const CLI::App& command, const CLI::Option& option) {
+    EXPECT_THAT(option.get_type_name(), Not(HasSubstr("INT"))) << command.get_name() << " " << option.get_name();
+    numbers += option.get_type_name() == "N";
+  });
+  EXPECT_GT(numbers, 20u);
+}
+
+TEST(CommandLine, NumbersAreDecimalAndWithinTheirBounds) {
+  const auto refused = [](std::vector<std::string> words, const char* rule) {
+    EXPECT_THAT(refusal_of(std::move(words)), HasSubstr(rule));
+  };
+  refused({"generate", "-m", "x", "-p", "y", "-s", "-5"},
+          "[usage] --seed, unless it is -1, must be a whole number from 0 on: \"-5\"");
+  refused({"chat", "-m", "x", "--seed=-2"}, "--seed, unless it is -1, must be");
+  refused({"bench", "-m", "x", "-s", "-1"}, "--seed must be a whole number from 0 on: \"-1\"");
+  refused({"data", "build", "--tokenizer", "t", "--out", "o", "--seed", "-1", "a=b"}, "--seed must be");
+  refused({"data", "show", "d", "--bytes", "-1"}, "--bytes must be a whole number from 0 on: \"-1\"");
+  refused({"tokenizer", "train", "--out", "o", "--min-frequency", "-1", "f"},
+          "--min-frequency must be a whole number from 1 to 1000000000: \"-1\"");
+  refused({"generate", "-m", "x", "-p", "y", "-t", "1025"}, "--threads must be a whole number from 0 to 1024");
+  for (const char* bad : {"", " 1", "1 ", "+1", "0x10", "1e3", "1.0", "18446744073709551616", "one"}) {
+    refused({"init", "tiny", "-o", "o", "--seed", bad}, "--seed must be a whole number from 0 on: ");
+  }
+  uint64_t value = 0;
+  read_whole_number("--x", "18446744073709551615", Bounds<uint64_t>{}, value);
+  EXPECT_EQ(value, 18446744073709551615u);
+  read_whole_number("--x", "010", Bounds<uint64_t>{}, value);
+  EXPECT_EQ(value, 10u) << "not octal";
+  int64_t negative = 0;
+  read_whole_number("--x", "-1", Bounds<int64_t>{-1, 9}, negative);
+  EXPECT_EQ(negative, -1);
+}
+
+}  // namespace
+}  // namespace dsmoe::apps

@@ -1,0 +1,23 @@
+// What users of llama.cpp and transformers type, for suggestions only: never read as options.
+#pragma once
+
+#include <string_view>
+
+namespace dsmoe::apps {
+
+/// The name of the positional that takes section.key=value, in every command that has one.
+inline constexpr const char* kSettings = "SETTINGS";
+
+struct FamiliarOption {
+  std::string_view option;    ///< the option here, with its dashes, where a command has it; or empty
+  std::string_view sentence;  ///< what takes its place where there is none
+};
+
+/// For a name without its dashes ("ngl", "max-tokens"; hyphens and underscores are one). Both empty where it is
+/// unknown.
+FamiliarOption familiar_option(std::string_view name);
+
+/// The command that another system calls so, or empty.
+std::string_view familiar_command(std::string_view name);
+
+}  // namespace dsmoe::apps
