@@ -263,7 +263,7 @@ TEST_F(Batches, BadRequestsAreNamed) {
   };
   has(error(0, {}), "sequence_length must be at least 1");
   has(error(300, {}), "no domain has sequence_length + 1 tokens");
-  has(error(8, {{"d0", 1}, {"x0", 1}}), "no such domain: \"x0\"; did you mean d0?");
+  has(error(8, {{"d0", 1}, {"x0", 1}}), "no such domain: \"x0\"; dsmoe data show lists them");
   has(error(8, {{"d0", -1}}), "weight must be a number from 0 up: d0 = -1");
   has(error(8, {{"d0", std::nan("")}}), "weight must be a number");
   has(error(8, {{"d0", INFINITY}}), "weight must be a number");
