@@ -156,7 +156,7 @@ TEST_F(TokenizerCommand, ReplacesWhatIsNotUtf8OnlyIfAsked) {
   const Outcome result = run({"tokenizer", "train", "--invalid-utf8", "replace", "--vocab-size", "262", "--out",
                               file("made"), file("latin1.txt")});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_NE(result.err.find("50 bytes were not UTF-8"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("50 bytes that were not UTF-8"), std::string::npos) << result.err;
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ TEST_F(Waiting, ForNoConfigurationTokenizerOrSource) {
   expect_refused({"init", pipe("run.json"), "-o", folder_ / "m"});
   expect_refused({"tokenizer", "train", "--vocab-size", "300", "--out", folder_ / "tok", pipe("text.txt")});
   expect_refused({"tokenizer", "train", "--vocab-size", "300", "--out", folder_ / "tok", pipe("text.txt.gz")});
+  base::fs::create_directory(folder_ / "bytes");
   tokenizer::save_tokenizer(corpus::byte_tokenizer(), folder_ / "bytes");
   expect_refused(
       {"data", "build", "--tokenizer", folder_ / "bytes", "--out", folder_ / "data", "a=" + pipe("a.jsonl")});
