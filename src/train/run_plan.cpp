@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "formats/manifest.h"
 #include "moe/composed.h"
+#include "tokenizer/tokenizer_json.h"
 #include "train/trainer.h"
 
 namespace dsmoe::train {
@@ -121,6 +122,28 @@ void fix_steps(RunPlan& plan, const RunFolder& folder, const RunOptions& options
   listener.on_notice(text);
 }
 
+// Ids of one tokenizer mean nothing to weights that another one's text has trained.
+void require_tokenizer_of(const fs::path& init, const corpus::TokenDataset& data) {
+  if (init.empty() || !fs::exists(init / "tokenizer.json") || data.tokenizer_hash().empty()) return;
+  if (tokenizer::tokenizer_hash(tokenizer::load_tokenizer(init)) == data.tokenizer_hash()) return;
+  fail_invalid("train", "the data was built with another tokenizer than the model's of --init", data.folder().string(),
+               "build it with --tokenizer " + init.string());
+}
+
+// What is asked for and will not happen.
+void tell_what_will_not_be(const RunPlan& plan, RunListener& listener) {
+  const spec::TrainConfig& train = plan.config.config.train;
+  if (!plan.data->valid) {
+    listener.on_notice(
+        "the data has nothing to validate on, so there will be no validation; dsmoe data build holds out " +
+        std::string("more with a larger --valid-share"));
+  }
+  if (train.warmup_steps > train.steps) {
+    listener.on_notice("the warm-up of " + std::to_string(train.warmup_steps) + " steps is longer than the run of " +
+                       std::to_string(train.steps) + ": the learning rate stays below train.learning_rate");
+  }
+}
+
 }  // namespace
 
 RunPlan plan_run(spec::ResolvedConfig config, RunFolder& folder, const RunOptions& options, RunListener& listener) {
@@ -128,8 +151,10 @@ RunPlan plan_run(spec::ResolvedConfig config, RunFolder& folder, const RunOption
   plan.config = std::move(config);
   plan.data = open_data(plan.config.config.data.path);
   fit_to_data(plan.config, plan.data->train);
+  require_tokenizer_of(options.init_path, plan.data->train);
   plan.checkpoint = choose_checkpoint(folder, options, listener);
   fix_steps(plan, folder, options, listener);
+  tell_what_will_not_be(plan, listener);
   if (plan.checkpoint) {
     require_same_run(*plan.checkpoint, plan.config.config, plan.data->train.hash());
     if (plan.checkpoint->state.threads != options.threads && moe::composed(torch::zeros({1}))) {
