@@ -31,8 +31,10 @@ namespace {
 // Scores windows one after another, in memory made once.
 class WindowScorer {
  public:
-  explicit WindowScorer(engine::Engine& engine)
-      : session_(engine), parallel_for_(engine.parallel_for()), V_(static_cast<size_t>(engine.config().vocab_size)) {}
+  WindowScorer(engine::Engine& engine, const engine::Intervention& intervention)
+      : session_(engine), parallel_for_(engine.parallel_for()), V_(static_cast<size_t>(engine.config().vocab_size)) {
+    session_.intervention = intervention;
+  }
 
   /// Minus the log-probability in nats of each target that is not corpus::kNotScored, summed in order; the past is
   /// empty.
@@ -86,7 +88,7 @@ Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus
     all += scores[d].tokens;
   }
   if (all == 0) base::fail_invalid("perplexity", "there is nothing to score", "no domain has two tokens");
-  WindowScorer scorer(engine);
+  WindowScorer scorer(engine, options.intervention);
   std::vector<int32_t> inputs(static_cast<size_t>(windows.sequence_length())), targets(inputs.size());
   for (int64_t w = 0; w < windows.size(); ++w) {
     windows.read(w, inputs, targets);
@@ -108,7 +110,8 @@ namespace {
 
 // As llama-perplexity walks: `ids` begin with bos where the tokenizer adds one.
 Perplexity second_halves(engine::Engine& engine, const tokenizer::Tokenizer& tokenizer, std::vector<int32_t> ids,
-                         size_t S, const OnScored& on_scored) {
+                         const PerplexityOptions& options, const OnScored& on_scored) {
+  const auto S = static_cast<size_t>(window_length(engine, options));
   const auto bos = static_cast<int32_t>(engine.config().bos_token_id);
   const bool begins = !ids.empty() && ids[0] == bos;
   if (S < 4 || ids.size() < S) {
@@ -116,7 +119,7 @@ Perplexity second_halves(engine::Engine& engine, const tokenizer::Tokenizer& tok
                        std::to_string(ids.size()) + " tokens, windows of " + std::to_string(S));
   }
   Perplexity result;
-  WindowScorer scorer(engine);
+  WindowScorer scorer(engine, options.intervention);
   std::vector<int32_t> targets(S - 1);
   for (size_t at = 0; at + S <= ids.size(); at += S) {
     const std::span<int32_t> window = std::span(ids).subspan(at, S);
@@ -137,8 +140,7 @@ Perplexity second_halves(engine::Engine& engine, const tokenizer::Tokenizer& tok
 Perplexity perplexity(engine::Engine& engine, const tokenizer::Tokenizer& tokenizer, std::string_view text,
                       const PerplexityOptions& options, const OnScored& on_scored) {
   if (options.second_half) {
-    return second_halves(engine, tokenizer, tokenizer.encode(text, true),
-                         static_cast<size_t>(window_length(engine, options)), on_scored);
+    return second_halves(engine, tokenizer, tokenizer.encode(text, true), options, on_scored);
   }
   const auto bos = static_cast<int32_t>(engine.config().bos_token_id);
   std::vector<int32_t> ids = tokenizer.encode_document(text);
@@ -147,7 +149,7 @@ Perplexity perplexity(engine::Engine& engine, const tokenizer::Tokenizer& tokeni
   if (ids.size() < 2) base::fail_invalid("perplexity", "there is nothing to score", "one token, and no bos before it");
   const auto S = static_cast<size_t>(window_length(engine, options));
   Perplexity result;
-  WindowScorer scorer(engine);
+  WindowScorer scorer(engine, options.intervention);
   result.total.tokens = static_cast<int64_t>(ids.size()) - 1;
   result.total.bytes = static_cast<int64_t>(text.size());
   for (size_t at = 0; at + 1 < ids.size(); at += S) {

@@ -23,6 +23,7 @@ struct PerplexityOptions {
   /// For plain text, what llama-perplexity measures: whole windows only, the first token of each replaced by bos where
   /// the tokenizer adds one, and only the second half of each scored.
   bool second_half = false;
+  engine::Intervention intervention;  ///< what the pass leaves out or changes; none by default
 };
 
 struct Perplexity {

@@ -1,0 +1,31 @@
+#include "apps/score_ablation.h"
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace dsmoe::apps {
+
+void score_ablation(engine::Engine& engine, const corpus::TokenDataset& corpus, eval::PerplexityOptions options,
+                    study::Ablation& study, const eval::OnScored& on_scored) {
+  int64_t before = 0;
+  const auto points = static_cast<int64_t>(study.points.size());
+  study::score_points(study, [&](const engine::Intervention& intervention) {
+    options.intervention = intervention;
+    int64_t scored = 0;
+    const eval::Perplexity result = eval::perplexity(engine, corpus, options, [&](int64_t done, int64_t all) {
+      scored = done;
+      if (on_scored) on_scored(before + done, points * all);
+    });
+    before += scored;
+    if (!std::isfinite(result.total.nats)) {
+      base::fail(base::ErrorKind::kNonFinite, "study", "the model's logits are not finite", {},
+                 "its weights are damaged or its training has diverged");
+    }
+    study::AblationScore score{result.total, {}, {}};
+    for (const auto& domain : result.domains) score.domains.emplace_back(domain.name, domain.score);
+    return score;
+  });
+}
+
+}  // namespace dsmoe::apps
