@@ -5,6 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/progress.h"
+#include "apps/score_ablation.h"
 #include "apps/stop_signals.h"
 #include "apps/whole_number.h"
 #include "base/error.h"
@@ -14,7 +15,9 @@
 #include "corpus/dataset.h"
 #include "engine/engine.h"
 #include "eval/perplexity.h"
+#include "eval/task_score.h"
 #include "kernels/isa.h"
+#include "loading/model.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -71,15 +74,68 @@ compare::Score score_of(const corpus::TextScore& score) {
 }
 
 // The whole validation split, by the engine in float32.
-void score_model(const fs::path& model, const corpus::TokenDataset& valid, int threads, compare::RunResult& result) {
+void score_model(const fs::path& model, const corpus::TokenDataset& valid, int threads, const eval::OnScored& on_scored,
+                 compare::RunResult& result) {
   engine::EngineOptions options;
   options.threads = threads;
   engine::Engine engine = engine::Engine::load(model, options);
   eval::PerplexityOptions perplexity;
   perplexity.sequence_length = result.config.at("train").at("sequence_length").get<int64_t>();
-  const eval::Perplexity scores = eval::perplexity(engine, valid, perplexity);
+  const eval::Perplexity scores = eval::perplexity(engine, valid, perplexity, on_scored);
   result.score = score_of(scores.total);
   for (const auto& domain : scores.domains) result.domains[domain.name] = score_of(domain.score);
+}
+
+eval::OnScored stop_between(const StopSignals& signals) {
+  return [&signals](int64_t, int64_t) {
+    if (signals.requested()) base::fail(base::ErrorKind::kStopped, "compare", "stopped on request");
+  };
+}
+
+compare::TaskFigure task_figure(const eval::TaskScore& score) {
+  const eval::Summary& all = score.summaries.front();
+  for (const eval::MetricEstimate& metric : all.metrics) {
+    if (metric.metric.name != score.task->metric) continue;
+    return {score.task->name,
+            metric.metric.name,
+            score.task->hash,
+            all.items,
+            score.options.shots,
+            metric.estimate.mean,
+            metric.estimate.standard_error,
+            metric.metric.share ? all.chance : 0,
+            metric.at_chance};
+  }
+  base::fail_invalid("compare", "a task's metric was not scored", score.task->name + ": " + score.task->metric);
+}
+
+// What the plan asks for, of the model in a folder.
+void study_model(const fs::path& folder, const Plan& plan, const Run& run, const corpus::TokenDataset& valid,
+                 const std::vector<eval::Task>& tasks, int threads, const StopSignals& signals,
+                 compare::RunStudies& studies) {
+  const spec::ModelConfig& config = run.config.config.model;
+  std::vector<study::AblationKind> kinds;
+  for (const study::AblationKind kind : plan.studies) {
+    if (study::can_study(kind, config)) kinds.push_back(kind);
+  }
+  if (kinds.empty() && tasks.empty()) return;
+  loading::ModelOptions open;
+  open.engine.threads = threads;
+  loading::Model model = loading::open_model(folder, open);
+  eval::PerplexityOptions perplexity;
+  perplexity.sequence_length = run.config.config.train.sequence_length;
+  perplexity.token_limit = plan.study_tokens;
+  for (const study::AblationKind kind : kinds) {
+    studies.ablations.push_back(study::default_study(kind, config));
+    score_ablation(model.engine(), valid, perplexity, studies.ablations.back(), stop_between(signals));
+  }
+  for (const eval::Task& task : tasks) {
+    const auto score = task.kind == eval::TaskKind::kChoice ? eval::score_choices : eval::score_answers;
+    eval::TaskOptions options;
+    options.ends = model.end_tokens();
+    studies.tasks.push_back(task_figure(score(model.engine(), model.require_tokenizer("a task is text and needs one"),
+                                              task, options, stop_between(signals))));
+  }
 }
 
 void write_pages(const fs::path& folder, const compare::Summary& summary) {
@@ -93,7 +149,8 @@ void report(const fs::path& folder) {
   const Plan plan = compare::read_plan(compare::plan_file(folder));
   const std::vector<Run> runs = compare::runs_of(plan);
   const auto results = compare::read_results(compare::results_folder(folder));
-  const compare::Summary summary = compare::summarise(plan, runs, results);
+  const auto studies = compare::read_studies(compare::studies_folder(folder));
+  const compare::Summary summary = compare::summarise(plan, runs, results, studies);
   write_pages(folder, summary);
   std::cout << compare::basis(summary) << "\n\n" << compare::text_table(summary);
   for (const auto& judged : summary.claims)
@@ -148,6 +205,8 @@ void carry_out(const Options& options, const Plan& plan, const std::string& text
     base::fail_invalid("compare", "the data have no validation split to score", data, "build them with --valid-share");
   }
   require_vocabulary(train, runs);
+  std::vector<eval::Task> tasks;
+  for (const std::string& task : plan.tasks) tasks.push_back(eval::read_task(task));
   const StopSignals signals;
   Watcher watcher;
   compare::RunnerOptions runner;
@@ -160,7 +219,10 @@ void carry_out(const Options& options, const Plan& plan, const std::string& text
   runner.threads = options.threads;
   runner.keep_models = options.keep_models;
   runner.score = [&](const fs::path& model, compare::RunResult& result) {
-    score_model(model, valid, options.threads, result);
+    score_model(model, valid, options.threads, stop_between(signals), result);
+  };
+  runner.study = [&](const fs::path& model, const Run& run, compare::RunStudies& studies) {
+    study_model(model, plan, run, valid, tasks, options.threads, signals, studies);
   };
   runner.stop = [&] { return signals.requested(); };
   fs::create_directories(options.output);

@@ -25,7 +25,7 @@ struct Options {
   ModelArguments model;
   std::string data, split = "valid";
   eval::PerplexityOptions perplexity;
-  std::vector<std::string> shares = {"1/16", "2/16", "3/16", "4/16"};
+  std::vector<std::string> shares;
   std::vector<int64_t> experts;
   OutputArguments output;
   bool json = false;
@@ -60,15 +60,9 @@ std::vector<double> shares_of(const Options& options) {
 }
 
 study::Ablation points_of(const Options& options, const std::vector<double>& shares, const spec::ModelConfig& config) {
-  switch (options.kind) {
-    case AblationKind::kDisable:
-      return study::disable_study(config, shares);
-    case AblationKind::kShared:
-      return study::shared_study(config);
-    case AblationKind::kFewer:
-      break;
-  }
-  return study::fewer_study(config, options.experts);
+  if (options.kind == AblationKind::kDisable && !shares.empty()) return study::disable_study(config, shares);
+  if (options.kind == AblationKind::kFewer) return study::fewer_study(config, options.experts);
+  return study::default_study(options.kind, config);
 }
 
 base::FolderPolicy output_policy(const Options& options) {
@@ -150,9 +144,8 @@ void add_study_ablations(CLI::App& group) {
   CLI::App* command = add_ablation(group, disable, "Mask each token's routed experts of highest affinity (Figure 4)");
   command
       ->add_option("--shares", disable->shares,
-                   "shares of the routed experts to mask, such as 0.125 or 2/16; the whole model is always scored too")
-      ->delimiter(',')
-      ->capture_default_str();
+                   "shares of the routed experts to mask, such as 0.125 or 2/16; default: 1/16,2/16,3/16,4/16")
+      ->delimiter(',');
   command->footer("  dsmoe study disable -m runs/nano/latest --data corpus/shards --limit 100000 -o runs/nano");
   command = add_ablation(group, shared, "Drop the shared experts, with and without routed ones in their place");
   command->footer("  dsmoe study shared -m runs/nano/latest --data corpus/shards");

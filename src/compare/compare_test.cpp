@@ -121,7 +121,9 @@ TEST(Budget, RefusesArmsThatAreNotEqual) {
 }
 
 Judged only_claim(const Plan& plan, double advantage, double scatter) {
-  return judge(plan, AdditiveFit(made_up_losses(plan, advantage, scatter), plan.arms.size(), plan.seeds.size())).at(0);
+  const AdditiveFit fit(made_up_losses(plan, advantage, scatter), plan.arms.size(), plan.seeds.size());
+  const Evidence evidence{fit.difference(0, 1), fit.standard_error(0, 1), fit.degrees_of_freedom(), fit.residual(), 2};
+  return judge(plan, {evidence}).at(0);
 }
 
 TEST(Verdict, HoldsOrNotOrUndecidedWithTheSeedsThatWouldDecide) {
@@ -200,6 +202,55 @@ TEST(Pages, SayWhatWasComparedFirstAndHoldEveryRun) {
       parse_plan("title = 'other'\ntokens = 4096\nseeds = [9]\n[[arms]]\nname = 'x'\npreset = 'tiny'\n", "p");
   const Runs of_another = runs_of(other);
   EXPECT_THROW(summarise(plan, runs, {made_up_result(of_another[0], 1)}), base::Error);
+}
+
+TEST(Studies, ClaimsSpeakOfWhatModelsLoseAndOfAModelBesideItself) {
+  const Plan plan = parse_plan(kStudiedArms, "plan");
+  const Runs runs = runs_of(plan);
+  std::vector<RunResult> results;
+  std::vector<RunStudies> studies;
+  for (const compare::Run& run : runs) {
+    const bool gshard = run.arm->name == "gshard";
+    results.push_back(made_up_result(run, gshard ? 4.30 : 4.20));
+    studies.push_back(made_up_studies(run, (gshard ? 0.1 : 0.4) + 0.0001 * static_cast<double>(run.seed)));
+  }
+  const Summary summary = summarise(plan, runs, results, studies);
+  EXPECT_NEAR(*summary.claims.at(0).advantage, 0.3, 1e-9);
+  EXPECT_EQ(summary.claims.at(0).verdict, Verdict::kHolds);
+  EXPECT_NEAR(*summary.claims.at(1).advantage, 0.4 + 0.0002, 1e-3);
+  EXPECT_EQ(summary.claims.at(1).verdict, Verdict::kHolds);
+  EXPECT_THAT(sentence(summary.claims.at(0)), HasSubstr("gshard (rise with the best 1/16 of its experts masked)"));
+  const std::string markdown = markdown_page(summary), html = html_page(summary);
+  for (const std::string* page : {&markdown, &html}) {
+    EXPECT_THAT(*page, HasSubstr("4 of 63 masked"));
+    EXPECT_THAT(*page, HasSubstr("0 shared + 8 routed"));
+    EXPECT_THAT(*page, HasSubstr("at chance (0.250)"));
+  }
+  EXPECT_FALSE(summarise(plan, runs, results).claims.at(0).advantage) << "not studied, not judged";
+}
+
+TEST(Studies, SurviveTheirFile) {
+  const Plan plan = parse_plan(kStudiedArms, "plan");
+  const Runs runs = runs_of(plan);
+  const RunStudies made = made_up_studies(runs[1], 0.4);
+  const std::string text = base::dump_json(to_json(made));
+  EXPECT_LT(text.size(), 500'000u);
+  const RunStudies read = run_studies_from_json(base::parse_json(text, "s"), "s");
+  EXPECT_EQ(read.ablations.size(), 2u);
+  EXPECT_EQ(base::dump_json(to_json(read)), text);
+  EXPECT_THROW(run_studies_from_json(base::parse_json("{\"format\": \"x\"}", "s"), "s"), base::Error);
+}
+
+TEST(Studies, PlansAskOnlyForWhatTheyMeasure) {
+  const std::string claim = "[[claims]]\ntext = \"c\"\narm = \"gshard\"\nagainst = \"deepseekmoe\"\n";
+  const std::string head = "studies = [\"disable\"]\n", arms = kTwoArms;
+  EXPECT_THAT(refusal("studies = [\"disabled\"]\n" + arms), HasSubstr("studies knows disable, shared and fewer"));
+  EXPECT_THAT(refusal(head + arms + claim + "figure = { experts_per_tok = 4 }\n"),
+              HasSubstr("add \"fewer\" to studies"));
+  EXPECT_THAT(refusal(head + arms + claim + "figure = { masked = 4 }\n"), HasSubstr("a figure has"));
+  EXPECT_THAT(refusal(head + arms + claim + "figure = { masked_top_fraction = 1.5 }\n"),
+              HasSubstr("from 0 to below 1"));
+  EXPECT_EQ(refusal(head + arms + claim + "figure = { masked_top_fraction = 0.125 }\n"), "accepted");
 }
 
 }  // namespace

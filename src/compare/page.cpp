@@ -7,6 +7,7 @@
 
 #include "charts/page.h"
 #include "charts/svg.h"
+#include "compare/page_studies.h"
 
 namespace dsmoe::compare {
 namespace {
@@ -202,7 +203,7 @@ std::string markdown_page(const Summary& summary) {
   if (std::any_of(summary.rows.begin(), summary.rows.end(), [](const ArmRow& row) { return row.best; })) {
     out += " In bold: the lowest loss of each family.";
   }
-  return out + "\n\n" + origin(summary) + "\n";
+  return out + "\n\n" + studies_markdown(summary) + origin(summary) + "\n";
 }
 
 std::string html_page(const Summary& summary) {
@@ -212,6 +213,7 @@ std::string html_page(const Summary& summary) {
   body += claims_html(summary) + "<h2>Arms</h2>\n<div class=\"wide\"><table>" + html_row(head(summary), "th");
   for (const ArmRow& row : summary.rows) body += html_row(cells_of(summary, row), "td", row.best);
   body += "</table></div>\n" + curves(summary);
+  body += studies_html(summary);
   body += domains_html(summary);
   body += "<p class=\"soft\">" + escape_html(origin(summary)) + "</p>\n";
   base::Json runs = base::Json::array();

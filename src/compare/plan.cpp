@@ -180,7 +180,13 @@ Claim claim_of(const Json& json, const std::string& where) {
     fail_invalid(where, "no_higher needs a margin above 0, in nats per token", base::dump_json(claim.margin),
                  "how much higher would still count as equal");
   }
-  if (claim.arm == claim.against) fail_invalid(where, "an arm cannot be compared with itself", claim.arm);
+  if (table.has("figure")) claim.figure = figure_from_json(table.at("figure"), where + " figure");
+  if (table.has("against_figure")) {
+    claim.against_figure = figure_from_json(table.at("against_figure"), where + " against_figure");
+  }
+  if (claim.arm == claim.against && claim.figure == claim.against_figure) {
+    fail_invalid(where, "an arm cannot be compared with itself", claim.arm);
+  }
   table.refuse_others();
   return claim;
 }
@@ -230,6 +236,36 @@ std::vector<std::string> unequal_of(Table& table) {
   return names;
 }
 
+std::vector<std::string> texts_of(Table& table, const char* key) {
+  std::vector<std::string> texts;
+  if (!table.has(key)) return texts;
+  const Json& list = table.at(key);
+  if (!list.is_array()) fail_invalid(table.where(), std::string(key) + " must be a list", base::dump_json(list));
+  for (const Json& item : list) {
+    if (!item.is_string()) fail_invalid(table.where(), std::string(key) + " must be texts", base::dump_json(item));
+    texts.push_back(item.get<std::string>());
+  }
+  return texts;
+}
+
+std::vector<study::AblationKind> studies_of(Table& table) {
+  std::vector<study::AblationKind> kinds;
+  for (const std::string& name : texts_of(table, "studies")) {
+    const auto kind = study::ablation_named(name);
+    if (!kind) fail_invalid(table.where(), "studies knows disable, shared and fewer", base::in_quotes(name));
+    kinds.push_back(*kind);
+  }
+  return kinds;
+}
+
+void require_studied(const Plan& plan, const Figure& figure, const std::string& where) {
+  const auto kind = study_of(figure);
+  if (!kind || std::find(plan.studies.begin(), plan.studies.end(), *kind) != plan.studies.end()) return;
+  const std::string name(study::ablation_name(*kind));
+  fail_invalid(where, "a claim speaks of what no study of the plan measures", words_of(figure),
+               "add \"" + name + "\" to studies");
+}
+
 void check_names(const Plan& plan, const std::string& where) {
   std::set<std::string> names;
   for (const Arm& arm : plan.arms) {
@@ -238,6 +274,8 @@ void check_names(const Plan& plan, const std::string& where) {
   for (const Claim& claim : plan.claims) {
     arm_named(plan, claim.arm);
     arm_named(plan, claim.against);
+    require_studied(plan, claim.figure, where);
+    require_studied(plan, claim.against_figure, where);
   }
 }
 
@@ -268,6 +306,9 @@ Plan parse_plan(std::string_view toml, std::string_view place) {
   plan.smallest_effect = table.number_in("smallest_effect", 0, 100, 0);
   plan.tolerance = table.number_in("tolerance", 0, 1, 0.03);
   plan.unequal = unequal_of(table);
+  plan.studies = studies_of(table);
+  plan.study_tokens = table.has("study_tokens") ? table.integer("study_tokens", 0, kMostTokens) : 0;
+  plan.tasks = texts_of(table, "tasks");
   plan.settings = settings_of(table);
   plan.arms = spread(list_of(table, "arms", where, arm_of), list_of(table, "grid", where, axis_of));
   plan.claims = list_of(table, "claims", where, claim_of);

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "compare/figure.h"
 
 namespace dsmoe::compare {
 
@@ -38,6 +39,8 @@ struct Claim {
   std::string arm, against;
   Expectation expects = Expectation::kLower;
   double margin = 0;  ///< nats per token, of kNoHigher
+  /// What of either arm is compared; their losses by default. `against` may be `arm` itself where they differ.
+  Figure figure, against_figure;
 };
 
 struct Plan {
@@ -45,18 +48,21 @@ struct Plan {
   int64_t tokens = 0;  ///< a run; steps follow from it
   double warmup = 0;   ///< share of a run's steps
   std::vector<int64_t> seeds;
-  std::string data;                  ///< folder of dsmoe data build; the command line may name another
-  double smallest_effect = 0;        ///< nats per token: what would matter, decided beforehand
-  double tolerance = 0.03;           ///< share by which arms may differ in what `unequal` does not name
-  std::vector<std::string> unequal;  ///< total_parameters, activated_parameters, flops, tokens
-  Settings settings;                 ///< of every arm
-  std::vector<Arm> arms;             ///< in the order of the tables, grids spread
+  std::string data;                          ///< folder of dsmoe data build; the command line may name another
+  double smallest_effect = 0;                ///< nats per token: what would matter, decided beforehand
+  double tolerance = 0.03;                   ///< share by which arms may differ in what `unequal` does not name
+  std::vector<std::string> unequal;          ///< total_parameters, activated_parameters, flops, tokens
+  std::vector<study::AblationKind> studies;  ///< of every finished model that can be studied so
+  int64_t study_tokens = 0;                  ///< validation tokens for each point of a study; 0: all
+  std::vector<std::string> tasks;            ///< folders of evaluation tasks, scored with every finished model
+  Settings settings;                         ///< of every arm
+  std::vector<Arm> arms;                     ///< in the order of the tables, grids spread
   std::vector<Claim> claims;
 };
 
 /// Throws Error(kInvalid) naming `where` and the key: unknown keys, arms or claims without what they need, two arms of
-/// one name, settings that the plan derives itself (train.steps, train.warmup_steps, train.seed, output.dir,
-/// data.path).
+/// one name, claims on what no study measures, settings that the plan derives itself (train.steps, train.warmup_steps,
+/// train.seed, output.dir, data.path).
 Plan parse_plan(std::string_view toml, std::string_view where);
 Plan read_plan(const base::fs::path& file);
 

@@ -18,6 +18,7 @@ namespace fs = base::fs;
 
 fs::path plan_file(const fs::path& folder) { return folder / "plan.toml"; }
 fs::path results_folder(const fs::path& folder) { return folder / "results"; }
+fs::path studies_folder(const fs::path& folder) { return folder / "studies"; }
 fs::path result_file(const fs::path& folder, const Run& run) { return results_folder(folder) / (run.name() + ".json"); }
 fs::path model_folder(const fs::path& folder, const Run& run) { return folder / "runs" / run.name() / "latest"; }
 
@@ -100,7 +101,7 @@ class Runner {
       } else {
         if (std::exchange(paused_, false)) listener_.on_notice("going on");
         start_some();
-        look();
+        if (!look_unless_stopped()) return RunnerEnd::kStopped;
       }
       tell();
       std::this_thread::sleep_for(std::chrono::duration<double>(options_.look_every));
@@ -127,6 +128,18 @@ class Runner {
       going_.push_back({&run, std::make_unique<base::ChildProcess>(
                                   words, base::ChildProcess::Options{log_file(run), options_.niceness, SIGTERM})});
       waiting_.pop_front();
+    }
+  }
+
+  // False where a stop was asked for while a finished model was scored.
+  bool look_unless_stopped() {
+    try {
+      look();
+      return true;
+    } catch (const base::Error& error) {
+      stop_all();
+      if (error.kind() == base::ErrorKind::kStopped) return false;
+      throw;
     }
   }
 
@@ -167,10 +180,20 @@ class Runner {
     result.threads = options_.threads;
     read_records(run_folder(run) / "metrics.jsonl", run.config.config.train.steps, result);
     options_.score(model_folder(options_.folder, run), result);
+    study(run);
     base::write_file(result_file(options_.folder, run), base::dump_json(to_json(result), 1) + "\n");
     if (!options_.keep_models) remove_checkpoints(run);
     done_ += budget_of(run.config.config).flops;
     listener_.on_finished(run, result);
+  }
+
+  void study(const Run& run) {
+    RunStudies studies{run.arm->name, run.seed, {}, {}};
+    if (options_.study) options_.study(model_folder(options_.folder, run), run, studies);
+    if (studies.empty()) return;
+    fs::create_directories(studies_folder(options_.folder));
+    base::write_file(studies_folder(options_.folder) / (run.name() + ".json"),
+                     base::dump_json(to_json(studies)) + "\n");
   }
 
   void remove_checkpoints(const Run& run) const {

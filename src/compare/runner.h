@@ -4,6 +4,7 @@
 //   plan.toml            the plan, as it was when the comparison began; another plan is refused
 //   runs/NAME/           what dsmoe train leaves; its checkpoints go once the run has its result
 //   results/NAME.json    one for each finished run (result.h)
+//   studies/NAME.json    what studies and tasks found of its model (run_studies.h), where the plan asks for any
 //   logs/NAME.txt        what the trainer printed
 //   paused               while this file is there nothing runs
 //
@@ -19,6 +20,7 @@
 #include "base/process.h"
 #include "compare/budget.h"
 #include "compare/result.h"
+#include "compare/run_studies.h"
 
 namespace dsmoe::compare {
 
@@ -35,6 +37,9 @@ struct RunnerOptions {
   bool keep_models = false;  ///< keep each run's last checkpoint, for studies
   /// Scores the finished model in a folder: fills score and domains.
   std::function<void(const base::fs::path& model, RunResult&)> score;
+  /// Studies the model in a folder as the plan asks: fills ablations and tasks, or leaves both empty. A stop may leave
+  /// either function by Error(kStopped); what it began is begun anew by the next call of run_comparison.
+  std::function<void(const base::fs::path& model, const Run&, RunStudies&)> study;
   std::function<bool()> stop;  ///< asked often; true: stop the runs, save, and leave
 };
 
@@ -61,6 +66,7 @@ void set_paused(const base::fs::path& folder, bool paused);
 
 base::fs::path plan_file(const base::fs::path& folder);
 base::fs::path results_folder(const base::fs::path& folder);
+base::fs::path studies_folder(const base::fs::path& folder);
 base::fs::path result_file(const base::fs::path& folder, const Run& run);
 base::fs::path model_folder(const base::fs::path& folder, const Run& run);
 

@@ -135,6 +135,20 @@ TEST_F(RunnerTest, APausedComparisonStartsNothingAndAStopLeavesIt) {
   EXPECT_THROW(set_paused(folder_ / "nothing", true), base::Error);
 }
 
+TEST_F(RunnerTest, AStopWhileAModelIsScoredLeavesNoResultAndIsMadeUpFor) {
+  bool stopping = true;
+  options_.study = [&](const fs::path&, const compare::Run&, RunStudies& studies) {
+    if (stopping) base::fail(base::ErrorKind::kStopped, "test", "stopped");
+    studies.tasks.push_back({"t", "acc", "h", 1, 0, 1, 0, 0, false});
+  };
+  EXPECT_EQ(go(), RunnerEnd::kStopped);
+  EXPECT_TRUE(fs::is_empty(results_folder(options_.folder)));
+  stopping = false;
+  EXPECT_EQ(go(), RunnerEnd::kDone);
+  EXPECT_EQ(read_studies(studies_folder(options_.folder)).size(), 6u);
+  EXPECT_EQ(listener_.finished.size(), 6u);
+}
+
 TEST_F(RunnerTest, ATrainerThatIsMissingIsNamed) {
   options_.trainer = folder_ / "missing";
   EXPECT_THAT(refusal(), HasSubstr("cannot start"));

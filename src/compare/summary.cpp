@@ -10,13 +10,27 @@
 namespace dsmoe::compare {
 namespace {
 
+// "deepseekmoe (shared experts dropped)"
+std::string side(const std::string& arm, const Figure& figure) {
+  const std::string words = words_of(figure);
+  return words.empty() ? arm : arm + " (" + words + ")";
+}
+
 std::string nats(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%+.4f", value);
   return text;
 }
 
-ArmRow row_of(const Arm& arm, const std::vector<Run>& runs, const std::vector<RunResult>& results) {
+const RunStudies* studies_of(const std::vector<RunStudies>& studies, const RunResult& result) {
+  for (const RunStudies& one : studies) {
+    if (one.arm == result.arm && one.seed == result.seed) return &one;
+  }
+  return nullptr;
+}
+
+ArmRow row_of(const Arm& arm, const std::vector<Run>& runs, const std::vector<RunResult>& results,
+              const std::vector<RunStudies>& studies) {
   ArmRow row;
   row.arm = &arm;
   double nats_sum = 0, bits_sum = 0;
@@ -27,6 +41,7 @@ ArmRow row_of(const Arm& arm, const std::vector<Run>& runs, const std::vector<Ru
       if (result.arm != arm.name || result.seed != run.seed) continue;
       require_result_of(result, run, run.name());
       row.runs.push_back(&result);
+      if (const RunStudies* one = studies_of(studies, result)) row.studies.push_back(one);
       nats_sum += result.score.nats_per_token;
       bits_sum += result.score.bits_per_byte;
       row.seconds += result.seconds;
@@ -58,7 +73,8 @@ void mark_best(std::vector<ArmRow>& rows) {
 
 }  // namespace
 
-Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vector<RunResult>& results) {
+Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vector<RunResult>& results,
+                  const std::vector<RunStudies>& studies) {
   Summary summary;
   summary.plan = &plan;
   summary.planned = runs.size();
@@ -69,23 +85,22 @@ Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vec
                          result.arm + ", seed " + std::to_string(result.seed));
     }
   }
-  std::vector<Observation> observations;
+  std::vector<Finished> finished;
   std::set<int64_t> tokens;
-  for (size_t a = 0; a < plan.arms.size(); ++a) {
-    summary.rows.push_back(row_of(plan.arms[a], runs, results));
+  for (const Arm& arm : plan.arms) {
+    summary.rows.push_back(row_of(arm, runs, results, studies));
     tokens.insert(summary.rows.back().budget.tokens);
-    for (const RunResult* result : summary.rows.back().runs) {
-      const auto seed = std::find(plan.seeds.begin(), plan.seeds.end(), result->seed) - plan.seeds.begin();
-      observations.push_back({a, static_cast<size_t>(seed), result->score.nats_per_token});
-      ++summary.finished;
-    }
+    for (const RunResult* result : summary.rows.back().runs) finished.push_back({result, studies_of(studies, *result)});
   }
+  summary.finished = finished.size();
   summary.equal_tokens = tokens.size() == 1;
   mark_best(summary.rows);
-  const AdditiveFit fit(observations, plan.arms.size(), plan.seeds.size());
-  summary.residual = fit.residual();
-  summary.freedom = fit.degrees_of_freedom();
-  summary.claims = judge(plan, fit);
+  const Evidence losses = evidence_of_losses(plan, finished);
+  summary.residual = losses.residual;
+  summary.freedom = losses.freedom;
+  std::vector<Evidence> evidence;
+  for (const Claim& claim : plan.claims) evidence.push_back(evidence_of(plan, claim, finished));
+  summary.claims = judge(plan, evidence);
   return summary;
 }
 
@@ -116,8 +131,8 @@ std::string basis(const Summary& summary) {
 std::string sentence(const Judged& judged) {
   if (!judged.advantage) return "not measured yet";
   std::string out(verdict_text(judged.verdict));
-  out += ": " + nats(*judged.advantage) + " nats a token in favour of " + judged.claim.arm + " over " +
-         judged.claim.against;
+  out += ": " + nats(*judged.advantage) + " nats a token in favour of " + side(judged.claim.arm, judged.claim.figure) +
+         " over " + side(judged.claim.against, judged.claim.against_figure);
   if (!judged.low) return out + "; one seed gives no interval";
   out += ", interval " + nats(*judged.low) + " to " + nats(*judged.high);
   if (judged.verdict == Verdict::kNotDecided) {

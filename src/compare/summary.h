@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compare/budget.h"
+#include "compare/evidence.h"
 #include "compare/result.h"
 #include "compare/verdict.h"
 
@@ -15,12 +16,13 @@ namespace dsmoe::compare {
 struct ArmRow {
   const Arm* arm = nullptr;
   Budget budget;
-  std::vector<const RunResult*> runs;  ///< finished ones, by seed
-  std::optional<double> nats, bits;    ///< means over the finished seeds: nats per token, bits per byte
-  double seconds = 0;                  ///< of training, mean
-  int spikes = 0;                      ///< of all runs
-  double max_vio = 0;                  ///< mean; of dense models 0
-  bool best = false;                   ///< the lowest loss of its family, where a grid made several of one
+  std::vector<const RunResult*> runs;      ///< finished ones, by seed
+  std::vector<const RunStudies*> studies;  ///< of those that were studied, by seed
+  std::optional<double> nats, bits;        ///< means over the finished seeds: nats per token, bits per byte
+  double seconds = 0;                      ///< of training, mean
+  int spikes = 0;                          ///< of all runs
+  double max_vio = 0;                      ///< mean; of dense models 0
+  bool best = false;                       ///< the lowest loss of its family, where a grid made several of one
 };
 
 struct Summary {
@@ -33,8 +35,9 @@ struct Summary {
   bool equal_tokens = true;
 };
 
-/// `results` must outlive the summary. Throws Error(kInvalid) for results of other runs than the plan's.
-Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vector<RunResult>& results);
+/// `results` and `studies` must outlive the summary. Throws Error(kInvalid) for results of other runs than the plan's.
+Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vector<RunResult>& results,
+                  const std::vector<RunStudies>& studies = {});
 
 /// The first line of every page: what was compared, and what was not equal.
 std::string basis(const Summary& summary);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "compare/result.h"
+#include "compare/run_studies.h"
 #include "compare/statistics.h"
 
 namespace dsmoe::compare {
@@ -42,6 +43,39 @@ inline std::vector<Observation> made_up_losses(const Plan& plan, double advantag
     all.push_back({1, s, 4.0 + 0.1 * static_cast<double>(s) - sign * scatter - advantage});
   }
   return all;
+}
+
+/// Two arms, studied, with a claim on what they lose and one on a model beside itself.
+inline const std::string kStudiedArms = "studies = [\"disable\", \"shared\"]\n" + std::string(kTwoArms) + R"(
+[[claims]]
+text = "DeepSeekMoE's experts are less redundant than GShard's"
+arm = "gshard"
+figure = { masked_top_fraction = 0.0625, rise = true }
+against = "deepseekmoe"
+against_figure = { masked_top_fraction = 0.0625, rise = true }
+[[claims]]
+text = "One more routed expert does not replace the shared one"
+arm = "deepseekmoe"
+against = "deepseekmoe"
+against_figure = { drop_shared = true, experts_per_tok = 8 }
+)";
+
+/// What a model of this run would lose: `rise` nats a token for each sixteenth masked, and as much without the shared
+/// expert.
+inline RunStudies made_up_studies(const Run& run, double rise) {
+  RunStudies studies{run.arm->name, run.seed, {}, {}};
+  for (const auto kind : {study::AblationKind::kDisable, study::AblationKind::kShared}) {
+    if (!study::can_study(kind, run.config.config.model)) continue;
+    studies.ablations.push_back(study::default_study(kind, run.config.config.model));
+    study::score_points(studies.ablations.back(), [&](const engine::Intervention& change) {
+      study::AblationScore score;
+      score.total = {1000 * (4.2 + 0.001 * static_cast<double>(run.seed)), 1000, 4000};
+      score.total.nats += 1000 * rise * (16 * change.masked_top_fraction + (change.drop_shared ? 1 : 0));
+      return score;
+    });
+  }
+  studies.tasks.push_back({"exams", "acc_norm", "hash", 400, 0, 0.26, 0.022, 0.25, true});
+  return studies;
 }
 
 inline RunResult made_up_result(const Run& run, double nats) {

@@ -2,12 +2,10 @@
 
 #include <cmath>
 
+#include "compare/statistics.h"
+
 namespace dsmoe::compare {
 namespace {
-
-size_t index_of(const Plan& plan, const std::string& name) {
-  return static_cast<size_t>(&arm_named(plan, name) - plan.arms.data());
-}
 
 Verdict verdict_of(const Claim& claim, double low, double high, double smallest_effect) {
   if (claim.expects == Expectation::kNoHigher) {
@@ -18,11 +16,11 @@ Verdict verdict_of(const Claim& claim, double low, double high, double smallest_
   return high < smallest_effect ? Verdict::kDoesNotHold : Verdict::kNotDecided;
 }
 
-// With n seeds of A arms the standard error is residual * sqrt(2 / n) at (A - 1)(n - 1) degrees of freedom.
-std::optional<int> seeds_to_decide(const Plan& plan, const Judged& judged, double residual, double level) {
-  const int others = static_cast<int>(plan.arms.size()) - 1;
+// With n seeds of A columns the standard error is residual * sqrt(2 / n) at (A - 1)(n - 1) degrees of freedom.
+std::optional<int> seeds_to_decide(const Plan& plan, const Judged& judged, const Evidence& evidence, double level) {
+  const int others = evidence.columns - 1;
   for (int n = static_cast<int>(plan.seeds.size()) + 1; n <= 1000; ++n) {
-    const double half = critical_t(level, others * (n - 1)) * residual * std::sqrt(2.0 / n);
+    const double half = critical_t(level, others * (n - 1)) * evidence.residual * std::sqrt(2.0 / n);
     if (verdict_of(judged.claim, *judged.advantage - half, *judged.advantage + half, plan.smallest_effect) !=
         Verdict::kNotDecided) {
       return n;
@@ -45,32 +43,31 @@ std::string_view verdict_text(Verdict verdict) {
   return "unknown";
 }
 
-std::vector<Judged> judge(const Plan& plan, const AdditiveFit& fit, double alpha) {
+std::vector<Judged> judge(const Plan& plan, const std::vector<Evidence>& evidence, double alpha) {
   std::vector<Judged> all;
-  std::vector<double> p_values, errors;
-  for (const Claim& claim : plan.claims) {
-    Judged judged{claim, {}, {}, {}, {}, Verdict::kNotDecided, {}};
-    const size_t arm = index_of(plan, claim.arm), against = index_of(plan, claim.against);
-    judged.advantage = fit.difference(against, arm);
-    const std::optional<double> error = fit.standard_error(against, arm);
-    if (judged.advantage && error) {
-      const double from_null = *judged.advantage + (claim.expects == Expectation::kNoHigher ? claim.margin : 0);
-      judged.p = *error > 0 ? two_sided_p(from_null / *error, fit.degrees_of_freedom()) : (from_null == 0 ? 1.0 : 0.0);
+  std::vector<double> p_values;
+  for (size_t i = 0; i < plan.claims.size(); ++i) {
+    const Claim& claim = plan.claims[i];
+    const Evidence& found = evidence[i];
+    Judged judged{claim, found.advantage, {}, {}, {}, Verdict::kNotDecided, {}};
+    if (found.advantage && found.standard_error) {
+      const double from_null = *found.advantage + (claim.expects == Expectation::kNoHigher ? claim.margin : 0);
+      judged.p = *found.standard_error > 0 ? two_sided_p(from_null / *found.standard_error, found.freedom)
+                                           : (from_null == 0 ? 1.0 : 0.0);
     }
     p_values.push_back(judged.p.value_or(1.0));  // a claim without evidence still counts among the page's
-    errors.push_back(error.value_or(0));
     all.push_back(std::move(judged));
   }
   const std::vector<double> levels = holm_levels(p_values, alpha);
   for (size_t i = 0; i < all.size(); ++i) {
     Judged& judged = all[i];
     if (!judged.p) continue;
-    const double half = critical_t(levels[i], fit.degrees_of_freedom()) * errors[i];
+    const double half = critical_t(levels[i], evidence[i].freedom) * *evidence[i].standard_error;
     judged.low = *judged.advantage - half;
     judged.high = *judged.advantage + half;
     judged.verdict = verdict_of(judged.claim, *judged.low, *judged.high, plan.smallest_effect);
     if (judged.verdict == Verdict::kNotDecided) {
-      judged.seeds_to_decide = seeds_to_decide(plan, judged, fit.residual(), levels[i]);
+      judged.seeds_to_decide = seeds_to_decide(plan, judged, evidence[i], levels[i]);
     }
   }
   return all;

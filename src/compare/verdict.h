@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "compare/evidence.h"
 #include "compare/plan.h"
-#include "compare/statistics.h"
 
 namespace dsmoe::compare {
 
@@ -28,6 +28,8 @@ struct Judged {
 /// A claim of kLower holds where the whole interval is above 0 and does not hold where it lies below `smallest_effect`:
 /// an advantage too small to matter is none. A claim of kNoHigher holds where the interval is above -margin and does
 /// not hold where it is below. Family-wise error over all claims: `alpha`.
-std::vector<Judged> judge(const Plan& plan, const AdditiveFit& fit, double alpha = 0.05);
+///
+/// `evidence` is of the plan's claims, in their order (evidence.h).
+std::vector<Judged> judge(const Plan& plan, const std::vector<Evidence>& evidence, double alpha = 0.05);
 
 }  // namespace dsmoe::compare

@@ -48,6 +48,18 @@ std::string_view ablation_name(AblationKind kind) {
   return "unknown";
 }
 
+std::optional<AblationKind> ablation_named(std::string_view name) {
+  const auto kind =
+      std::find_if(kKinds.begin(), kKinds.end(), [&](AblationKind k) { return ablation_name(k) == name; });
+  return kind == kKinds.end() ? std::nullopt : std::optional(*kind);
+}
+
+bool can_study(AblationKind kind, const spec::ModelConfig& config) {
+  if (!config.is_moe()) return false;
+  if (kind == AblationKind::kDisable) return config.has_router_weight();
+  return kind == AblationKind::kFewer || config.n_shared_experts > 0;
+}
+
 const AblationPoint& Ablation::untouched() const {
   return *std::find_if(points.begin(), points.end(), [](const AblationPoint& point) { return point.untouched(); });
 }
@@ -116,6 +128,18 @@ Ablation fewer_study(const spec::ModelConfig& config, std::vector<int64_t> exper
     study.points.push_back(std::move(point));
   }
   return study;
+}
+
+Ablation default_study(AblationKind kind, const spec::ModelConfig& config) {
+  switch (kind) {
+    case AblationKind::kDisable:
+      return disable_study(config, {1 / 16.0, 2 / 16.0, 3 / 16.0, 4 / 16.0});
+    case AblationKind::kShared:
+      return shared_study(config);
+    case AblationKind::kFewer:
+      break;
+  }
+  return fewer_study(config, {});
 }
 
 void score_points(Ablation& study, const std::function<AblationScore(const engine::Intervention&)>& score) {
@@ -195,9 +219,8 @@ Ablation ablation_from_json(const base::Json& json, const std::string& where) {
   }
   Ablation study;
   const std::string name = base::require_string(json, "study", where);
-  const auto kind =
-      std::find_if(kKinds.begin(), kKinds.end(), [&](AblationKind k) { return ablation_name(k) == name; });
-  if (kind == kKinds.end()) fail_invalid(where, "the study must be disable, shared or fewer", base::in_quotes(name));
+  const auto kind = ablation_named(name);
+  if (!kind) fail_invalid(where, "the study must be disable, shared or fewer", base::in_quotes(name));
   study.kind = *kind;
   study.n_routed_experts = base::require_int(json, "n_routed_experts", 1, INT32_MAX, where);
   study.n_shared_experts = base::require_int(json, "n_shared_experts", 0, INT32_MAX, where);

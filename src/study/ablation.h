@@ -23,6 +23,9 @@ enum class AblationKind {
 };
 /// "disable", "shared", "fewer": the command's and the file's name.
 std::string_view ablation_name(AblationKind kind);
+std::optional<AblationKind> ablation_named(std::string_view name);
+/// Whether a model of this shape can be studied so with the default points.
+bool can_study(AblationKind kind, const spec::ModelConfig& config);
 
 /// What some text scored in one state of the model.
 struct AblationScore {
@@ -63,6 +66,9 @@ Ablation shared_study(const spec::ModelConfig& config);
 /// Routed experts a token; empty: 1 to num_experts_per_tok. That number is always among them. Throws Error(kInvalid)
 /// for numbers below 1 or above n_routed_experts (of a hash table: above num_experts_per_tok).
 Ablation fewer_study(const spec::ModelConfig& config, std::vector<int64_t> experts);
+
+/// The points that a study looks at where nobody names others: a sixteenth to a quarter masked, one expert to all.
+Ablation default_study(AblationKind kind, const spec::ModelConfig& config);
 
 /// Scores every point, the untouched model first.
 void score_points(Ablation& study, const std::function<AblationScore(const engine::Intervention&)>& score);

@@ -1,0 +1,176 @@
+#include "compare/page_studies.h"
+
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "charts/svg.h"
+
+namespace dsmoe::compare {
+namespace {
+
+using study::Ablation;
+using study::AblationKind;
+
+struct KindWords {
+  AblationKind kind;
+  const char *heading, *meaning, *x_label;
+};
+
+constexpr KindWords kKinds[] = {
+    {AblationKind::kDisable, "The best experts masked",
+     "Each token's routed experts of highest affinity are masked, and it visits the best of those left (Figure 4 of "
+     "the "
+     "paper). Nothing is trained again. The steeper the rise, the less other experts can stand in.",
+     "share of the routed experts masked"},
+    {AblationKind::kShared, "Shared experts dropped",
+     "The model without its shared experts, and with as many routed experts more in their place (section 4.5 of the "
+     "paper). Nothing is trained again.",
+     "routed experts a token"},
+    {AblationKind::kFewer, "Fewer routed experts",
+     "Each token visits fewer routed experts than in training (Figure 5 of the paper). Nothing is trained again.",
+     "routed experts a token"}};
+
+// One state of an arm's models, over the seeds.
+struct State {
+  std::string label;
+  double x = 0, nats = 0, rise = 0;
+  int seeds = 0;
+};
+
+std::vector<State> states_of(const ArmRow& row, AblationKind kind) {
+  std::vector<State> states;
+  for (const RunStudies* studies : row.studies) {
+    for (const Ablation& ablation : studies->ablations) {
+      if (ablation.kind != kind) continue;
+      for (size_t i = 0; i < ablation.points.size(); ++i) {
+        const study::AblationPoint& point = ablation.points[i];
+        if (states.size() <= i) states.push_back({point.label, point.x, 0, 0, 0});
+        states[i].nats += point.score.total.nats_per_token();
+        states[i].rise += ablation.rise(point);
+        ++states[i].seeds;
+      }
+    }
+  }
+  for (State& state : states) state.nats /= state.seeds, state.rise /= state.seeds;
+  return states;
+}
+
+std::string fixed(const char* format, double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+// Rows of text: a head, then one for each state of each arm; empty where no arm was studied so.
+std::vector<std::vector<std::string>> table_of(const Summary& summary, AblationKind kind) {
+  std::vector<std::vector<std::string>> rows;
+  for (const ArmRow& row : summary.rows) {
+    for (const State& state : states_of(row, kind)) {
+      rows.push_back({row.arm->label, state.label, std::to_string(state.seeds), fixed("%.4f", state.nats),
+                      fixed("%+.4f", state.rise)});
+    }
+  }
+  if (!rows.empty()) rows.insert(rows.begin(), {"arm", "experts", "seeds", "loss (nats/token)", "rise"});
+  return rows;
+}
+
+// An arm and a task's own metric, averaged over the seeds.
+std::vector<std::vector<std::string>> task_table(const Summary& summary) {
+  std::vector<std::vector<std::string>> rows;
+  for (const ArmRow& row : summary.rows) {
+    std::map<std::string, std::vector<const TaskFigure*>> by_task;
+    for (const RunStudies* studies : row.studies) {
+      for (const TaskFigure& task : studies->tasks) by_task[task.task].push_back(&task);
+    }
+    for (const auto& [name, figures] : by_task) {
+      double mean = 0, variance = 0;
+      for (const TaskFigure* figure : figures) {
+        mean += figure->mean;
+        variance += figure->standard_error * figure->standard_error;
+      }
+      const auto count = static_cast<double>(figures.size());
+      mean /= count;
+      const double error = std::sqrt(variance) / count, chance = figures.front()->chance;
+      std::string beside = "-";
+      if (chance > 0) {
+        // 1.96 standard errors on both sides: a figure whose interval includes chance says nothing of the arm.
+        beside = std::abs(mean - chance) <= 1.96 * error ? "at chance"
+                 : mean > chance                         ? "above chance"
+                                                         : "below chance";
+        beside += " (" + fixed("%.3f", chance) + ")";
+      }
+      rows.push_back({row.arm->label, name, figures.front()->metric, std::to_string(figures.front()->items),
+                      fixed("%.4f", mean), fixed("%.4f", error), beside});
+    }
+  }
+  if (!rows.empty()) rows.insert(rows.begin(), {"arm", "task", "metric", "items", "mean", "s.e.", "chance"});
+  return rows;
+}
+
+std::string html_table(const std::vector<std::vector<std::string>>& rows) {
+  std::string out = "<div class=\"wide\"><table>";
+  for (size_t i = 0; i < rows.size(); ++i) {
+    out += "<tr>";
+    for (const std::string& cell : rows[i]) {
+      out += (i == 0 ? "<th>" : "<td>") + charts::escape_html(cell) + (i == 0 ? "</th>" : "</td>");
+    }
+    out += "</tr>\n";
+  }
+  return out + "</table></div>\n";
+}
+
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows) {
+  std::string out;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    out += "|";
+    for (const std::string& cell : rows[i]) out += " " + cell + " |";
+    out += "\n";
+    if (i > 0) continue;
+    out += "|";
+    for (size_t c = 0; c < rows[0].size(); ++c) out += " --- |";
+    out += "\n";
+  }
+  return out + "\n";
+}
+
+std::string chart(const Summary& summary, const KindWords& words) {
+  charts::LineChart lines{words.heading, words.x_label, "nats per token", {}};
+  for (const ArmRow& row : summary.rows) {
+    charts::Series series{row.arm->label, {}, {}};
+    for (const State& state : states_of(row, words.kind)) {
+      series.x.push_back(state.x);
+      series.y.push_back(state.nats);
+    }
+    if (!series.x.empty()) lines.series.push_back(std::move(series));
+  }
+  return draw(lines);
+}
+
+}  // namespace
+
+std::string studies_html(const Summary& summary) {
+  std::string out;
+  for (const KindWords& words : kKinds) {
+    const auto rows = table_of(summary, words.kind);
+    if (rows.empty()) continue;
+    out += std::string("<h2>") + words.heading + "</h2>\n<p>" + words.meaning + "</p>\n";
+    if (words.kind != AblationKind::kShared) out += chart(summary, words);
+    out += html_table(rows);
+  }
+  const auto tasks = task_table(summary);
+  return tasks.empty() ? out : out + "<h2>Tasks</h2>\n" + html_table(tasks);
+}
+
+std::string studies_markdown(const Summary& summary) {
+  std::string out;
+  for (const KindWords& words : kKinds) {
+    const auto rows = table_of(summary, words.kind);
+    if (rows.empty()) continue;
+    out += std::string("## ") + words.heading + "\n\n" + words.meaning + "\n\n" + markdown_table(rows);
+  }
+  const auto tasks = task_table(summary);
+  return tasks.empty() ? out : out + "## Tasks\n\n" + markdown_table(tasks);
+}
+
+}  // namespace dsmoe::compare
