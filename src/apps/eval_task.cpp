@@ -160,10 +160,14 @@ void act(const Options& options) {
   }
 }
 
-void add(CLI::App& group, eval::TaskKind kind, const char* help) {
+struct Help {
+  const char *what, *example;
+};
+
+void add(CLI::App& group, eval::TaskKind kind, const Help& help) {
   auto options = std::make_shared<Options>();
   options->kind = kind;
-  CLI::App* command = group.add_subcommand(std::string(eval::task_kind_name(kind)), help);
+  CLI::App* command = group.add_subcommand(std::string(eval::task_kind_name(kind)), help.what);
   options->model.add_to(*command);
   command->add_option("TASK", options->folders, "folders of items.jsonl and task.toml (docs/evaluation.md)")
       ->required();
@@ -174,17 +178,26 @@ void add(CLI::App& group, eval::TaskKind kind, const char* help) {
   add_whole_number(*command, "-s,--seed", options->task.seed, "draws the shots");
   add_output(*command, options->output, "-o,--output", "a folder for results.json and samples.jsonl");
   command->add_flag("--json", options->json, "results.json on standard output");
+  command->footer(std::string("A task of your own is a folder of two files (docs/evaluation.md):\n\n") + help.example);
   command->callback([options] { act(*options); });
 }
 
 }  // namespace
 
 void add_eval_choice(CLI::App& group) {
-  add(group, eval::TaskKind::kChoice, "Multiple choice: is the right answer the likeliest?");
+  add(group, eval::TaskKind::kChoice,
+      {"Multiple choice: is the right answer the likeliest?",
+       "  task.toml    kind = \"choice\"\n"
+       "  items.jsonl  {\"question\": \"The sky is\", \"choices\": [\"blue\", \"green\"], \"answer\": 0}\n\n"
+       "  dsmoe eval choice -m runs/a/latest colours -o scores"});
 }
 
 void add_eval_generate(CLI::App& group) {
-  add(group, eval::TaskKind::kGenerate, "Questions answered by generating: is the answer a right one?");
+  add(group, eval::TaskKind::kGenerate,
+      {"Questions answered by generating: is the answer a right one?",
+       "  task.toml    kind = \"generate\"\n"
+       "  items.jsonl  {\"question\": \"The sky is\", \"answers\": [\"blue\"]}\n\n"
+       "  dsmoe eval generate -m runs/a/latest colours -o scores"});
 }
 
 }  // namespace dsmoe::apps

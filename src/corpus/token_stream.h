@@ -20,6 +20,17 @@ struct TokenStream {
   }
   int64_t tokens() const { return begins.back(); }
 
+  /// The document of each of the tokens [at, at + out.size()) of the stream.
+  void read_documents(int64_t at, std::span<int64_t> out) const {
+    const auto next = std::upper_bound(begins.begin(), begins.end(), at);
+    for (auto document = static_cast<size_t>(next - begins.begin()) - 1; !out.empty(); ++document) {
+      const auto count = std::min(out.size(), static_cast<size_t>(begins[document + 1] - at));
+      std::fill_n(out.begin(), count, documents[document]);
+      out = out.subspan(count);
+      at += static_cast<int64_t>(count);
+    }
+  }
+
   /// Tokens [at, at + out.size()) of the stream.
   void read(const TokenDataset& dataset, int64_t at, std::span<int32_t> out) const {
     const auto next = std::upper_bound(begins.begin(), begins.end(), at);

@@ -73,6 +73,12 @@ void ValidationWindows::read(int64_t index, std::span<int32_t> inputs, std::span
   std::fill(targets.begin() + window.scored, targets.end(), kNotScored);
 }
 
+void ValidationWindows::read_documents(int64_t index, std::span<int64_t> documents) const {
+  const Window& window = windows_[static_cast<size_t>(index)];
+  DSMOE_CHECK(std::ssize(documents) == window.scored, "room for the targets that count");
+  streams_[static_cast<size_t>(window.domain)].read_documents(window.begin + 1, documents);
+}
+
 TextScore& TextScore::operator+=(const TextScore& other) {
   nats += other.nats;
   tokens += other.tokens;

@@ -34,7 +34,11 @@ class ValidationWindows {
   int64_t scored(int64_t window) const { return windows_[static_cast<size_t>(window)].scored; }
   /// Both of sequence_length. Padding repeats the last input.
   void read(int64_t window, std::span<int32_t> inputs, std::span<int32_t> targets) const;
+  /// The document, by its number in the split, that each of the window's targets that count is of.
+  void read_documents(int64_t window, std::span<int64_t> documents) const;
 
+  /// Those that are scored of a domain, in order.
+  std::span<const int64_t> documents(int domain) const { return streams_[static_cast<size_t>(domain)].documents; }
   /// Targets of a domain in all, and the bytes of text its documents hold.
   int64_t tokens(int domain) const { return streams_[static_cast<size_t>(domain)].targets; }
   int64_t bytes(int domain) const { return streams_[static_cast<size_t>(domain)].bytes; }

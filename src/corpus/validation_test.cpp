@@ -33,10 +33,15 @@ RC_GTEST_PROP(Validation, EveryTokenButTheFirstIsATargetOnceAfterItsPast, ()) {
   const auto length = *rc::gen::inRange<int64_t>(1, 60);
   const ValidationWindows windows(dataset, length);
   std::vector<Ids> scored(2);
+  std::vector<std::vector<int64_t>> documents(2);  // of each scored target
   for (int64_t w = 0; w < windows.size(); ++w) {
     Ids inputs(static_cast<size_t>(length)), targets(inputs);
     windows.read(w, inputs, targets);
     Ids& stream = scored[static_cast<size_t>(windows.domain(w))];
+    std::vector<int64_t> of_window(static_cast<size_t>(windows.scored(w)));
+    windows.read_documents(w, of_window);
+    std::vector<int64_t>& of_domain = documents[static_cast<size_t>(windows.domain(w))];
+    of_domain.insert(of_domain.end(), of_window.begin(), of_window.end());
     if (stream.empty()) stream.push_back(inputs[0]);
     for (int64_t i = 0; i < length; ++i) {
       const auto at = static_cast<size_t>(i);
@@ -60,6 +65,12 @@ RC_GTEST_PROP(Validation, EveryTokenButTheFirstIsATargetOnceAfterItsPast, ()) {
     RC_ASSERT(scored[static_cast<size_t>(d)] == wanted);
     RC_ASSERT(windows.tokens(d) == static_cast<int64_t>(wanted.size()) - 1);
     RC_ASSERT(windows.bytes(d) == bytes);
+    std::vector<int64_t> each;
+    for (const int64_t document : windows.documents(d)) {
+      each.insert(each.end(), static_cast<size_t>(dataset.tokens_in(document)), document);
+    }
+    each.erase(each.begin());  // the first token of a domain is no target
+    RC_ASSERT(documents[static_cast<size_t>(d)] == each);
   }
 }
 

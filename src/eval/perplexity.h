@@ -2,7 +2,7 @@
 //
 // Text runs through the model in windows of the sequence length, one after another, each with an empty past, so that
 // every token but the first of all is scored once. For a corpus this is corpus::ValidationWindows, the same walk as the
-// trainer's; for plain text the model's bos comes first, so that every byte is scored.
+// trainer's, and scores are kept by document; for plain text the model's bos comes first, so that every byte is scored.
 #pragma once
 
 #include <functional>
@@ -13,6 +13,7 @@
 #include "corpus/dataset.h"
 #include "corpus/validation.h"
 #include "engine/engine.h"
+#include "eval/document_scores.h"
 #include "tokenizer/tokenizer.h"
 
 namespace dsmoe::eval {
@@ -23,7 +24,7 @@ struct PerplexityOptions {
   /// For plain text, what llama-perplexity measures: whole windows only, the first token of each replaced by bos where
   /// the tokenizer adds one, and only the second half of each scored.
   bool second_half = false;
-  engine::Intervention intervention;  ///< what the pass leaves out or changes; none by default
+  engine::Intervention intervention = {};  ///< what the pass leaves out or changes; none by default
 };
 
 struct Perplexity {
@@ -32,13 +33,18 @@ struct Perplexity {
     corpus::TextScore score;
   };
   corpus::TextScore total;
-  std::vector<Domain> domains;  ///< of a corpus, those that have tokens
+  std::vector<DocumentScore> documents;  ///< of a corpus, domain by domain; the other sums are theirs
+  std::vector<Domain> domains;           ///< of a corpus, those that have something to score
 };
 
 /// Called with tokens scored and tokens in all, after every window. May throw to stop.
 using OnScored = std::function<void(int64_t done, int64_t all)>;
 
-/// Throws Error(kInvalid) where the corpus' vocabulary is larger than the model's, or there is nothing to score.
+/// How a corpus is walked. Throws Error(kInvalid) where its vocabulary is larger than the model's, the split is empty,
+/// there is nothing to score or the window is longer than the model's context. The corpus must outlive it.
+corpus::ValidationWindows windows_of(const engine::Engine& engine, const corpus::TokenDataset& corpus,
+                                     const PerplexityOptions& options);
+/// Throws what windows_of() throws.
 Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus, const PerplexityOptions& options,
                       const OnScored& on_scored = {});
 /// Throws Error(kInvalid) for empty text.

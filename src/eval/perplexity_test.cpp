@@ -158,6 +158,51 @@ TEST_F(CorpusPerplexity, AWindowIsScoredAsItsLogitsSay) {
   EXPECT_DOUBLE_EQ(result.total.nats, nats);
 }
 
+// A document's nats are those of its tokens, wherever the windows begin.
+TEST_F(CorpusPerplexity, DocumentsHaveWhatTheirTokensScored) {
+  auto engine = byte_model(258, false);
+  const Perplexity result = perplexity(engine, corpus(), {.sequence_length = 7});
+  const std::vector<std::string> texts = {"once upon a time", "there was", "int main() {}", "x"};
+  ASSERT_EQ(result.documents.size(), texts.size());
+  for (size_t domain = 0; domain < 2; ++domain) {
+    std::vector<int32_t> stream = corpus::framed(texts[2 * domain]);
+    const size_t second = stream.size();
+    for (const int32_t id : corpus::framed(texts[2 * domain + 1])) stream.push_back(id);
+    std::vector<double> nats(2);
+    for (size_t at = 0; at + 1 < stream.size(); at += 7) {
+      const std::span<const int32_t> window = std::span(stream).subspan(at, std::min<size_t>(8, stream.size() - at));
+      engine::Session session(engine);
+      const auto logits = session.append_all(window.first(window.size() - 1));
+      for (size_t t = 0; t + 1 < window.size(); ++t) {
+        nats[at + t + 1 < second ? 0 : 1] += token_nats(logits.subspan(t * 258, 258), window[t + 1]);
+      }
+    }
+    for (size_t i = 0; i < 2; ++i) {
+      const DocumentScore& document = result.documents[2 * domain + i];
+      const std::string& text = texts[2 * domain + i];
+      EXPECT_EQ(document.domain, domain == 0 ? "prose" : "code");
+      EXPECT_EQ(document.score.bytes, std::ssize(text));
+      EXPECT_EQ(document.score.tokens, std::ssize(text) + 2 - (i == 0 ? 1 : 0)) << "a domain's first is not scored";
+      EXPECT_DOUBLE_EQ(document.score.nats, nats[i]) << text;
+    }
+  }
+}
+
+TEST_F(CorpusPerplexity, ALimitKeepsTheScoresOfItsDocuments) {
+  auto engine = byte_model(258, false);
+  const Perplexity result = perplexity(engine, corpus(), {.token_limit = 25});
+  ASSERT_EQ(result.documents.size(), 2u) << "one of each domain";
+  EXPECT_EQ(result.total.tokens, result.documents[0].score.tokens + result.documents[1].score.tokens);
+  EXPECT_EQ(result.total.bytes, result.documents[0].score.bytes + result.documents[1].score.bytes);
+}
+
+TEST_F(CorpusPerplexity, AnEmptySplitIsRefused) {
+  auto engine = byte_model(258, true);
+  const auto empty = corpus::TokenDataset::open(folder_ / "out", "valid");
+  const std::string message = base::message_of([&] { perplexity(engine, empty, {}); });
+  EXPECT_THAT(message, ::testing::HasSubstr("valid")) << message;
+}
+
 TEST_F(CorpusPerplexity, ASmallerVocabularyIsRefused) {
   auto config = engine::testing::small_config();
   engine::Engine engine(engine::testing::random_weights(config), {.threads = 1});

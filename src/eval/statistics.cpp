@@ -43,17 +43,16 @@ Interval share_interval(double share, int64_t count) {
   return {std::max(0.0, middle - half), std::min(1.0, middle + half)};
 }
 
-Estimate ratio_of_sums(std::span<const double> nats, std::span<const double> tokens) {
-  DSMOE_CHECK(nats.size() == tokens.size() && !nats.empty(), "documents");
+Estimate ratio_of_sums(std::span<const double> amounts, std::span<const double> sizes) {
+  DSMOE_CHECK(amounts.size() == sizes.size() && !amounts.empty(), "units of an amount and a size each");
   Estimate result;
-  result.count = std::ssize(nats);
-  const double all = std::accumulate(tokens.begin(), tokens.end(), 0.0);
-  result.mean = std::accumulate(nats.begin(), nats.end(), 0.0) / all;
-  // A ratio of sums varies as the mean over documents of what each deviates from it (Cochran, Sampling
-  // Techniques, 6.4).
+  result.count = std::ssize(amounts);
+  const double all = std::accumulate(sizes.begin(), sizes.end(), 0.0);
+  result.mean = std::accumulate(amounts.begin(), amounts.end(), 0.0) / all;
+  // A ratio of sums varies as the mean over units of what each deviates from it (Cochran, Sampling Techniques, 6.4).
   double squares = 0;
-  for (size_t i = 0; i < nats.size(); ++i) {
-    const double residual = nats[i] - result.mean * tokens[i];
+  for (size_t i = 0; i < amounts.size(); ++i) {
+    const double residual = amounts[i] - result.mean * sizes[i];
     squares += residual * residual;
   }
   result.standard_error = standard_error(squares, result.count) * static_cast<double>(result.count) / all;

@@ -23,8 +23,9 @@ Estimate mean_of(std::span<const double> values);
 Interval normal_interval(const Estimate& estimate);
 /// 95 % for a share of successes (Wilson's score interval), which does not shrink to nothing when all are alike.
 Interval share_interval(double share, int64_t count);
-/// The nats a token of documents that have `nats` and `tokens` each, with the standard error over documents of that
-/// ratio of sums; `count` is the number of documents.
-Estimate ratio_of_sums(std::span<const double> nats, std::span<const double> tokens);
+/// The sum of `amounts` over the sum of `sizes`, where a unit that was drawn (a document) has one of each (nats and
+/// tokens), with the standard error over units of that ratio; `count` is the number of units, at least one. NaN where
+/// the sizes sum to nothing.
+Estimate ratio_of_sums(std::span<const double> amounts, std::span<const double> sizes);
 
 }  // namespace dsmoe::eval
