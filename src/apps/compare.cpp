@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/compare_dry_run.h"
 #include "apps/progress.h"
 #include "apps/score_ablation.h"
 #include "apps/stop_signals.h"
@@ -158,30 +159,6 @@ void report(const fs::path& folder) {
   std::cerr << "pages written to " << (folder / "report.html").string() << ", report.md and report.csv\n";
 }
 
-void dry_run(const Plan& plan, const std::vector<Run>& runs, const fs::path& folder) {
-  compare::require_equal_budgets(plan, runs);
-  const auto results =
-      folder.empty() ? std::vector<compare::RunResult>() : compare::read_results(compare::results_folder(folder));
-  const compare::Summary summary = compare::summarise(plan, runs, results);
-  std::cout << compare::text_table(summary) << "\n";
-  double flops_left = 0, flops_done = 0, seconds_done = 0;
-  for (const compare::ArmRow& row : summary.rows) {
-    flops_left += row.budget.flops * static_cast<double>(plan.seeds.size() - row.runs.size());
-    flops_done += row.budget.flops * static_cast<double>(row.runs.size());
-    seconds_done += row.seconds * static_cast<double>(row.runs.size());
-  }
-  std::cout << summary.planned - summary.finished << " of " << summary.planned << " runs to do, "
-            << summary.rows.front().budget.steps << " steps each in the first arm, " << count_text(flops_left)
-            << "FLOP\n";
-  if (seconds_done > 0) {
-    std::cout << "at the speed of the finished runs about " << duration_text(flops_left / flops_done * seconds_done)
-              << "\n";
-  } else {
-    std::cout
-        << "how long it takes is told once a run is finished; dsmoe-train bench PRESET measures the speed of one\n";
-  }
-}
-
 void require_vocabulary(const corpus::TokenDataset& data, const std::vector<Run>& runs) {
   for (const Run& run : runs) {
     const int64_t vocab = run.config.config.model.vocab_size;
@@ -245,7 +222,9 @@ void act(const Options& options) {
   const std::string text = base::read_file(options.plan, 1 << 20);
   const Plan plan = compare::parse_plan(text, options.plan);
   const std::vector<Run> runs = compare::runs_of(plan);
-  if (options.dry_run) return dry_run(plan, runs, options.output);
+  if (options.dry_run) {
+    return say_what_would_run(plan, runs, {options.output, trainer_program(), options.threads});
+  }
   carry_out(options, plan, text, runs);
 }
 
