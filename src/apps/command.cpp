@@ -45,8 +45,8 @@ int run_program(CLI::App& program, const std::vector<AddCommand>& commands, int 
     try {
       program.parse(std::move(words));
     } catch (const CLI::ParseError& error) {
-      if (error.get_exit_code() == 0) return program.exit(error);  // help and version
-      fail_usage(program, error);
+      if (error.get_exit_code() != 0) fail_usage(program, error);
+      program.exit(error);  // prints help or the version
     } catch (const std::filesystem::filesystem_error& error) {
       base::fail_io("file", "cannot be used", error.path1().string(), error.code().value());
     } catch (const base::Json::exception& error) {

@@ -34,6 +34,17 @@ TEST(CommandLine, UsageErrorsAreOneLineThatSaysWhatToDo) {
   EXPECT_THAT(run({}).err, HasSubstr("generate"));
 }
 
+TEST(CommandLine, WhatCannotBePrintedIsAFault) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"help"}, {"generate", "--help"}, {"--version"}, {"version"}}) {
+    std::cout.setstate(std::ios::badbit);
+    const Outcome outcome = run(words);
+    std::cout.clear();
+    EXPECT_EQ(outcome.exit_code, 4) << words.front();
+    EXPECT_THAT(outcome.err, HasSubstr("cannot write to standard output"));
+  }
+}
+
 TEST(CommandLine, HelpIsOfWhatIsThere) {
   const Outcome help = run({"help", "generate"});
   EXPECT_EQ(help.exit_code, 0);

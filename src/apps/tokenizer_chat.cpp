@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "formats/chat_templates.h"
 #include "formats/gguf.h"
 #include "formats/gguf_tokenizer.h"
 #include "tokenizer/chat_encoder.h"

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "formats/config_key_rules.h"
+#include "formats/config_rotary.h"
 #include "spec/enum_names.h"
 
 namespace dsmoe::formats {

@@ -2,10 +2,10 @@
 // nothing. Inside the room only; config_json.h is the door.
 //
 // Three kinds of keys. Those that are read into spec::ModelConfig are in config_json.cpp. Those in the table here
-// change the forward pass of some reader of these files (the classes of Hugging Face's transformers, vLLM) and are
-// refused by name at any other value than a harmless one. All others never change a forward pass, or not one of
-// `deepseek` and `llama`, and are passed over: dropout, balance losses, pretraining_tp (the same sums, sliced),
-// ep_size, ids of padding, names and versions.
+// change the forward pass of some reader of these files (the classes of Hugging Face's transformers, those of other
+// families, vLLM) and are refused by name at any other value than a harmless one; as every family spells the same thing
+// in its own way, most rows are patterns. All others never change a forward pass and are passed over: dropout, balance
+// losses, pretraining_tp (the same sums, sliced), ep_size, ids of padding, names and versions, and what nobody knows.
 #pragma once
 
 #include "base/json.h"
@@ -16,10 +16,5 @@ namespace dsmoe::formats {
 /// Throws Error(kInvalid) naming the first key of the table, or member of rope_scaling or rope_parameters, that would
 /// make the file's model another one than `config`, which is valid.
 void judge_config_keys(const base::Json& json, std::string_view where, const spec::ModelConfig& config);
-
-/// The base of the rotary angles, from where transformers takes it: rope_scaling where that is an object with members,
-/// else rope_parameters, else the outer rope_theta, else `silence`. Null inside counts as silence. Throws
-/// Error(kInvalid) where no number is to be had, or two places contradict each other.
-double rope_theta_from_json(const base::Json& json, std::string_view where, double silence);
 
 }  // namespace dsmoe::formats

@@ -5,6 +5,7 @@
 
 #include "base/test_files.h"
 #include "formats/config_json.h"
+#include "formats/config_rotary.h"
 #include "formats/test_models.h"
 
 namespace dsmoe::formats {
@@ -90,6 +91,83 @@ TEST(ConfigKeyRules, WhatWouldBeAnotherModelIsRefusedByName) {
   }
 }
 
+TEST(ConfigKeyRules, TheSameIsRefusedInTheSpellingsOfOtherFamilies) {
+  for (const Row& row : std::vector<Row>{{"use_qkv_bias", "true"},
+                                         {"lm_head_bias", "true"},
+                                         {"no_bias", "false"},
+                                         {"attention_qk_norm", "true"},
+                                         {"use_sandwich_norm", "true"},
+                                         {"zero_centered_gamma", "true"},
+                                         {"norm_type", R"("layernorm")"},
+                                         {"activation_function", R"("gelu_new")"},
+                                         {"mlp_hidden_act", R"("relu2")"},
+                                         {"use_glu", "false"},
+                                         {"quantization", R"({"bits": 4, "group_size": 64})"},
+                                         {"weight_tying", "true"},
+                                         {"tied_embeddings", "true"},
+                                         {"kv_channels", "8"},
+                                         {"causal", "false"},
+                                         {"non_causal", "true"},
+                                         {"sliding_window_size", "16"},
+                                         {"attention_window", "[16]"},
+                                         {"layers_block_type", R"(["mamba", "attention"])"},
+                                         {"attn_type_list", "[0, 1, 1]"},
+                                         {"full_attention_interval", "4"},
+                                         {"softmax_scale", "0.125"},
+                                         {"use_logn_attn", "true"},
+                                         {"add_full_attention_sink_bias", "true"},
+                                         {"attn_output_gate", "true"},
+                                         {"attention_logits_soft_cap", "30.0"},
+                                         {"attention_logit_cap", "30"},
+                                         {"use_alibi", "true"},
+                                         {"position_embedding_type", R"("alibi")"},
+                                         {"pos_emb", R"("learned")"},
+                                         {"attn_config", R"({"clip_qkv": 8})"},
+                                         {"use_rope", "false"},
+                                         {"rope_local_base_freq", "1000000"},
+                                         {"local_rope_theta", "1e6"},
+                                         {"rotary_emb_base", "1000000"},
+                                         {"rotary_dim", "4"},
+                                         {"rotary_emb_fraction", "0.5"},
+                                         {"rope_interleaved", "true"},
+                                         {"nope_layer_interval", "4"},
+                                         {"use_dynamic_ntk", "true"},
+                                         {"lm_head_multiplier", "0.5"},
+                                         {"mlp_multipliers", "[0.5, 1]"},
+                                         {"embedding_scale", "11"},
+                                         {"residual_scale", "0.5"},
+                                         {"mup_width_scale", "0.125"},
+                                         {"num_kv_shared_layers", "2"}}) {
+    expect_refused(row.key, row.value, string(row.key) + " must be ");
+  }
+}
+
+TEST(ConfigKeyRules, AMixturesOtherNamesSayWhatItsKeysSay) {
+  const Json dense = files()[0], mixture = files()[1];  // 4 experts of width 6, 2 shared, 2 a token, the first dense
+  for (const auto& [row, same] : std::vector<std::pair<Row, const char*>>{
+           {{"num_local_experts", "8"}, "4"},
+           {{"moe_topk", "3"}, "2"},
+           {{"moe_num_shared_experts", "1"}, "2"},
+           {{"shared_expert_intermediate_size", "6"}, "12"},
+           {{"use_shared_expert_gate", "true"}, "false"},
+           {{"moe_router_activation_func", R"("sigmoid")"}, R"("softmax")"},
+           {{"score_func", R"("sqrtsoftplus")"}, R"("softmax")"},
+           {{"moe_router_topk_scaling_factor", "2.5"}, "1"},
+           {{"route_scale", "2.5"}, "1.0"},
+           {{"moe_renormalize", "true"}, "false"},
+           {{"decoder_sparse_step", "2"}, "1"},
+           {{"mlp_only_layers", "[2]"}, "[]"},
+           {{"mlp_layer_types", R"(["sparse", "sparse", "sparse"])"}, R"(["dense", "sparse", "sparse"])"},
+           {{"moe_capacity_factor", "1.25"}, "0"},
+           {{"router_bias", "true"}, "false"}}) {
+    const string line = refusal(with(mixture, row.key, base::parse_json(row.value, "test")));
+    EXPECT_EQ(line.rfind(string("[config.json] ") + row.key + " must be ", 0), 0u) << line;
+    EXPECT_EQ(refusal(with(mixture, row.key, base::parse_json(same, "test"))), "(no error)") << row.key;
+    EXPECT_EQ(refusal(with(dense, row.key, base::parse_json(same, "test"))), "(no error)") << row.key;
+  }
+  EXPECT_EQ(refusal(with(dense, "moe_topk", 3)), "(no error)") << "of no meaning without experts";
+}
+
 TEST(ConfigKeyRules, HarmlessValuesAreNotRefused) {
   for (const Row& row : std::vector<Row>{{"tie_word_embeddings", "null"},
                                          {"attention_bias", "false"},
@@ -110,6 +188,24 @@ TEST(ConfigKeyRules, HarmlessValuesAreNotRefused) {
                                          {"partial_rotary_factor", "1.0"},
                                          {"no_rope_layers", "[1, 1, 1]"},
                                          {"logits_scaling", "1.0"},
+                                         {"norm_type", R"("rmsnorm")"},
+                                         {"position_embedding_type", R"("rope")"},
+                                         {"use_rope", "true"},
+                                         {"rotary_emb_base", "10000"},
+                                         {"rotary_dim", "6"},
+                                         {"local_rope_theta", "10000.0"},
+                                         {"softmax_scale", "0.40824829"},
+                                         {"key_multiplier", "1.0"},
+                                         {"mlp_multipliers", "[1, 1.0]"},
+                                         {"mup_enabled", "false"},
+                                         {"is_decoder", "true"},
+                                         {"max_window_layers", "28"},
+                                         {"sliding_window_pattern", "6"},
+                                         {"top_k", "50"},
+                                         {"top_p", "1.0"},
+                                         {"repetition_penalty", "1.1"},
+                                         {"chunk_size_feed_forward", "0"},
+                                         {"summary_activation", "null"},
                                          {"pretraining_tp", "2"},
                                          {"ep_size", "8"},
                                          {"attention_dropout", "0.1"},
@@ -135,6 +231,8 @@ TEST(ConfigKeyRules, RotaryEmbeddingsAreUnscaledUnderEitherName) {
           R"({"type": "linear", "factor": 1})", R"({"rope_type": "dynamic", "type": "dynamic", "factor": 1.0})",
           R"({"type": "yarn", "factor": 1, "beta_fast": 32, "mscale": 0.7})",
           R"({"rope_type": "llama3", "factor": 1.0, "low_freq_factor": 1, "high_freq_factor": 4})",
+          R"({"type": "yarn", "factor": 1, "original_max_position_embeddings": 32})",
+          R"({"type": "llama3", "factor": 1, "original_max_position_embeddings": 8192})",
           R"({"rope_type": "default", "partial_rotary_factor": 1.0, "mrope_section": null})"}) {
       expect_harmless(name, text);
     }
@@ -150,6 +248,10 @@ TEST(ConfigKeyRules, RotaryEmbeddingsAreUnscaledUnderEitherName) {
                           {"type", R"({"type": "su", "factor": 1})"},
                           {"type", R"({"type": 1})"},
                           {"attention_factor", R"({"type": "yarn", "factor": 1, "attention_factor": 2})"},
+                          {"original_max_position_embeddings",
+                           R"({"rope_type": "yarn", "factor": 1, "original_max_position_embeddings": 16})"},
+                          {"original_max_position_embeddings",
+                           R"({"type": "dynamic", "factor": 1.0, "original_max_position_embeddings": 64})"},
                           {"partial_rotary_factor", R"({"partial_rotary_factor": 0.5})"},
                           {"mrope_section", R"({"type": "default", "mrope_section": [1, 1, 1]})"},
                           {"full_attention", R"({"full_attention": {"rope_type": "default"}})"}}) {

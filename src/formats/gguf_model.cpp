@@ -117,6 +117,14 @@ bool is_unscaled_rotation(const GgufTensor& tensor, std::span<const std::byte> b
   return std::all_of(factors.begin(), factors.end(), [](float factor) { return factor == 1; });
 }
 
+// Adapters and parts of other models are GGUF files of the same architecture.
+void judge_kind(const GgufFile& file) {
+  const std::string_view kind = file.text("general.type").value_or("model");
+  if (kind == "model") return;
+  fail_invalid("gguf", "general.type must be model", file.path().string() + ", " + in_quotes(kind),
+               kind == "adapter" ? "an adapter must be merged into its model: llama-export-lora does that" : "");
+}
+
 }  // namespace
 
 std::vector<GgufTensorPlan> gguf_tensors(const ModelConfig& config) {
@@ -136,6 +144,7 @@ std::vector<GgufTensorPlan> gguf_tensors(const ModelConfig& config) {
 GgufModel GgufModel::open(const base::fs::path& path) {
   GgufModel model;
   model.file_ = std::make_unique<GgufFile>(path);
+  judge_kind(*model.file_);
   const GgufTensor* embedding = model.file_->find_tensor(kEmbedding);
   if (embedding == nullptr) {
     fail_invalid("gguf", "a model has token_embd.weight", path.string(), "this file may hold a vocabulary alone");

@@ -116,6 +116,17 @@ TEST(GgufModel, ArchsAndMissingKeys) {
   EXPECT_NE(refusal(folder / "empty").find("a model has token_embd.weight"), string::npos);
 }
 
+TEST(GgufModel, AdaptersAndPartsOfOtherModelsAreNone) {
+  const base::TestFolder folder("gguf_kinds");
+  const auto with = [&](const string& kind) {
+    write_gguf_model(folder / "f", small_dense(), {.keys = [&](auto& m) { m.add_text("general.type", kind); }});
+    return refusal(folder / "f");
+  };
+  EXPECT_EQ(with("model"), "(no error)");
+  EXPECT_NE(with("adapter").find("an adapter must be merged into its model"), string::npos) << with("adapter");
+  EXPECT_NE(with("mmproj").find("general.type must be model"), string::npos) << with("mmproj");
+}
+
 TEST(GgufModel, TensorsAreExactlyTheModels) {
   const base::TestFolder folder("gguf_tensors");
   const auto with = [&](const std::function<void(std::vector<GgufDeclaration>&)>& tensors) {

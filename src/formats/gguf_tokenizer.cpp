@@ -16,7 +16,6 @@ using base::fail_invalid;
 using base::in_quotes;
 
 constexpr int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
-constexpr uint64_t kLongestConfig = 1 << 24;
 constexpr std::string_view kPart = "gguf tokenizer", kInModel = "dsmoe.tokenizer.in_model";
 
 // The keys' values, between the two forms.
@@ -221,30 +220,6 @@ std::optional<tokenizer::TokenizerSpec> tokenizer_from_gguf(const GgufFile& file
   spec.eos = parts.eos;
   spec.pad = parts.pad;
   return spec;
-}
-
-std::string chat_template_of(const base::fs::path& model) {
-  std::error_code ignored;
-  if (base::fs::is_regular_file(model, ignored)) {
-    return std::string(GgufFile(model).text("tokenizer.chat_template").value_or(""));
-  }
-  const base::fs::path own = model / "chat_template.jinja", config_path = model / "tokenizer_config.json";
-  if (base::fs::exists(own, ignored)) return base::read_file(own, kLongestConfig);
-  if (!base::fs::exists(config_path, ignored)) return {};
-  const std::string where = config_path.string();
-  const base::Json config = base::parse_json(base::read_file(config_path, kLongestConfig), where);
-  const auto found = config.find("chat_template");
-  if (found == config.end()) return {};
-  if (found->is_string()) return found->get<std::string>();
-  if (!found->is_array()) return {};
-  std::string first;
-  for (const base::Json& each : *found) {
-    if (!each.is_object()) continue;
-    std::string text = base::require_string(each, "template", where);
-    if (base::require_string(each, "name", where) == "default") return text;
-    if (first.empty()) first = std::move(text);
-  }
-  return first;
 }
 
 }  // namespace dsmoe::formats

@@ -27,8 +27,4 @@ void add_no_tokenizer_keys(GgufMetadata& metadata, int64_t bos, int64_t eos);
 /// Nothing where the file has none. Throws Error(kInvalid) for one that is not byte-level BPE or breaks its rules.
 std::optional<tokenizer::TokenizerSpec> tokenizer_from_gguf(const GgufFile& file);
 
-/// A model's chat template: of a GGUF file its tokenizer.chat_template; of a folder chat_template.jinja, or
-/// tokenizer_config.json's (of several the one called default, or else the first). Empty where there is none.
-std::string chat_template_of(const base::fs::path& model);
-
 }  // namespace dsmoe::formats

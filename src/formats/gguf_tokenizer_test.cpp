@@ -62,7 +62,6 @@ TEST(GgufTokenizer, OurOwnComesBack) {
   EXPECT_EQ(file.boolean("tokenizer.ggml.add_bos_token"), true);
   EXPECT_EQ(file.boolean("tokenizer.ggml.add_eos_token"), false);
   EXPECT_EQ(file.text("tokenizer.chat_template"), "{{ messages }}");
-  EXPECT_EQ(chat_template_of(file.path()), "{{ messages }}");
   EXPECT_EQ(file.find("tokenizer.huggingface.json"), nullptr) << "the keys say all of it";
   const auto tokens = *file.texts("tokenizer.ggml.tokens");
   const auto types = *file.integers("tokenizer.ggml.token_type");
@@ -188,22 +187,6 @@ TEST(GgufTokenizer, APaddingTokenThatIsNotThereIsNone) {
   });
   EXPECT_EQ(tokenizer_from_gguf(file)->bos, std::nullopt);
   EXPECT_EQ(tokenizer_from_gguf(file)->eos, std::nullopt);
-}
-
-TEST(GgufTokenizer, ChatTemplatesOfFolders) {
-  const base::TestFolder folder("gguf_templates");
-  EXPECT_EQ(chat_template_of(folder.path()), "");
-  base::write_file(folder / "tokenizer_config.json", R"({"chat_template": "one"})");
-  EXPECT_EQ(chat_template_of(folder.path()), "one");
-  base::write_file(folder / "tokenizer_config.json",
-                   R"({"chat_template": [{"name": "rag", "template": "a"}, {"name": "default", "template": "b"}]})");
-  EXPECT_EQ(chat_template_of(folder.path()), "b");
-  base::write_file(folder / "tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "a"}]})");
-  EXPECT_EQ(chat_template_of(folder.path()), "a");
-  base::write_file(folder / "tokenizer_config.json", R"({"chat_template": null})");
-  EXPECT_EQ(chat_template_of(folder.path()), "");
-  base::write_file(folder / "chat_template.jinja", "newest");
-  EXPECT_EQ(chat_template_of(folder.path()), "newest");
 }
 
 // DeepSeek-LLM's vocabulary from llama.cpp's own file, with the vectors that llama.cpp tests it with.

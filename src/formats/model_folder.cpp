@@ -48,6 +48,12 @@ void require_model_folder(const fs::path& folder) {
     fail_invalid("model", "not a folder", folder.string(),
                  gguf ? "a GGUF file is not read here" : "name the folder that holds config.json");
   }
+  for (const char* adapter : {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}) {
+    if (!there(folder / adapter)) continue;
+    fail_invalid(
+        "model", "an adapter must be merged into the weights", (folder / adapter).string(),
+        "peft's merge_and_unload() does that; a folder without the adapter's files is the model it began from");
+  }
   if (!there(folder / "config.json")) {
     fail_invalid("model", "not a model folder", folder.string() + " has no config.json", hint_for(folder));
   }

@@ -136,6 +136,17 @@ TEST_F(ModelFolderTest, WhatIsNoModelGetsAHint) {
   EXPECT_NE(refusal(gguf).find("GGUF"), string::npos);
 }
 
+TEST_F(ModelFolderTest, AnAdapterBesideTheWeightsIsNotPassedOver) {
+  for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}) {
+    fs::remove_all(model_);
+    write_model(model_, small_dense());
+    write(name, "{}");
+    EXPECT_REFUSED(string("an adapter must be merged into the weights: ") + (model_ / name).string());
+    fs::remove(model_ / "config.json");
+    EXPECT_REFUSED("an adapter must be merged");
+  }
+}
+
 TEST_F(ModelFolderTest, IndexCasesAreRefusedByName) {
   write_model(model_, small_mixture(), {.dtype = Dtype::kF32, .shard_bytes = 3000});
   const base::Json good = index();

@@ -13,8 +13,8 @@ namespace {
 
 constexpr size_t kConvertAtOnce = 1 << 20;  // floats
 constexpr uint64_t kLongestTokenizerFile = 1 << 28;
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                                           "added_tokens.json", "chat_template.jinja"};
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json",    "tokenizer_config.json", "special_tokens_map.json",
+                                           "added_tokens.json", "chat_template.jinja",   "chat_template.json"};
 
 uint64_t bytes_of(const TensorDeclaration& tensor) {
   uint64_t bytes = 0;

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "formats/chat_templates.h"
 #include "formats/end_tokens.h"
 #include "formats/gguf_tokenizer.h"
 #include "formats/verified.h"

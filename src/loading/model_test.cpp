@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/test_files.h"
+#include "corpus/test_corpus.h"
 #include "formats/gguf_model.h"
 #include "formats/gguf_tokenizer.h"
 #include "formats/manifest.h"
@@ -139,6 +140,32 @@ TEST_F(OpenModel, AConversationIsWrittenAsTheModelsTemplateSays) {
   EXPECT_EQ(open_model(model_).chat_encoder("plain").format().name, "plain");
   EXPECT_THAT(fault([&] { open_model(model_).chat_encoder("chatml"); }, base::ErrorKind::kInvalid),
               HasSubstr("the format chatml needs its markers"));
+}
+
+TEST_F(OpenModel, ACorpusOfAnotherTokenizerIsRefused) {
+  tokenizer::save_tokenizer(letters(26), model_);
+  const base::TestFolder sources("corpora");
+  corpus::BuildOptions options;
+  options.valid_share = 0;
+  const auto built_with = [&](const tokenizer::TokenizerSpec& spec, int64_t vocab_size) {
+    const tokenizer::Tokenizer own(spec);
+    corpus::CorpusEncoder encoder;
+    encoder.encode = [&](std::string_view text) { return own.encode(text); };
+    encoder.vocab_size = vocab_size;
+    encoder.hash = tokenizer::tokenizer_hash(own);
+    base::fs::remove_all(sources / "out");
+    corpus::build_test_corpus(sources, {{"text", {"abc", "cab"}}}, encoder, options);
+    return corpus::TokenDataset::open(sources / "out", "train");
+  };
+  Model model = open_model(model_);
+  EXPECT_NO_THROW(model.require_same_tokens(built_with(letters(26), 26)));
+  EXPECT_THAT(fault([&] { model.require_same_tokens(built_with(letters(25), 25)); }, base::ErrorKind::kInvalid),
+              HasSubstr("built with another tokenizer than the model's"));
+  EXPECT_THAT(fault([&] { model.require_same_tokens(built_with(letters(26), 41)); }, base::ErrorKind::kInvalid),
+              HasSubstr("41"));
+  base::fs::remove(model_ / "tokenizer.json");
+  Model bare = open_model(model_);
+  EXPECT_NO_THROW(bare.require_same_tokens(built_with(letters(25), 25))) << "ids alone are what it knows";
 }
 
 TEST_F(OpenModel, WeightsMayBeMadeFromTheFolder) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "formats/chat_templates.h"
 #include "formats/end_tokens.h"
 #include "formats/gguf_tokenizer.h"
 #include "tokenizer/tokenizer.h"
@@ -31,7 +32,8 @@ bool add_tokenizer(formats::GgufMetadata& metadata, const formats::ModelFolder& 
   const auto has_row = [&](int64_t id) { return id >= 0 && id < rows; };
   if (!spec.bos && has_row(config.bos_token_id)) spec.bos = static_cast<int32_t>(config.bos_token_id);
   if (!spec.eos && !ends.empty() && has_row(ends.front())) spec.eos = ends.front();
-  formats::add_tokenizer_keys(metadata, spec, config.vocab_size, formats::chat_template_of(folder.path()));
+  formats::add_tokenizer_keys(metadata, spec, config.vocab_size,
+                              formats::chat_templates_of(folder.path()).conversation);
   formats::add_end_token_keys(metadata, ends, spec.eos);
   return true;
 }

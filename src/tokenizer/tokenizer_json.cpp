@@ -299,6 +299,23 @@ std::optional<int32_t> config_token(const TokenizerSpec& spec, const Json& confi
   return id;
 }
 
+// tokenizer_config.json lists the added tokens a second time, by id. transformers adds those that tokenizer.json lacks.
+void judge_added_tokens(const TokenizerSpec& spec, const Json& config, std::string_view where) {
+  constexpr const char* kList = "added_tokens_decoder";
+  const auto list = config.find(kList);
+  if (list == config.end() || list->is_null()) return;
+  if (!list->is_object()) {
+    base::fail_invalid(where, std::string(kList) + " must be an object", base::in_quotes(base::dump_json(*list)));
+  }
+  for (const auto& [id, token] : list->items()) {
+    const std::string content = base::require_string(token, "content", where);
+    const auto own = added_id(spec, content);
+    if (own && std::to_string(*own) == id) continue;
+    base::fail_invalid(where, std::string(kList) + " has a token that tokenizer.json has not under this id",
+                       id + ", " + base::in_quotes(content), "save the tokenizer again with transformers");
+  }
+}
+
 // Nothing here pads, so a padding token that tokenizer.json does not have, or that is no token at all, is none.
 std::optional<int32_t> padding_token(const TokenizerSpec& spec, const Json& config) {
   const auto found = config.find("pad_token");
@@ -331,6 +348,7 @@ TokenizerSpec parse_tokenizer_json(std::string_view json, std::string_view confi
   constexpr std::string_view kConfig = "tokenizer_config.json";
   const Json settings = base::parse_json(config, kConfig);
   if (!settings.is_object()) base::fail_invalid(kConfig, "must be a JSON object");
+  judge_added_tokens(spec, settings, kConfig);
   spec.bos = config_token(spec, settings, "bos_token", kConfig);
   spec.eos = config_token(spec, settings, "eos_token", kConfig);
   spec.pad = padding_token(spec, settings);

@@ -121,6 +121,12 @@ TEST(TokenizerJson, ConfigNamesSpecialTokens) {
     EXPECT_EQ(read(file, std::string(R"({"pad_token": )") + pad + "}").pad, std::nullopt) << pad;
   }
   EXPECT_THROW(read(file, R"({"bos_token": "<unheard-of>"})"), base::Error);
+  EXPECT_NO_THROW(read(file, R"({"added_tokens_decoder": {"258": {"content": "<s>"}, "260": {"content": "</s>"}}})"));
+  for (const char* more : {R"({"261": {"content": "<more>"}})", R"({"259": {"content": "<s>"}})", "[]"}) {
+    const std::string line =
+        base::message_of([&] { read(file, std::string(R"({"added_tokens_decoder": )") + more + "}"); });
+    EXPECT_NE(line.find("[tokenizer_config.json] added_tokens_decoder "), std::string::npos) << line;
+  }
   EXPECT_THROW(read(file, R"({"bos_token": 7})"), base::Error);
   EXPECT_THROW(read(file, "[]"), base::Error);
 }
