@@ -21,9 +21,8 @@ void act(const Options& options) {
     for (base::fs::path& file : study::run_files(folder)) read.push_back(std::move(file));
   }
   base::require_output_file(options.output.path, options.output.force, read);
-  std::vector<study::RunReport> runs;
-  for (const std::string& folder : options.runs) runs.push_back(study::read_run(folder));
-  base::write_file(options.output.path, study::render_report(runs, options.title));
+  const std::vector<study::RunReport> runs = study::read_runs({options.runs.begin(), options.runs.end()});
+  base::write_file(options.output.path, study::render_report(runs, options.title, "dsmoe " + version_text()));
   std::cout << study::evaluation_table(runs);
   std::cerr << "report written to " << options.output.path << "\n";
 }

@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <map>
 
-#include "charts/svg.h"
+#include "charts/lines.h"
+#include "charts/table.h"
+#include "charts/text.h"
 
 namespace dsmoe::compare {
 namespace {
@@ -109,15 +111,12 @@ std::vector<std::vector<std::string>> task_table(const Summary& summary) {
 }
 
 std::string html_table(const std::vector<std::vector<std::string>>& rows) {
-  std::string out = "<div class=\"wide\"><table>";
-  for (size_t i = 0; i < rows.size(); ++i) {
-    out += "<tr>";
-    for (const std::string& cell : rows[i]) {
-      out += (i == 0 ? "<th>" : "<td>") + charts::escape_html(cell) + (i == 0 ? "</th>" : "</td>");
-    }
-    out += "</tr>\n";
+  std::vector<charts::HtmlRow> escaped;
+  for (const auto& row : rows) {
+    escaped.emplace_back();
+    for (const std::string& text : row) escaped.back().cells.push_back(charts::escape_html(text));
   }
-  return out + "</table></div>\n";
+  return charts::html_table(escaped.front().cells, {escaped.begin() + 1, escaped.end()});
 }
 
 std::string markdown_table(const std::vector<std::vector<std::string>>& rows) {
@@ -134,32 +133,35 @@ std::string markdown_table(const std::vector<std::vector<std::string>>& rows) {
   return out + "\n";
 }
 
-std::string chart(const Summary& summary, const KindWords& words) {
-  charts::LineChart lines{words.heading, words.x_label, "nats per token", {}};
+charts::Figure chart(const Summary& summary, const KindWords& words) {
+  charts::LineChart chart{words.heading, words.x_label, "nats per token"};
+  chart.point_name = "mean over seeds";
   for (const ArmRow& row : summary.rows) {
     charts::Series series{row.arm->label, {}, {}};
     for (const State& state : states_of(row, words.kind)) {
       series.x.push_back(state.x);
       series.y.push_back(state.nats);
     }
-    if (!series.x.empty()) lines.series.push_back(std::move(series));
+    if (!series.x.empty()) chart.points.push_back(std::move(series));
   }
-  return draw(lines);
+  return draw(chart);
 }
 
 }  // namespace
 
-std::string studies_html(const Summary& summary) {
-  std::string out;
+void add_studies(const Summary& summary, charts::Page& page) {
   for (const KindWords& words : kKinds) {
     const auto rows = table_of(summary, words.kind);
     if (rows.empty()) continue;
-    out += std::string("<h2>") + words.heading + "</h2>\n<p>" + words.meaning + "</p>\n";
-    if (words.kind != AblationKind::kShared) out += chart(summary, words);
-    out += html_table(rows);
+    page.section(words.heading);
+    page.add(std::string("<p>") + words.meaning + "</p>\n");
+    if (words.kind != AblationKind::kShared) page.add(chart(summary, words));
+    page.add(html_table(rows));
   }
   const auto tasks = task_table(summary);
-  return tasks.empty() ? out : out + "<h2>Tasks</h2>\n" + html_table(tasks);
+  if (tasks.empty()) return;
+  page.section("Tasks");
+  page.add(html_table(tasks));
 }
 
 std::string studies_markdown(const Summary& summary) {

@@ -3,12 +3,13 @@
 
 #include <string>
 
+#include "charts/page.h"
 #include "compare/summary.h"
 
 namespace dsmoe::compare {
 
 /// Empty where nothing was studied.
-std::string studies_html(const Summary& summary);
+void add_studies(const Summary& summary, charts::Page& page);
 std::string studies_markdown(const Summary& summary);
 
 }  // namespace dsmoe::compare

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "study/report.h"
+#include "study/run_report.h"
 
 namespace dsmoe::study {
 namespace {
@@ -20,6 +20,38 @@ double number_or_nan(const Json& record, const char* key) {
   return found != record.end() && found->is_number() ? found->get<double>() : std::numeric_limits<double>::quiet_NaN();
 }
 
+RunReport::Domain domain_of(const std::string& name, const Json& json, const std::string& where) {
+  return {name, base::require_number(json, "bits_per_byte", where), base::require_number(json, "nats_per_token", where),
+          base::require_int(json, "tokens", 0, INT64_MAX, where),
+          base::require_int(json, "bytes", 0, INT64_MAX, where)};
+}
+
+// Of all the text, then of each of its domains: what dsmoe eval perplexity prints, and a validation's record holds.
+RunReport::Scores scores_of(const Json& json, const std::string& where) {
+  RunReport::Scores scores = {domain_of("all", json, where)};
+  const auto domains = json.find("domains");
+  if (domains == json.end()) return scores;
+  if (!domains->is_object()) base::fail_invalid(where, "domains must be an object");
+  for (const auto& [name, value] : domains->items()) scores.push_back(domain_of(name, value, where));
+  return scores;
+}
+
+// What is not a step: validations, samples, alarms, and the run's beginning. They stand behind the step they are of.
+void read_event(const Json& record, const std::string& where, RunReport& run) {
+  const std::string type = base::require_string(record, "type", where);
+  const double step = number_or_nan(record, "step");
+  if (type == "validation" && record.contains("nats_per_token")) {
+    const bool counted = !run.step.empty() && run.step.back() == step;
+    run.validations.push_back({step, counted ? run.tokens.back() : std::nan(""), scores_of(record, where)});
+  } else if (type == "sample") {
+    run.written.push_back({step, base::require_string(record, "text", where)});
+  } else if (type == "alarm") {
+    run.alarms.push_back({step, base::require_string(record, "text", where)});
+  } else if (type == "start" && record.contains("parameters")) {
+    run.parameters = base::require_int(record, "parameters", 0, INT64_MAX, where);
+  }
+}
+
 void read_metrics(const fs::path& file, RunReport& run) {
   std::istringstream lines(base::read_file(file));
   std::string line;
@@ -28,8 +60,10 @@ void read_metrics(const fs::path& file, RunReport& run) {
     const std::string where = file.string() + ":" + std::to_string(number);
     const Json record = base::parse_json(line, where);
     if (!record.is_object()) base::fail_invalid(where, "a record must be an object", base::in_quotes(line));
-    // validations, checkpoints and alarms have records of their own
-    if (record.contains("type") && base::require_string(record, "type", where) != "step") continue;
+    if (record.contains("type") && base::require_string(record, "type", where) != "step") {
+      read_event(record, where, run);
+      continue;
+    }
     if (!record.contains("loss")) continue;
     run.step.push_back(number_or_nan(record, "step"));
     run.tokens.push_back(number_or_nan(record, "tokens"));
@@ -48,22 +82,66 @@ Json read_plan(const std::string& where) {
   return plan;
 }
 
-RunReport::Domain domain_of(const std::string& name, const Json& json, const std::string& where) {
-  return {name, base::require_number(json, "bits_per_byte", where), base::require_number(json, "nats_per_token", where),
-          base::require_int(json, "tokens", 0, INT64_MAX, where),
-          base::require_int(json, "bytes", 0, INT64_MAX, where)};
-}
-
 void read_evaluation(const fs::path& file, RunReport& run) {
   const Json json = base::parse_json(base::read_file(file), file.string());
-  run.evaluation.push_back(domain_of("all", json, file.string()));
+  run.evaluation = scores_of(json, file.string());
   for (const char* key : {"model", "data", "split", "data_hash"}) {
     if (json.contains(key)) run.provenance["evaluation"][key] = json[key];
   }
-  const auto domains = json.find("domains");
-  if (domains == json.end()) return;
-  if (!domains->is_object()) base::fail_invalid(file.string(), "domains must be an object");
-  for (const auto& [name, value] : domains->items()) run.evaluation.push_back(domain_of(name, value, file.string()));
+}
+
+void read_routing(const fs::path& file, RunReport& run) {
+  const Json json = base::parse_json(base::read_file(file), file.string());
+  run.routing = routing_counts_from_json(json, file.string());
+  run.provenance["routing"] = json.value("provenance", Json::object());
+}
+
+void read_settings(const fs::path& file, RunReport& run) {
+  run.config = base::read_file(file, 1 << 20);
+  const Json sections = base::parse_toml(run.config, file.string());
+  for (const auto& [section, keys] : sections.items()) {
+    if (!keys.is_object()) continue;
+    for (const auto& [key, value] : keys.items()) {
+      run.settings[section + "." + key] = value.is_string() ? value.get<std::string>() : base::dump_json(value);
+    }
+  }
+}
+
+// NAME.prompt beside NAME.txt is what the text was asked to go on from; a text that repeats it is shown without.
+RunReport::Sample read_sample(const fs::path& file) {
+  RunReport::Sample sample{file.stem().string(), "", base::read_file(file, 1 << 20)};
+  fs::path prompt = file;
+  prompt.replace_extension(".prompt");
+  if (!fs::exists(prompt)) return sample;
+  sample.prompt = base::read_file(prompt, 1 << 20);
+  while (sample.prompt.ends_with('\n')) sample.prompt.pop_back();
+  if (sample.text.starts_with(sample.prompt)) sample.text.erase(0, sample.prompt.size());
+  return sample;
+}
+
+void read_samples(const fs::path& folder, RunReport& run) {
+  if (!fs::is_directory(folder)) return;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".txt") run.samples.push_back(read_sample(entry.path()));
+  }
+  const auto rank = [](const RunReport::Sample& s) { return std::pair(!s.name.starts_with("prose"), s.name); };
+  std::sort(run.samples.begin(), run.samples.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+}
+
+// Files of studies that are carried onto the page as they are; each is NAME.json.
+constexpr const char* kStudies[] = {"disable", "shared", "fewer"};
+
+// The last `parts` parts of a path, with "/" between them.
+std::string end_of(const fs::path& path, size_t parts) {
+  std::vector<std::string> names;
+  for (const auto& part : path) {
+    if (part.has_filename() && part != "/") names.push_back(part.string());
+  }
+  std::string out;
+  for (size_t i = names.size() - std::min(parts, names.size()); i < names.size(); ++i) {
+    out += (out.empty() ? "" : "/") + names[i];
+  }
+  return out;
 }
 
 }  // namespace
@@ -73,34 +151,52 @@ std::vector<fs::path> run_files(const fs::path& folder) {
   for (const char* name : {"metrics.jsonl", "plan.json", "run.toml", "eval.json", "routing.json", "samples"}) {
     files.push_back(folder / name);
   }
+  for (const char* name : kStudies) files.push_back(folder / (std::string(name) + ".json"));
   return files;
 }
 
 RunReport read_run(const fs::path& folder) {
   RunReport run;
-  run.name = folder.has_filename() ? folder.filename().string() : folder.parent_path().filename().string();
+  run.name = end_of(fs::absolute(folder).lexically_normal(), 1);
   if (!fs::exists(folder / "metrics.jsonl")) {
     base::fail(base::ErrorKind::kIo, "report", "not a run's folder, it has no metrics.jsonl", folder.string(),
                "name the output folder of `dsmoe train`");
   }
   read_metrics(folder / "metrics.jsonl", run);
-  if (fs::exists(folder / "plan.json")) run.plan = read_plan((folder / "plan.json").string());
-  if (fs::exists(folder / "run.toml")) run.config = base::read_file(folder / "run.toml", 1 << 20);
-  if (fs::exists(folder / "eval.json")) read_evaluation(folder / "eval.json", run);
-  if (fs::exists(folder / "routing.json")) {
-    const std::string where = (folder / "routing.json").string();
-    const Json json = base::parse_json(base::read_file(where), where);
-    run.routing = routing_counts_from_json(json, where);
-    run.provenance["routing"] = json.value("provenance", Json::object());
+  const auto there = [&](const std::string& name) { return fs::exists(folder / name); };
+  if (there("plan.json")) run.plan = read_plan((folder / "plan.json").string());
+  if (there("run.toml")) read_settings(folder / "run.toml", run);
+  if (there("eval.json")) read_evaluation(folder / "eval.json", run);
+  if (there("routing.json")) read_routing(folder / "routing.json", run);
+  for (const std::string name : kStudies) {
+    const fs::path file = folder / (name + ".json");
+    if (fs::exists(file)) run.studies[name] = base::parse_json(base::read_file(file), file.string());
   }
-  if (fs::is_directory(folder / "samples")) {
-    for (const auto& entry : fs::directory_iterator(folder / "samples")) {
-      if (entry.path().extension() != ".txt") continue;
-      run.samples.push_back({entry.path().stem().string(), base::read_file(entry.path(), 1 << 20)});
-    }
-    std::sort(run.samples.begin(), run.samples.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  }
+  read_samples(folder / "samples", run);
   return run;
+}
+
+std::vector<RunReport> read_runs(const std::vector<fs::path>& folders) {
+  std::vector<RunReport> runs;
+  for (const fs::path& folder : folders) runs.push_back(read_run(folder));
+  std::vector<fs::path> paths, places;
+  for (const fs::path& folder : folders) {
+    paths.push_back(fs::absolute(folder).lexically_normal());
+    places.push_back(fs::canonical(folder));
+    if (std::count(places.begin(), places.end(), places.back()) > 1) {
+      base::fail(base::ErrorKind::kUsage, "report", "a run is named twice", folder.string(), "name each run once");
+    }
+  }
+  for (size_t r = 0; r < runs.size(); ++r) {
+    const auto others = [&](size_t parts) {
+      return std::count_if(paths.begin(), paths.end(),
+                           [&](const fs::path& path) { return end_of(path, parts) == end_of(paths[r], parts); });
+    };
+    size_t parts = 1;
+    while (others(parts) > 1) ++parts;
+    runs[r].name = end_of(paths[r], parts);
+  }
+  return runs;
 }
 
 }  // namespace dsmoe::study
