@@ -150,8 +150,16 @@ void add_study_ablations(CLI::App& group) {
   command = add_ablation(group, shared, "Drop the shared experts, with and without routed ones in their place");
   command->footer("  dsmoe study shared -m runs/nano/latest --data corpus/shards");
   command = add_ablation(group, fewer, "Visit fewer routed experts than in training (Figure 5)");
-  command->add_option("--experts", fewer->experts, "routed experts a token, such as 3,4,5; default: from 1 up")
-      ->delimiter(',');
+  const auto read_experts = [fewer](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) {
+      read_whole_number<int64_t>("--experts", text, {1}, fewer->experts.emplace_back());
+    }
+  };
+  command
+      ->add_option_function<std::vector<std::string>>("--experts", read_experts,
+                                                      "routed experts a token, such as 3,4,5; default: from 1 up")
+      ->delimiter(',')
+      ->type_name("N");
   command->footer("  dsmoe study fewer -m model-q4_0.gguf --data corpus/shards --experts 3,4,5 --limit 20000");
 }
 
