@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "apps/eval.h"
+#include "apps/intervention_arguments.h"
 #include "apps/open_model.h"
 #include "apps/output_arguments.h"
 #include "apps/perplexity_output.h"
@@ -24,6 +25,7 @@ struct Options {
   ModelArguments model;
   std::string file, data, split = "valid";
   eval::PerplexityOptions perplexity;
+  InterventionArguments experts;
   OutputArguments samples;
   std::string against;
   bool json = false;
@@ -79,6 +81,7 @@ eval::Perplexity measure(const Options& options, const Input& input, loading::Mo
 
 base::Json source_json(const Options& options, const Input& input) {
   base::Json json = {{"model", options.model.path}};
+  if (const base::Json changed = options.experts.json(); !changed.empty()) json["experts"] = changed;
   json["data"] = input.corpus ? options.data : options.file;
   if (!input.corpus) return json;
   json["split"] = options.split;
@@ -142,8 +145,12 @@ void add_eval_perplexity(CLI::App& group) {
                    "FILE: what --samples left of another model; the difference, with its error over pairs of documents")
       ->needs(data);
   command->add_flag("--json", options->json, "one object on standard output");
+  options->experts.add_to(*command);
   command->footer(kExample);
-  command->callback([options] { act(*options); });
+  command->callback([options] {
+    options->perplexity.intervention = options->experts.intervention();
+    act(*options);
+  });
 }
 
 }  // namespace dsmoe::apps

@@ -9,6 +9,7 @@ namespace dsmoe::apps {
 void score_ablation(engine::Engine& engine, const corpus::TokenDataset& corpus, eval::PerplexityOptions options,
                     study::Ablation& study, const eval::OnScored& on_scored) {
   int64_t before = 0;
+  std::vector<eval::DocumentScore> untouched;  // of the first point, which is the whole model
   const auto points = static_cast<int64_t>(study.points.size());
   study::score_points(study, [&](const engine::Intervention& intervention) {
     options.intervention = intervention;
@@ -23,6 +24,12 @@ void score_ablation(engine::Engine& engine, const corpus::TokenDataset& corpus, 
                  "its weights are damaged or its training has diverged");
     }
     study::AblationScore score{result.total, {}, {}};
+    if (intervention == engine::Intervention{}) {
+      untouched = result.documents;
+    } else {
+      const double error = eval::paired_difference(result.documents, untouched).nats_per_token.standard_error;
+      if (std::isfinite(error)) score.rise_error = error;
+    }
     for (const auto& domain : result.domains) score.domains.emplace_back(domain.name, domain.score);
     return score;
   });
