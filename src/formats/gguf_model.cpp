@@ -106,7 +106,7 @@ void judge_values(const GgufTensorPlan& plan, GgufType type, std::span<const std
                   const ModelConfig& config, const std::string& where) {
   const std::string name = where + ", " + plan.name;
   if (plan.role == TensorRole::kHashTable) hash_table_of(bytes, config.n_routed_experts, name);
-  if (plan.role == TensorRole::kRouterBias) judge_selection_bias(dtype_of(type), bytes, name);
+  if (selects_experts(plan.role)) judge_selection(plan.role, config.n_routed_experts, dtype_of(type), bytes, name);
 }
 
 // What the frequencies of the rotary embedding are divided by: ones change nothing.

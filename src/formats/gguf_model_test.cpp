@@ -176,7 +176,7 @@ TEST(GgufModel, FrequenciesDividedByOneAreThePlainEmbedding) {
   EXPECT_NE(with({1, 1, 8}).find("scaled rotary embeddings"), string::npos);
 }
 
-TEST(GgufModel, ASelectionBiasIsFinite) {
+TEST(GgufModel, WhatExpertsArePickedByIsFinite) {
   const base::TestFolder folder("gguf_bias");
   const auto with = [&](float value) {
     Changes changes;
@@ -189,6 +189,13 @@ TEST(GgufModel, ASelectionBiasIsFinite) {
   EXPECT_EQ(with(-3), "(no error)");
   EXPECT_NE(with(NAN).find("blk.1.exp_probs_b.bias has nan for expert 1"), string::npos) << with(NAN);
   EXPECT_NE(with(-INFINITY).find("a selection bias must be finite"), string::npos);
+  Changes changes;
+  std::vector<float> router(4 * 12);
+  router[2 * 12 + 5] = NAN;
+  changes.values["blk.2.ffn_gate_inp.weight"] = router;
+  write_gguf_model(folder / "f", small_mixture(), changes);
+  EXPECT_NE(refusal(folder / "f").find("a router's weight must be finite"), string::npos) << refusal(folder / "f");
+  EXPECT_NE(refusal(folder / "f").find("blk.2.ffn_gate_inp.weight has nan for expert 2"), string::npos);
 }
 
 TEST(GgufModel, CountsBeyondTheFileAreRefusedBeforeTheyAreWalked) {

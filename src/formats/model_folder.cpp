@@ -197,9 +197,10 @@ void ModelFolder::judge_tensors() const {
     judge_tensor(wanted, *found->second.second);
     left.erase(wanted.name);
     if (wanted.role == spec::TensorRole::kHashTable) read_hash_table(wanted.name);
-    if (wanted.role == spec::TensorRole::kRouterBias) {
+    if (selects_experts(wanted.role)) {
       const TensorView view = tensor(wanted.name);
-      judge_selection_bias(view.dtype, view.bytes, path_.string() + ", " + wanted.name);
+      judge_selection(wanted.role, config_.n_routed_experts, view.dtype, view.bytes,
+                      path_.string() + ", " + wanted.name);
     }
   });
   if (!missing.empty()) {

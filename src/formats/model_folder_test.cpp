@@ -341,32 +341,37 @@ TEST_F(ModelFolderTest, WriterRefusesImpossibleModels) {
   EXPECT_EQ(folder_.count(), 0u);
 }
 
-TEST_F(ModelFolderTest, ASelectionBiasIsFinite) {
+TEST_F(ModelFolderTest, WhatExpertsArePickedByIsFinite) {
   spec::ModelConfig config = small_mixture();
   config.topk_method = spec::TopkMethod::kNoauxTc;
-  const auto open_with = [&](float value) {
+  const auto open_with = [&](float value, const string& name, int64_t count) {
     fs::remove_all(model_);
     write_model(model_, config, {.dtype = Dtype::kF32});
     const fs::path path = model_ / string(kSingleFile);
-    const std::vector<float> bias = {0, value, 0, 0};
+    std::vector<float> values(static_cast<size_t>(count));
+    values[static_cast<size_t>(count / 4)] = value;  // the first of expert 1
     {
       const SafetensorsFile file(path);
       std::vector<NamedTensor> tensors;
       for (const TensorEntry& entry : file.entries()) {
         tensors.push_back({entry.name, file.view(entry)});
-        const bool edited = entry.name == "model.layers.2.mlp.gate.e_score_correction_bias";
-        if (edited) tensors.back().tensor.bytes = std::as_bytes(std::span(bias));
+        if (entry.name == name) tensors.back().tensor.bytes = std::as_bytes(std::span(values));
       }
       write_safetensors(model_ / "edited", std::move(tensors), {}, base::unsynced_files);
     }
     fs::rename(model_ / "edited", path);
     return refusal(model_);
   };
-  EXPECT_EQ(open_with(-3), "(no error)");
+  const string gate = "model.layers.2.mlp.gate.", bias = gate + "e_score_correction_bias", weight = gate + "weight";
+  EXPECT_EQ(open_with(-3, bias, 4), "(no error)");
+  EXPECT_EQ(open_with(-3, weight, 4 * 12), "(no error)");
   for (const float value : {std::nanf(""), HUGE_VALF}) {
-    const string line = open_with(value);
+    string line = open_with(value, bias, 4);
     EXPECT_NE(line.find("a selection bias must be finite"), string::npos) << line;
-    EXPECT_NE(line.find("model.layers.2.mlp.gate.e_score_correction_bias has"), string::npos) << line;
+    EXPECT_NE(line.find(bias + " has"), string::npos) << line;
+    line = open_with(value, weight, 4 * 12);
+    EXPECT_NE(line.find("a router's weight must be finite"), string::npos) << line;
+    EXPECT_NE(line.find("for expert 1"), string::npos) << line;
   }
 }
 

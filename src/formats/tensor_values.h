@@ -2,6 +2,7 @@
 // out of the model. Inside the room only.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "formats/dtype.h"
+#include "spec/tensors.h"
 
 namespace dsmoe::formats {
 
@@ -25,18 +27,24 @@ inline std::vector<int32_t> hash_table_of(std::span<const std::byte> bytes, int6
   return table;
 }
 
-/// The bias that is added to affinities before experts are picked, BF16, F16, F32 or F64: throws Error(kInvalid) where
-/// a value is infinite or no number, as nothing can be ordered by it.
-inline void judge_selection_bias(Dtype dtype, std::span<const std::byte> bytes, const std::string& name) {
+/// What experts are picked by, a router's weight [E, D] or the bias of affinities [E], BF16, F16, F32 or F64: throws
+/// Error(kInvalid) where a value is infinite or no number, as nothing can be ordered by it.
+inline void judge_selection(spec::TensorRole role, int64_t experts, Dtype dtype, std::span<const std::byte> bytes,
+                            const std::string& name) {
   std::vector<float> values(bytes.size() * 8 / static_cast<size_t>(bits_of(dtype)));
   to_f32(dtype, bytes, values);
-  for (size_t expert = 0; expert < values.size(); ++expert) {
-    if (!std::isfinite(values[expert])) {
-      base::fail_invalid("model", "a selection bias must be finite",
-                         name + " has " + std::to_string(values[expert]) + " for expert " + std::to_string(expert),
-                         "the run that wrote it may have diverged");
-    }
-  }
+  const auto bad = std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  if (bad == values.end()) return;
+  const bool bias = role == spec::TensorRole::kRouterBias;
+  const int64_t expert = (bad - values.begin()) / (std::ssize(values) / experts);
+  base::fail_invalid("model", std::string(bias ? "a selection bias" : "a router's weight") + " must be finite",
+                     name + " has " + std::to_string(*bad) + " for expert " + std::to_string(expert),
+                     "the run that wrote it may have diverged");
+}
+
+/// True for the tensors that judge_selection() is about.
+inline bool selects_experts(spec::TensorRole role) {
+  return role == spec::TensorRole::kRouter || role == spec::TensorRole::kRouterBias;
 }
 
 }  // namespace dsmoe::formats

@@ -1,5 +1,7 @@
 #include "study/routing_study.h"
 
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "base/error.h"
@@ -14,6 +16,10 @@ class CountingProbe : public engine::RoutingProbe {
   void set_domain(int domain) { domain_ = static_cast<size_t>(domain); }
 
   void on_routing(int64_t layer, const engine::RoutingView& routing) override {
+    if (!std::ranges::all_of(routing.weights_TK, [](float weight) { return std::isfinite(weight); })) {
+      base::fail(base::ErrorKind::kNonFinite, "study", "the router's weights are not finite",
+                 "layer " + std::to_string(layer), "the model's weights are damaged or its training has diverged");
+    }
     size_t row = 0;
     while (counts_.layers[row] != layer) ++row;
     std::vector<int64_t>& experts = counts_.counts[row][domain_];

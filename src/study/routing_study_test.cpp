@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 
 #include "base/error.h"
@@ -40,6 +41,21 @@ TEST_F(RoutingStudy, EveryTokenIsCountedInEveryLayerAlsoWhereTheVocabularyIsPadd
                   counts.tokens[domain] * counts.num_experts_per_tok);
       }
     }
+  }
+}
+
+TEST_F(RoutingStudy, DamagedWeightsAreNotCounted) {
+  auto config = engine::testing::small_config();
+  config.vocab_size = 258;
+  auto tensors = engine::testing::random_tensors(config, 1);
+  tensors.at("model.layers.0.self_attn.o_proj.weight").values.front() = std::nanf("");
+  engine::Engine engine(engine::Weights::from_tensors(config, tensors), {.threads = 1});
+  try {
+    study_routing(engine, corpus::TokenDataset::open(folder_ / "out", "train"));
+    FAIL();
+  } catch (const base::Error& error) {
+    EXPECT_EQ(error.kind(), base::ErrorKind::kNonFinite);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("the router's weights are not finite: layer 0"));
   }
 }
 
