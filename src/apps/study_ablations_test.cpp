@@ -69,7 +69,7 @@ TEST_F(StudyAblations, EveryPointIsWhatPerplexityGivesUnderTheSameChange) {
     EXPECT_NE(point.at("rise").get<double>(), 0) << one.study;
     EXPECT_EQ(study.at("provenance").at("split"), "train");
   }
-  EXPECT_EQ(on_corpus({"study", "fewer"}, {"-o", (folder_ / "studies").string()}).exit_code, 3)
+  EXPECT_EQ(on_corpus({"study", "fewer"}, {"-o", (folder_ / "studies").string()}).exit_code, 4)
       << "nothing is replaced";
 }
 
