@@ -37,6 +37,19 @@ std::string rendered(const Template& text, const Fields& fields, const std::stri
   return text.render(fields);
 }
 
+// Throws unless none of the texts, called `what`, is empty and no two are alike.
+void require_told_apart(const std::vector<std::string>& texts, const std::string& what, const std::string& place) {
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (texts[i].find_first_not_of(" \t\r\n") == std::string::npos) {
+      fail_invalid("task", "none of " + what + " may be empty", "number " + std::to_string(i), place);
+    }
+    const auto here = texts.begin() + static_cast<ptrdiff_t>(i);
+    if (std::find(texts.begin(), here, *here) != here) {
+      fail_invalid("task", "no two of " + what + " may be alike", base::in_quotes(*here), place);
+    }
+  }
+}
+
 // The list of strings under `key`; `least` of them, none empty, no two alike.
 std::vector<std::string> strings_of(const Json& document, const char* key, size_t least, const std::string& place) {
   const auto found = document.find(key);
@@ -47,15 +60,7 @@ std::vector<std::string> strings_of(const Json& document, const char* key, size_
                  found == document.end() ? "none" : base::in_quotes(base::dump_json(*found)), place);
   }
   auto texts = found->get<std::vector<std::string>>();
-  for (size_t i = 0; i < texts.size(); ++i) {
-    if (texts[i].find_first_not_of(" \t\r\n") == std::string::npos) {
-      fail_invalid("task", "none of " + std::string(key) + " may be empty", "number " + std::to_string(i), place);
-    }
-    if (std::find(texts.begin(), texts.begin() + static_cast<ptrdiff_t>(i), texts[i]) !=
-        texts.begin() + static_cast<ptrdiff_t>(i)) {
-      fail_invalid("task", "no two of " + std::string(key) + " may be alike", base::in_quotes(texts[i]), place);
-    }
-  }
+  require_told_apart(texts, key, place);
   return texts;
 }
 
@@ -80,6 +85,8 @@ void read_choices(const TaskSettings& settings, Fields& fields, Item& item) {
     if (letters) fields["letter"] = letter(i);
     item.choices.push_back(rendered(settings.choice, fields, item.place));
   }
+  // A template without {choice} and {letter} would score one text for all of them.
+  require_told_apart(item.choices, "the texts that the template choice makes", item.place);
   item.shown_answer = item.choices[item.right];
 }
 

@@ -101,6 +101,13 @@ TEST_F(TaskFolder, WrongItemsAreRefusedByFileAndLine) {
   refused(choice_item("a", "?", {"x", "y"}, 0), "an id may be there once");
   refused({{"id", "b"}, {"choices", {"x", "y"}}, {"answer", 0}}, "a field that the item lacks: \"question\"");
   refused(7, "an item must be an object");
+  const auto wrong_template = [&](const std::string& text, const char* rule) {
+    EXPECT_THAT(message("kind = \"choice\"\nchoice = \"" + text + "\"", two_),
+                AllOf(HasSubstr(rule), HasSubstr("items.jsonl:1")));
+  };
+  wrong_template(" yes", "the texts that the template choice makes may be alike: \" yes\"");
+  wrong_template("\\n", "the texts that the template choice makes may be empty");
+  wrong_template("", "the texts that the template choice makes may be empty");
   const auto other = [&](base::Json item, const char* rule) {
     EXPECT_THAT(message("kind = \"generate\"", {open_item("a", "?", {"x"}), std::move(item)}),
                 AllOf(HasSubstr(rule), HasSubstr("items.jsonl:2")));
