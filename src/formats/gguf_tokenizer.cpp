@@ -28,6 +28,10 @@ struct Parts {
   std::vector<int32_t> in_model;  // added tokens that are listed among the others too: dsmoe's own key
 };
 
+// llama.cpp's names of Llama 3's rules: a word that is a token is not merged, and bos goes before a text unless the
+// file says otherwise.
+bool is_llama3(std::string_view pre) { return pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3"; }
+
 std::string padding_name(size_t id) { return "[PAD" + std::to_string(id) + "]"; }
 
 Parts parts_of(const tokenizer::TokenizerSpec& spec, int64_t vocab_size) {
@@ -88,7 +92,7 @@ tokenizer::TokenizerSpec spec_of(const Parts& parts) {
                  in_quotes(parts.pre));
   }
   spec.pre_tokenizer = *steps;
-  spec.ignore_merges = parts.pre == "llama-bpe" || parts.pre == "llama3";
+  spec.ignore_merges = is_llama3(parts.pre);
   std::unordered_map<std::string, int32_t> ids;
   spec.tokens = parts.tokens;
   for (size_t id = 0; id < parts.tokens.size(); ++id) {
@@ -153,7 +157,12 @@ Parts read_parts(const GgufFile& file) {
     if (!texts) fail_invalid(kPart, "a key is missing", file.path().string() + ", " + key);
     return std::vector<std::string>(texts->begin(), texts->end());
   };
-  parts.pre = file.text("tokenizer.ggml.pre").value_or("gpt-2");
+  const auto pre = file.text("tokenizer.ggml.pre");
+  if (!pre) {
+    fail_invalid(kPart, "a key is missing", file.path().string() + ", tokenizer.ggml.pre",
+                 "without it llama.cpp guesses how words are split; such a model runs with --tokens");
+  }
+  parts.pre = *pre;
   parts.tokens = strings("tokenizer.ggml.tokens");
   parts.merges = strings("tokenizer.ggml.merges");
   parts.types.assign(parts.tokens.size(), kNormal);
@@ -169,7 +178,7 @@ Parts read_parts(const GgufFile& file) {
   parts.bos = id_key(file, "tokenizer.ggml.bos_token_id", parts.tokens.size());
   parts.eos = id_key(file, "tokenizer.ggml.eos_token_id", parts.tokens.size());
   parts.pad = padding_key(file, parts.tokens.size());
-  parts.add_bos = file.boolean("tokenizer.ggml.add_bos_token").value_or(false);
+  parts.add_bos = file.boolean("tokenizer.ggml.add_bos_token").value_or(is_llama3(parts.pre));
   parts.add_eos = file.boolean("tokenizer.ggml.add_eos_token").value_or(false);
   for (const int64_t id : file.integers(kInModel).value_or(std::vector<int64_t>{})) {
     if (id >= 0 && id <= INT32_MAX) parts.in_model.push_back(static_cast<int32_t>(id));

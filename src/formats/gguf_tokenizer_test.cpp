@@ -143,7 +143,7 @@ TEST(GgufTokenizer, BrokenKeysAreRefusedByName) {
     change(keys);
     const GgufFile file = written(folder / "f", [&](GgufMetadata& m) {
       m.add_text("tokenizer.ggml.model", "gpt2");
-      m.add_text("tokenizer.ggml.pre", keys.pre);
+      if (!keys.pre.empty()) m.add_text("tokenizer.ggml.pre", keys.pre);
       m.add_texts("tokenizer.ggml.tokens", keys.tokens);
       m.add_texts("tokenizer.ggml.merges", keys.merges);
       m.add_i32s("tokenizer.ggml.token_type", keys.types);
@@ -156,6 +156,7 @@ TEST(GgufTokenizer, BrokenKeysAreRefusedByName) {
   };
   EXPECT_EQ(message([](Keys&) {}), "(no error)");
   refuses("tokenizer.ggml.pre must be", [](Keys& k) { k.pre = "falcon"; });
+  refuses("tokenizer.ggml.pre; without it", [](Keys& k) { k.pre = ""; });
   refuses("as many token types as tokens", [](Keys& k) { k.types.pop_back(); });
   refuses("tokens are normal, control", [](Keys& k) { k.types[1] = 6; });
   refuses("tokens are normal, control", [](Keys& k) { k.types[1] = -7; });
@@ -165,6 +166,28 @@ TEST(GgufTokenizer, BrokenKeysAreRefusedByName) {
   refuses("a merge names a token that is not", [](Keys& k) { k.merges = {"b a"}; });
   refuses("a merge names a token that is not", [](Keys& k) { k.types[0] = 3; });
   refuses("bos_token_id must be the id of a token", [](Keys& k) { k.bos = 3; });
+}
+
+TEST(GgufTokenizer, WhereAFileDoesNotSayBosGoesBeforeTextsOfLlama3Only) {
+  const base::TestFolder folder("gguf_tokenizer_bos");
+  const auto prefix = [&](const string& pre, std::optional<bool> says) {
+    const GgufFile file = written(folder / "f", [&](GgufMetadata& m) {
+      m.add_text("tokenizer.ggml.model", "gpt2");
+      m.add_text("tokenizer.ggml.pre", pre);
+      m.add_texts("tokenizer.ggml.tokens", std::vector<string>{"<s>", "a"});
+      m.add_i32s("tokenizer.ggml.token_type", std::vector<int32_t>{3, 1});
+      m.add_texts("tokenizer.ggml.merges", {});
+      m.add_u32("tokenizer.ggml.bos_token_id", 0);
+      if (says) m.add_bool("tokenizer.ggml.add_bos_token", *says);
+    });
+    return tokenizer_from_gguf(file)->prefix;
+  };
+  for (const char* pre : {"llama-bpe", "llama3", "llama-v3"}) {
+    EXPECT_EQ(prefix(pre, std::nullopt), std::vector<int32_t>{0}) << pre;
+    EXPECT_TRUE(prefix(pre, false).empty()) << pre;
+  }
+  EXPECT_TRUE(prefix("qwen2", std::nullopt).empty());
+  EXPECT_EQ(prefix("deepseek-llm", true), std::vector<int32_t>{0});
 }
 
 TEST(GgufTokenizer, APaddingTokenThatIsNotThereIsNone) {

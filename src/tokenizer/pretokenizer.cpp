@@ -207,7 +207,8 @@ std::unique_ptr<PreTokenizer> make_pretokenizer(const PreTokenizerSteps& steps, 
 
 std::optional<PreTokenizerSteps> pretokenizer_steps(std::string_view name) {
   if (name == "deepseek-v3") return deepseek_v3_steps();
-  if (name == "llama-bpe" || name == "llama3") return PreTokenizerSteps{isolated(kLlama3Words), ByteLevelStep{}};
+  if (name == "llama-bpe" || name == "llama3" || name == "llama-v3")
+    return PreTokenizerSteps{isolated(kLlama3Words), ByteLevelStep{}};
   if (name == "qwen2") return PreTokenizerSteps{isolated(kQwen2Words), ByteLevelStep{}};
   if (name == "gpt-2") return PreTokenizerSteps{ByteLevelStep{false, true}};
   if (name == "deepseek-llm") {

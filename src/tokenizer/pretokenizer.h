@@ -66,7 +66,7 @@ std::unique_ptr<PreTokenizer> make_pretokenizer(const PreTokenizerSteps& steps,
                                                 RegexEngine engine = RegexEngine::kHandWritten);
 
 /// The steps that llama.cpp calls `name` in a GGUF file's tokenizer.ggml.pre: deepseek-v3, deepseek-llm, llama-bpe
-/// (also llama3), qwen2, gpt-2. Nothing for any other name.
+/// (also llama3, llama-v3), qwen2, gpt-2. Nothing for any other name.
 std::optional<PreTokenizerSteps> pretokenizer_steps(std::string_view name);
 /// The inverse: the name for these steps, or nothing.
 std::optional<std::string> pretokenizer_name(const PreTokenizerSteps& steps);
