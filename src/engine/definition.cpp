@@ -235,14 +235,14 @@ Definition define_forward(const Weights& weights, std::span<const int32_t> token
         continue;
       }
       const auto l = static_cast<int64_t>(layer);
-      const auto choice = w.hash_table.empty()
-                              ? define_choice(c, times(w.router, h), w.router_bias, l, intervention, margin)
-                              : hash_choice(c, w, token, l, intervention);
+      auto choice = w.hash_table.empty() ? define_choice(c, times(w.router, h), w.router_bias, l, intervention, margin)
+                                         : hash_choice(c, w, token, l, intervention);
       for (size_t i = 0; i < choice.experts.size(); ++i) {
-        add(x, ffn(w.experts[static_cast<size_t>(choice.experts[i])], h), choice.gates[i]);
+        choice.outputs.push_back(ffn(w.experts[static_cast<size_t>(choice.experts[i])], h));
+        add(x, choice.outputs[i], choice.gates[i]);
       }
       if (w.has_shared() && !intervention.drop_shared) add(x, ffn(w.shared, h));
-      result.choices[layer].push_back(choice);
+      result.choices[layer].push_back(std::move(choice));
     }
     const Vector logits = times(weights.head(), rms_norm(x, weights.final_norm(), c.rms_norm_eps));
     result.logits_TV.insert(result.logits_TV.end(), logits.begin(), logits.end());

@@ -17,10 +17,12 @@ struct Definition {
   /// Per token, the smallest difference that decided a selection in any layer: between the K-th and the next score,
   /// between groups, between experts masked and not. A float32 pass may rightly pick otherwise where this is tiny.
   std::vector<double> margins_T;
-  /// Per layer (empty where dense) and token: experts picked, best first, and their gates.
+  /// Per layer (empty where dense) and token: experts picked, best first, their gates, and (of a whole pass) the
+  /// outputs that gates multiply, [D] each.
   struct Choice {
     std::vector<int32_t> experts;
     std::vector<double> gates;
+    std::vector<std::vector<double>> outputs;
   };
   std::vector<std::vector<Choice>> choices;
 };

@@ -289,6 +289,7 @@ void Forward::mixture(int64_t layer, std::span<const Piece> pieces) {
   grown(bank_RD_, (shared + static_cast<int64_t>(expert_rows_.tokens.size())) * D);
   bank.hidden(parallel_for_, jobs_);
   bank.down(parallel_for_, bank_RD_.data());
+  probe_outputs(layer, slots, pieces);
   per_row(tokens(), (slots + 1) * D, [&](int64_t t) {
     const auto y = row(y_TD_, t, D);
     kernels::combine(std::span<const int32_t>(expert_rows_.place).subspan(at(t * slots), at(slots)),
@@ -338,20 +339,35 @@ void Forward::list_shared_rows(const LayerWeights& weights) {
   }
 }
 
+RoutingView Forward::routing_view(int64_t layer, int64_t slots, const Piece& piece) const {
+  const size_t begin = at(piece.first_row), count = piece.tokens.size();
+  const size_t E = at(weights_.layers()[at(layer)].router.rows), K = at(slots);
+  RoutingView view;
+  view.tokens = piece.tokens;
+  view.first_position = piece.first_position;
+  view.slots = slots;
+  view.experts = config_.n_routed_experts;
+  view.ids_TK = std::span(ids_TK_).subspan(begin * K, count * K);
+  view.weights_TK = std::span(gates_TK_).subspan(begin * K, count * K);
+  view.affinities_TE = std::span(affinities_TE_).subspan(begin * E, count * E);
+  return view;
+}
+
 void Forward::probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const {
   for (const Piece& piece : pieces) {
+    if (piece.probe) piece.probe->on_routing(layer, routing_view(layer, slots, piece));
+  }
+}
+
+// Routed experts' rows follow the shared bank's.
+void Forward::probe_outputs(int64_t layer, int64_t slots, std::span<const Piece> pieces) const {
+  for (const Piece& piece : pieces) {
     if (!piece.probe) continue;
-    const size_t begin = at(piece.first_row), count = piece.tokens.size();
-    const size_t E = at(weights_.layers()[at(layer)].router.rows), K = at(slots);
-    RoutingView view;
-    view.tokens = piece.tokens;
-    view.first_position = piece.first_position;
-    view.slots = slots;
-    view.experts = config_.n_routed_experts;
-    view.ids_TK = std::span(ids_TK_).subspan(begin * K, count * K);
-    view.weights_TK = std::span(gates_TK_).subspan(begin * K, count * K);
-    view.affinities_TE = std::span(affinities_TE_).subspan(begin * E, count * E);
-    piece.probe->on_routing(layer, view);
+    ExpertOutputsView view;
+    view.width = config_.hidden_size;
+    view.place_TK = std::span(expert_rows_.place).subspan(at(piece.first_row * slots), piece.tokens.size() * at(slots));
+    view.rows_RD = std::span(bank_RD_).subspan(shared_rows_.size() * at(config_.hidden_size));
+    piece.probe->on_expert_outputs(layer, routing_view(layer, slots, piece), view);
   }
 }
 

@@ -69,7 +69,9 @@ class Forward {
   void list_shared_rows(const LayerWeights& weights);
   void route_beside_shared(int64_t layer, int64_t slots, kernels::FfnBank& bank);
   void choose_experts(int64_t layer, int64_t slots, int64_t begin, int64_t end);
+  RoutingView routing_view(int64_t layer, int64_t slots, const Piece& piece) const;
   void probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const;
+  void probe_outputs(int64_t layer, int64_t slots, std::span<const Piece> pieces) const;
   void head(std::span<const Piece> pieces);
   /// body(row) for `rows` rows.
   template <class RowBody>

@@ -20,6 +20,7 @@ using spec::ModelConfig, spec::RouterType, spec::ScoringFunc, spec::TopkMethod;
 struct Routed {
   std::vector<int32_t> ids;
   std::vector<float> weights, affinities;
+  std::vector<std::vector<float>> outputs = {};
 };
 
 Routed route(const ModelConfig& config, std::vector<float> logits, std::span<const float> bias = {},
@@ -251,8 +252,32 @@ struct Recorder : RoutingProbe {
       rows.push_back(std::move(routed));
     }
   }
+  void on_expert_outputs(int64_t layer, const RoutingView& view, const ExpertOutputsView& outputs) override {
+    auto& rows = routings[layer];
+    const auto K = static_cast<size_t>(view.slots);
+    ASSERT_EQ(static_cast<size_t>(view.first_position) + view.tokens.size(), rows.size()) << "after its routing";
+    for (size_t slot = 0; slot < view.ids_TK.size(); ++slot) {
+      EXPECT_EQ(view.ids_TK[slot] < 0, outputs.place_TK[slot] < 0);
+      if (view.ids_TK[slot] < 0) continue;
+      const auto output = outputs.output(slot);
+      rows[static_cast<size_t>(view.first_position) + slot / K].outputs.emplace_back(output.begin(), output.end());
+    }
+  }
   std::map<int64_t, std::vector<Routed>> routings;
 };
+
+void expect_outputs(const Routed& got, const Definition::Choice& want, double bound, const std::string& name) {
+  ASSERT_EQ(got.outputs.size(), want.outputs.size()) << name;
+  for (size_t k = 0; k < got.outputs.size(); ++k) {
+    ASSERT_EQ(got.outputs[k].size(), want.outputs[k].size()) << name;
+    double largest = 0, worst = 0;
+    for (size_t d = 0; d < want.outputs[k].size(); ++d) {
+      largest = std::max(largest, std::abs(want.outputs[k][d]));
+      worst = std::max(worst, std::abs(want.outputs[k][d] - got.outputs[k][d]));
+    }
+    EXPECT_LE(worst, bound * largest) << name << " slot " << k;
+  }
+}
 
 TEST(Probe, SeesEveryTokenOnceInEveryMixtureLayerAsDefined) {
   for (const auto& [name, config] : testing::odd_configs()) {
@@ -268,7 +293,9 @@ TEST(Probe, SeesEveryTokenOnceInEveryMixtureLayerAsDefined) {
     for (const auto& [layer, rows] : recorder.routings) {
       ASSERT_EQ(rows.size(), ids.size()) << name;
       for (size_t t = 0; t < ids.size() && want.margins_T[t] > 1e-5; ++t) {
-        EXPECT_EQ(rows[t].ids, want.choices[static_cast<size_t>(layer)][t].experts) << name << " token " << t;
+        const Definition::Choice& choice = want.choices[static_cast<size_t>(layer)][t];
+        EXPECT_EQ(rows[t].ids, choice.experts) << name << " token " << t;
+        expect_outputs(rows[t], choice, testing::engine_bound(config, std::ssize(ids)), name);
         if (rows[t].affinities.empty() || config.scoring_func != ScoringFunc::kSoftmax) continue;
         EXPECT_NEAR(std::accumulate(rows[t].affinities.begin(), rows[t].affinities.end(), 0.0), 1, 1e-5);
       }

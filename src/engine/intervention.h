@@ -1,6 +1,6 @@
 // What a study changes in a pass, as data: which experts a token may not visit, how many it visits, whether the shared
-// bank works, which experts it must visit. And what is recorded: a probe sees every routing, and costs nothing when
-// there is none.
+// bank works, which experts it must visit. And what is recorded: a probe sees every routing and what the
+// experts made of it, and costs nothing when there is none.
 #pragma once
 
 #include <cstdint>
@@ -51,11 +51,26 @@ struct RoutingView {
   std::span<const float> affinities_TE;  ///< before bias, masks and normalisation; empty for a hash table
 };
 
+/// What the experts of that layer made of the same tokens, before it is weighted and added up. D model.
+struct ExpertOutputsView {
+  int64_t width = 0;                  ///< D
+  std::span<const int32_t> place_TK;  ///< row of a slot's output in rows_RD, or -1 in a slot left empty
+  std::span<const float> rows_RD;     ///< outputs of routed experts, of other tokens too
+  /// [D] of a slot that is not empty: t * K + k.
+  std::span<const float> output(size_t slot) const {
+    const auto D = static_cast<size_t>(width);
+    return rows_RD.subspan(static_cast<size_t>(place_TK[slot]) * D, D);
+  }
+};
+
 class RoutingProbe {
  public:
   virtual ~RoutingProbe() = default;
   /// Once for each mixture layer and piece of a pass, layers ascending; the view lives until it returns.
   virtual void on_routing(int64_t layer, const RoutingView& routing) = 0;
+  /// Likewise, after on_routing, when the layer's routed experts have worked; `routing` is the view that it had.
+  virtual void on_expert_outputs(int64_t /*layer*/, const RoutingView& /*routing*/,
+                                 const ExpertOutputsView& /*outputs*/) {}
 };
 
 }  // namespace dsmoe::engine
