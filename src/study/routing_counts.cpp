@@ -42,13 +42,19 @@ std::vector<double> RoutingCounts::layer_share(size_t layer) const {
 
 double RoutingCounts::domain_information(size_t layer) const {
   const std::vector<double> mean = layer_share(layer);
-  const auto rows = domain_share(layer);
-  double bits = 0;
-  for (const auto& row : rows) {
+  double bits = 0, used = 0;  // domains without tokens weigh nothing
+  for (const auto& row : domain_share(layer)) {
+    used += std::accumulate(row.begin(), row.end(), 0.0);
     for (size_t e = 0; e < row.size(); ++e) {
-      if (row[e] > 0) bits += row[e] * std::log2(row[e] / mean[e]) / static_cast<double>(rows.size());
+      if (row[e] > 0) bits += row[e] * std::log2(row[e] / mean[e]);
     }
   }
+  return used > 0 ? bits / used : 0;
+}
+
+double RoutingCounts::load_entropy(size_t layer) const {
+  double bits = 0;
+  for (const double p : layer_share(layer)) bits -= p > 0 ? p * std::log2(p) : 0;
   return bits;
 }
 

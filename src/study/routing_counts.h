@@ -27,6 +27,8 @@ struct RoutingCounts {
   /// Bits that the choice of expert tells about the domain (mutual information, domains weighing the same): 0 when
   /// every domain uses the experts alike, log2(domains) when each has experts of its own.
   double domain_information(size_t layer) const;
+  /// Bits of the choice of one expert when all domains weigh the same: log2(E) when all experts are used alike.
+  double load_entropy(size_t layer) const;
   /// (max load - mean load) / mean load over the layer's experts (arXiv 2408.15664).
   double max_violation(size_t layer) const;
 };

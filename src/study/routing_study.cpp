@@ -2,82 +2,108 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
+#include <cstdio>
 
 #include "base/error.h"
+#include "study/token_text.h"
 
 namespace dsmoe::study {
 namespace {
 
-// Adds every routing it sees to one domain's integers.
-class CountingProbe : public engine::RoutingProbe {
- public:
-  explicit CountingProbe(RoutingCounts& counts) : counts_(counts) {}
-  void set_domain(int domain) { domain_ = static_cast<size_t>(domain); }
+constexpr size_t kTokensOfAnExpert = 8;
 
-  void on_routing(int64_t layer, const engine::RoutingView& routing) override {
-    if (!std::ranges::all_of(routing.weights_TK, [](float weight) { return std::isfinite(weight); })) {
-      base::fail(base::ErrorKind::kNonFinite, "study", "the router's weights are not finite",
-                 "layer " + std::to_string(layer), "the model's weights are damaged or its training has diverged");
+// [L] mean over the domains that have tokens.
+std::vector<double> mean_router_entropy(const RoutingTrace& trace) {
+  const std::vector<int64_t> tokens = tokens_by_domain(trace);
+  std::vector<double> means;
+  for (const std::vector<double>& by_domain : trace.router_entropy) {
+    double sum = 0, used = 0;
+    for (size_t d = 0; d < tokens.size(); ++d) {
+      if (tokens[d] == 0) continue;
+      sum += by_domain[d] / static_cast<double>(tokens[d]);
+      used += 1;
     }
-    size_t row = 0;
-    while (counts_.layers[row] != layer) ++row;
-    std::vector<int64_t>& experts = counts_.counts[row][domain_];
-    for (const int32_t expert : routing.ids_TK) {
-      if (expert >= 0) ++experts[static_cast<size_t>(expert)];
-    }
-    if (row == 0) counts_.tokens[domain_] += static_cast<int64_t>(routing.tokens.size());
+    means.push_back(used > 0 ? sum / used : 0);
   }
+  return means;
+}
 
- private:
-  RoutingCounts& counts_;
-  size_t domain_ = 0;
-};
-
-RoutingCounts empty_counts(const spec::ModelConfig& config, const corpus::TokenDataset& dataset) {
-  if (config.moe_layers() == 0) {
-    base::fail_invalid("study", "the model has no mixture layer", "n_routed_experts = 0", "study a mixture of experts");
-  }
-  dataset.require_vocabulary(config.vocab_size);
-  RoutingCounts counts;
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    if (config.is_moe_layer(layer)) counts.layers.push_back(layer);
-  }
-  counts.n_routed_experts = config.n_routed_experts;
-  counts.num_experts_per_tok = config.num_experts_per_tok;
-  counts.domains = dataset.domain_names();
-  counts.allocate();
-  return counts;
+std::string formatted(const char* format, auto... values) {
+  char text[160];
+  std::snprintf(text, sizeof text, format, values...);
+  return text;
 }
 
 }  // namespace
 
-RoutingCounts study_routing(engine::Engine& engine, const corpus::TokenDataset& dataset,
-                            const RoutingStudyOptions& options) {
-  RoutingCounts counts = empty_counts(engine.config(), dataset);
-  dataset.require_tokens();
-  const int64_t length =
-      options.sequence_length > 0 ? options.sequence_length : engine.config().max_position_embeddings;
-  const corpus::ValidationWindows windows(dataset, length, options.token_limit);
-  int64_t all = 0, done = 0;
-  for (int64_t w = 0; w < windows.size(); ++w) all += windows.scored(w);
+RoutingStudy examine(RoutingTrace trace, const base::ParallelFor& parallel) {
+  RoutingStudy study;
+  study.counts = counts_of(trace);
+  study.router_entropy = mean_router_entropy(trace);
+  study.domains = specialisation_by_domain(trace, parallel);
+  study.tokens = tokens_by_expert(trace, kTokensOfAnExpert, parallel);
+  study.pairs = pairs_of_experts(trace, parallel);
+  study.trace = std::move(trace);
+  return study;
+}
 
-  CountingProbe probe(counts);
-  engine::KvCache cache(engine.config(), engine.cache_type());
-  std::vector<int32_t> inputs(static_cast<size_t>(length)), targets(inputs.size());
-  for (int64_t w = 0; w < windows.size(); ++w) {
-    windows.read(w, inputs, targets);
-    cache.truncate(0);
-    probe.set_domain(windows.domain(w));
-    engine::BatchItem item;
-    item.cache = &cache;
-    item.tokens = std::span(inputs).first(static_cast<size_t>(windows.scored(w)));  // without the padding
-    item.probe = &probe;
-    engine.pass({&item, 1});
-    done += windows.scored(w);
-    if (options.progress) options.progress(done, all);
+RoutingStudy study_routing(engine::Engine& engine, const corpus::TokenDataset& dataset, RoutingStudyOptions options) {
+  SimilarityProbe similarity(engine.config());
+  options.beside = &similarity;
+  RoutingStudy study = examine(trace_routing(engine, dataset, options), engine.parallel_for());
+  study.similarity = similarity.layers();
+  return study;
+}
+
+std::string routing_table(const RoutingStudy& study) {
+  const RoutingCounts& counts = study.counts;
+  const bool affinities = !study.router_entropy.empty(), pairs = !study.pairs.empty(),
+             similarity = !study.similarity.empty();
+  std::string out = formatted(
+      "%lld experts, %lld a token; the even load has %.2f bits\n\n"
+      "layer   MaxVio  load bits  router bits  domain of a pick  domain of a token  pairs bits  likeness\n",
+      static_cast<long long>(counts.n_routed_experts), static_cast<long long>(counts.num_experts_per_tok),
+      std::log2(static_cast<double>(counts.n_routed_experts)));
+  const auto cell = [](bool there, const char* format, int width, double value) {
+    return there ? formatted(format, width, value) : formatted("%*s", width, "-");
+  };
+  for (size_t l = 0; l < counts.layers.size(); ++l) {
+    const DomainSpecialisation& domain = study.domains[l];
+    const bool domains = domain.token.most > 0;
+    out += formatted("%5lld %8.3f %10.3f", static_cast<long long>(counts.layers[l]), counts.max_violation(l),
+                     counts.load_entropy(l));
+    out += cell(affinities, "%*.3f", 13, affinities ? study.router_entropy[l] : 0);
+    out += cell(domains, "%*.1f %%", 16, 100 * domain.pick.share()) +
+           cell(domains, "%*.1f %%", 17, 100 * domain.token.share());
+    out += cell(pairs, "%*.3f", 12, pairs ? study.pairs[l].bits - study.pairs[l].chance : 0);
+    out += cell(similarity, "%*.3f", 10, similarity ? study.similarity[l].mean() : 0) + "\n";
   }
-  return counts;
+  return out;
+}
+
+size_t layer_row(const std::vector<int64_t>& layers, int64_t layer) {
+  const auto found = std::ranges::find(layers, layer);
+  if (found == layers.end()) {
+    base::fail(base::ErrorKind::kUsage, "study", "--experts takes the number of a mixture layer", std::to_string(layer),
+               "they are from " + std::to_string(layers.front()) + " to " + std::to_string(layers.back()));
+  }
+  return static_cast<size_t>(found - layers.begin());
+}
+
+std::string expert_table(const RoutingStudy& study, int64_t layer, const tokenizer::Tokenizer* tokenizer) {
+  const std::vector<ExpertTokens>& experts = study.tokens[layer_row(study.counts.layers, layer)];
+  std::string out =
+      formatted("\nlayer %lld: each expert's share of picks, and the tokens it takes more than by chance\n",
+                static_cast<long long>(layer));
+  const auto all = static_cast<double>(study.trace.size() * study.counts.num_experts_per_tok);
+  for (size_t e = 0; e < experts.size(); ++e) {
+    out += formatted("%4zu %6.2f %% ", e, 100 * static_cast<double>(experts[e].picks) / all);
+    for (const ExpertToken& token : experts[e].tokens) {
+      out += " " + shown_token(tokenizer, token.id) + formatted(" %.1fx", token.lift);
+    }
+    out += "\n";
+  }
+  return out;
 }
 
 }  // namespace dsmoe::study
