@@ -96,7 +96,7 @@ void RunFolder::require_free_names() const {
   const auto there = [&](const char* name) { return fs::symlink_status(path_ / name); };
   if (fs::exists(there(kLatest)) && !fs::is_symlink(there(kLatest))) require_free(kLatest);
   if (!made_lock_ || !checkpoints().empty()) return;
-  for (const char* name : {"run.toml", "metrics.jsonl"}) {
+  for (const char* name : {"run.toml", "metrics.jsonl", kRunPage}) {
     if (fs::exists(there(name))) require_free(name);
   }
 }

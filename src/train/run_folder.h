@@ -3,6 +3,7 @@
 //   OUT/run.toml            the resolved configuration, with where each value came from
 //   OUT/metrics.jsonl       records (record.h); OUT/tensorboard/ beside it
 //   OUT/step-00001000/      checkpoints (checkpoint.h); they appear whole or not at all
+//   OUT/report.html         the run's page, made anew from the folder whenever the program ends
 //   OUT/latest              a link to the newest, for people; resuming does not trust it
 //   OUT/.lock               held by the process that trains here; names it
 //   OUT/aside-step-...      a checkpoint that a resumed run went back behind; never looked at again
@@ -18,6 +19,9 @@
 #include "base/parallel.h"
 
 namespace dsmoe::train {
+
+/// The name of the run's page in its folder; whoever runs the training writes it.
+inline constexpr const char* kRunPage = "report.html";
 
 /// The step that a checkpoint's folder is named for, or -1 where the name is no checkpoint's.
 int64_t step_of_name(const base::fs::path& path);

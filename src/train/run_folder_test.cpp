@@ -71,7 +71,7 @@ TEST(RunFolder, ALockWithSomebodysTextIsLeftAsItIs) {
 }
 
 TEST(RunFolder, FilesThatNoRunMadeAreNotWrittenOver) {
-  for (const char* name : {"run.toml", "metrics.jsonl", "latest"}) {
+  for (const char* name : {"run.toml", "metrics.jsonl", "latest", "report.html"}) {
     const base::TestFolder temp("strangers");
     overwrite(temp.path() / name, "precious");
     const base::Error error = error_of([&] { RunFolder folder(temp.path(), base::unsynced_files); });

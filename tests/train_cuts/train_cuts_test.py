@@ -83,6 +83,14 @@ def series(output):
     return lines
 
 
+def shown(output):
+    """The run as its own page shows it."""
+    with open(os.path.join(output, "report.html"), encoding="utf-8") as file:
+        page = file.read()
+    data = page.split('id="data">', 1)[1].split("</script>", 1)[0]
+    return json.loads(data)["runs"][0]
+
+
 class Process:
     """A run that goes on from the newest checkpoint of its folder."""
 
@@ -166,6 +174,15 @@ class TrainCuts(unittest.TestCase):
                          list(range(1, STEPS + 1)))
         self.assertEqual(len(checkpoints(self.whole)), 2)
 
+    def test_the_page_shows_the_run(self):
+        steps = [line for line in series(self.whole) if line["type"] == "step"]
+        validations = [line for line in series(self.whole) if line["type"] == "validation"]
+        page = shown(self.whole)
+        self.assertEqual(page["step"], [line["step"] for line in steps])
+        for loss, line in zip(page["loss"], steps):
+            self.assertAlmostEqual(loss, line["loss"], places=5)
+        self.assertEqual([v["step"] for v in page["validations"]], [line["step"] for line in validations])
+
     def run_until_moment(self, output, kind, draw, ahead=(1, 1, 2, 3)):
         """Starts a run and comes back at a moment of that kind, or when the run has ended."""
         if kind == "writing":  # it dies by itself, at a call that touches the disk
@@ -236,6 +253,8 @@ class TrainCuts(unittest.TestCase):
                 continue
             self.assertEqual(code, 75, process.errors())
             self.assertIn("--resume auto", process.errors())
+            if newest_step(output) > 0:
+                self.assertEqual(shown(output)["step"][-1], newest_step(output))
             stops += 1
         process = self.start(output)
         self.assertEqual(process.end(), 0, process.errors())

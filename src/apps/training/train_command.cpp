@@ -18,6 +18,8 @@
 #include "formats/verified.h"
 #include "moe/parallel.h"
 #include "spec/settings.h"
+#include "study/report.h"
+#include "train/run_folder.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -72,6 +74,32 @@ void print_summary(const TrainProgress& progress, bool done) {
   std::cout << base::dump_json(summary) << "\n";
 }
 
+// The page is made of the folder's files, so it can be made again: where it cannot be written now, the run is none the
+// worse.
+void write_page(const base::fs::path& folder, TrainProgress& progress) {
+  try {
+    base::write_file(folder / train::kRunPage, study::run_page(folder, "dsmoe " + version_text()));
+  } catch (const std::exception& error) {
+    progress.on_notice("the run's page was not written: " + std::string(error.what()));
+  }
+}
+
+// However the run ends of itself, its page is written: done, stopped, or with a loss that is not finite.
+train::RunEnd run_and_write_page(spec::ResolvedConfig config, const train::RunOptions& options,
+                                 TrainProgress& progress) {
+  const base::fs::path folder = config.config.output.dir;
+  try {
+    const train::RunEnd end = train::run_training(std::move(config), options, progress);
+    write_page(folder, progress);
+    return end;
+  } catch (const base::Error& error) {
+    if (error.kind() == base::ErrorKind::kNonFinite) write_page(folder, progress);
+    throw;
+  } catch (const c10::Error& error) {
+    rethrow(error);
+  }
+}
+
 void run(const TrainArguments& arguments) {
   spec::ResolvedConfig config = spec::resolve(arguments.config, arguments.overrides);
   if (arguments.print_config) {
@@ -85,12 +113,7 @@ void run(const TrainArguments& arguments) {
   if (std::getenv("OPENBLAS_CORETYPE") != nullptr && config.config.train.precision == spec::Precision::kF32) {
     progress.on_notice("OPENBLAS_CORETYPE is set, which slows float32 products; unset it unless you mean it");
   }
-  train::RunEnd end;
-  try {
-    end = train::run_training(std::move(config), run_options(arguments, signals), progress);
-  } catch (const c10::Error& error) {
-    rethrow(error);
-  }
+  const train::RunEnd end = run_and_write_page(std::move(config), run_options(arguments, signals), progress);
   if (arguments.json) print_summary(progress, end == train::RunEnd::kDone);
   if (end == train::RunEnd::kStopped) {
     base::fail(base::ErrorKind::kStopped, "train", "stopped after step " + std::to_string(progress.last_step()),
