@@ -59,7 +59,7 @@ std::string grid(const LineChart& chart, const Axes& axes) {
     out += "<line class=\"grid\" x1=\"0\" x2=\"100%\" y1=\"" + y + "\" y2=\"" + y + "\"/><text x=\"-6\" y=\"" + y +
            "\" dy=\"4\" text-anchor=\"end\">" + short_number(tick) + "</text>";
   }
-  for (const double tick : round_ticks(axes.x.low, axes.x.high, 6)) {
+  for (const double tick : round_ticks(axes.x.low, axes.x.high)) {
     const std::string x = percent(axes.x(tick));
     out += "<line class=\"grid\" x1=\"" + x + "\" x2=\"" + x +
            "\" y1=\"100%\" y2=\"100%\" transform=\"translate(0 4)\"/>" + "<text x=\"" + x +

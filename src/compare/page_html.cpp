@@ -34,13 +34,15 @@ std::string outcome(const Summary& summary) {
   std::string out = "the lowest loss is that of " + loss_of(*measured.front()) + " nats per token";
   if (measured.size() > 1) out += ", the highest that of " + loss_of(*measured.back());
   if (summary.claims.empty()) return out;
-  std::map<Verdict, int> verdicts;
-  for (const Judged& judged : summary.claims) ++verdicts[judged.verdict];
+  std::map<std::string, int> verdicts;
+  for (const Judged& judged : summary.claims) {
+    ++verdicts[judged.advantage ? std::string(verdict_text(judged.verdict)) : "not measured yet"];
+  }
   out += "; of " + std::to_string(summary.claims.size()) + (summary.claims.size() == 1 ? " claim" : " claims");
-  bool first = true;
+  const char* between = " ";
   for (const auto& [verdict, count] : verdicts) {
-    out += (first ? " " : ", ") + std::to_string(count) + " " + std::string(verdict_text(verdict));
-    first = false;
+    out += between + std::to_string(count) + " " + verdict;
+    between = ", ";
   }
   return out;
 }

@@ -7,31 +7,13 @@
 #include "charts/lines.h"
 #include "charts/table.h"
 #include "charts/text.h"
+#include "study/ablation_words.h"
 
 namespace dsmoe::compare {
 namespace {
 
 using study::Ablation;
 using study::AblationKind;
-
-struct KindWords {
-  AblationKind kind;
-  const char *heading, *meaning, *x_label;
-};
-
-constexpr KindWords kKinds[] = {
-    {AblationKind::kDisable, "The best experts masked",
-     "Each token's routed experts of highest affinity are masked, and it visits the best of those left (Figure 4 of "
-     "the "
-     "paper). Nothing is trained again. The steeper the rise, the less other experts can stand in.",
-     "share of the routed experts masked"},
-    {AblationKind::kShared, "Shared experts dropped",
-     "The model without its shared experts, and with as many routed experts more in their place (section 4.5 of the "
-     "paper). Nothing is trained again.",
-     "routed experts a token"},
-    {AblationKind::kFewer, "Fewer routed experts",
-     "Each token visits fewer routed experts than in training (Figure 5 of the paper). Nothing is trained again.",
-     "routed experts a token"}};
 
 // One state of an arm's models, over the seeds.
 struct State {
@@ -133,7 +115,7 @@ std::string markdown_table(const std::vector<std::vector<std::string>>& rows) {
   return out + "\n";
 }
 
-charts::Figure chart(const Summary& summary, const KindWords& words) {
+charts::Figure chart(const Summary& summary, const study::AblationWords& words) {
   charts::LineChart chart{words.heading, words.x_label, "nats per token"};
   chart.point_name = "mean over seeds";
   for (const ArmRow& row : summary.rows) {
@@ -150,7 +132,7 @@ charts::Figure chart(const Summary& summary, const KindWords& words) {
 }  // namespace
 
 void add_studies(const Summary& summary, charts::Page& page) {
-  for (const KindWords& words : kKinds) {
+  for (const study::AblationWords& words : study::ablation_words()) {
     const auto rows = table_of(summary, words.kind);
     if (rows.empty()) continue;
     page.section(words.heading);
@@ -166,7 +148,7 @@ void add_studies(const Summary& summary, charts::Page& page) {
 
 std::string studies_markdown(const Summary& summary) {
   std::string out;
-  for (const KindWords& words : kKinds) {
+  for (const study::AblationWords& words : study::ablation_words()) {
     const auto rows = table_of(summary, words.kind);
     if (rows.empty()) continue;
     out += std::string("## ") + words.heading + "\n\n" + words.meaning + "\n\n" + markdown_table(rows);

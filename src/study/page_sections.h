@@ -16,13 +16,14 @@ void add_summary(const Runs& runs, charts::Page& page);     ///< page_summary.cp
 void add_evaluation(const Runs& runs, charts::Page& page);  ///< page_evaluation.cpp: scores by domain of text
 void add_curves(const Runs& runs, charts::Page& page);      ///< page_curves.cpp: loss, balance and speed over tokens
 void add_routing(const Runs& runs, charts::Page& page);     ///< page_routing.cpp: which expert takes what
+void add_ablations(const Runs& runs, charts::Page& page);   ///< page_ablations.cpp: what is lost without experts
 void add_samples(const Runs& runs, charts::Page& page);     ///< page_samples.cpp: what the models write
 void add_settings(const Runs& runs, charts::Page& page);    ///< page_settings.cpp: how the runs were made
 
 // What more than one section needs (run_figures.cpp).
 
 std::vector<std::string> names_of(const Runs& runs);
-/// "1.14 M"
+/// "1.14 M"; below a tenth of one the number itself.
 std::string millions(double value);
 double last_finite(const std::vector<double>& values);
 /// Every domain that any of the runs was scored on, "all" first, then as they come.

@@ -15,7 +15,7 @@ using base::Json;
 
 // In the order of the page.
 constexpr void (*kSections[])(const Runs&, charts::Page&) = {
-    add_summary, add_curves, add_evaluation, add_routing, add_samples, add_settings,
+    add_summary, add_curves, add_evaluation, add_routing, add_ablations, add_samples, add_settings,
 };
 
 Json numbers(const std::vector<double>& values) {
@@ -62,7 +62,7 @@ Json data_of(const RunReport& run) {
   }
   json["evaluation"] = scores_json(run.evaluation);
   if (run.routing) json["routing"] = to_json(*run.routing);
-  for (const auto& [name, study] : run.studies) json[name] = study;
+  for (const auto& [kind, ablation] : run.ablations) json[std::string(ablation_name(kind))] = to_json(ablation);
   json["settings"] = run.settings;
   json["provenance"] = run.provenance;
   return json;

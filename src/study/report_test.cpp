@@ -167,6 +167,37 @@ TEST(Report, ExpertsStandUnderTheDomainThatTheyArePickedForMost) {
   EXPECT_THAT(idle, HasSubstr("<title>never picked</title>"));
 }
 
+/// A model of 8 experts that loses `rise` nats when half of them are masked.
+Ablation masked(double rise) {
+  Ablation study{AblationKind::kDisable, 8, 1, 2, {}};
+  study.points.push_back({"0 of 8 masked", 0, {}, {}});
+  study.points.push_back({"4 of 8 masked", 0.5, {}, {}});
+  study.points[1].intervention.masked_top_fraction = 0.5;
+  for (AblationPoint& point : study.points) {
+    point.score.total.tokens = 10, point.score.total.bytes = 20;
+    point.score.total.nats = point.untouched() ? 20 : 20 + 10 * rise;
+  }
+  return study;
+}
+
+TEST(Report, WhatIsLostWithoutExpertsIsACurveForEachRunThatWasStudied) {
+  std::vector<RunReport> runs = {run_of("a", 1e6, 1), run_of("b", 1e6, 1), run_of("c", 1e6, 1)};
+  runs[0].ablations.emplace(AblationKind::kDisable, masked(1));
+  runs[2].ablations.emplace(AblationKind::kDisable, masked(2));
+  const std::string page = render_report(runs, "t");
+  const auto marks = marks_of(page);
+  const auto whole = marks.at("a: 2 nats per token at 0 share of the routed experts masked");
+  const auto a = marks.at("a: 3 nats per token at 0.5 share of the routed experts masked");
+  const auto c = marks.at("c: 4 nats per token at 0.5 share of the routed experts masked");
+  EXPECT_NEAR(whole.y - c.y, 2 * (whole.y - a.y), 3 * charts::kPlace);
+  EXPECT_EQ(legend_of(page.substr(page.find("id=\"the-best-experts-masked\""))).at("c"), charts::series_colour(2));
+  EXPECT_THAT(page, HasSubstr("<td>c</td><td>4 of 8 masked</td><td>4.0000</td><td>+2.0000</td>"));
+  const base::TestFolder folder;
+  folder.write("metrics.jsonl", "{\"step\":1,\"tokens\":100,\"loss\":9.0}\n");
+  folder.write("fewer.json", base::dump_json(to_json(masked(1))));
+  EXPECT_THAT(base::message_of([&] { read_run(folder.path()); }), HasSubstr("named for another study"));
+}
+
 void write_run(const base::TestFolder& folder) {
   base::fs::create_directory(folder / "samples");
   folder.write(
@@ -180,7 +211,7 @@ void write_run(const base::TestFolder& folder) {
   folder.write("eval.json", R"({"nats_per_token":2,"bits_per_byte":1.25,"tokens":10,"bytes":30,)"
                             R"("domains":{"zh":{"nats_per_token":3,"bits_per_byte":1.75,"tokens":4,"bytes":9}}})");
   folder.write("routing.json", base::dump_json(to_json(two_domains())));
-  folder.write("disable.json", "{\"fractions\":[0.25]}");
+  folder.write("disable.json", base::dump_json(to_json(masked(2))));
   folder.write("run.toml", "[train]\nseed = 3 # <default>\n");
   folder.write("samples/code.txt", "int main() { return 0; }");
   folder.write("samples/prose.txt", "Once </script><script>x</script>");
@@ -203,7 +234,7 @@ TEST(Report, ReadsARunAndRendersOnePage) {
   EXPECT_EQ(shown.at("max_vio"), (base::Json{0.5, 0.25}));
   EXPECT_EQ(shown.at("evaluation").at("zh").at("bits_per_byte"), 1.75);
   EXPECT_EQ(shown.at("routing"), to_json(two_domains()));
-  EXPECT_EQ(shown.at("disable").at("fractions"), (base::Json{0.25}));
+  EXPECT_EQ(shown.at("disable"), to_json(masked(2)));
   EXPECT_EQ(shown.at("settings").at("train.seed"), "3");
   EXPECT_EQ(data.at("provenance").at("page"), "dsmoe 1");
   EXPECT_EQ(matches(page, "<script").size(), 1u) << "only the data block";

@@ -30,7 +30,10 @@ std::vector<std::string> names_of(const Runs& runs) {
   return names;
 }
 
-std::string millions(double value) { return charts::short_number(std::round(value / 1e4) / 100) + " M"; }
+std::string millions(double value) {
+  if (value < 1e5) return charts::short_number(value);
+  return charts::short_number(std::round(value / 1e4) / 100) + " M";
+}
 
 double last_finite(const std::vector<double>& values) {
   const auto found = std::find_if(values.rbegin(), values.rend(), [](double v) { return std::isfinite(v); });

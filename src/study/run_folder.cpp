@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "study/ablation_words.h"
 #include "study/run_report.h"
 
 namespace dsmoe::study {
@@ -128,8 +129,24 @@ void read_samples(const fs::path& folder, RunReport& run) {
   std::sort(run.samples.begin(), run.samples.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
 }
 
-// Files of studies that are carried onto the page as they are; each is NAME.json.
-constexpr const char* kStudies[] = {"disable", "shared", "fewer"};
+fs::path ablation_file(const fs::path& folder, AblationKind kind) {
+  return folder / (std::string(ablation_name(kind)) + ".json");
+}
+
+void read_ablations(const fs::path& folder, RunReport& run) {
+  for (const AblationWords& words : ablation_words()) {
+    const fs::path file = ablation_file(folder, words.kind);
+    if (!fs::exists(file)) continue;
+    const Json json = base::parse_json(base::read_file(file), file.string());
+    const Ablation ablation = ablation_from_json(json, file.string());
+    if (ablation.kind != words.kind) {
+      base::fail_invalid(file.string(), "the file is named for another study than it holds",
+                         std::string(ablation_name(ablation.kind)));
+    }
+    run.ablations.emplace(words.kind, ablation);
+    run.provenance[std::string(ablation_name(words.kind))] = json.value("provenance", Json::object());
+  }
+}
 
 // The last `parts` parts of a path, with "/" between them.
 std::string end_of(const fs::path& path, size_t parts) {
@@ -151,7 +168,7 @@ std::vector<fs::path> run_files(const fs::path& folder) {
   for (const char* name : {"metrics.jsonl", "plan.json", "run.toml", "eval.json", "routing.json", "samples"}) {
     files.push_back(folder / name);
   }
-  for (const char* name : kStudies) files.push_back(folder / (std::string(name) + ".json"));
+  for (const AblationWords& words : ablation_words()) files.push_back(ablation_file(folder, words.kind));
   return files;
 }
 
@@ -168,10 +185,7 @@ RunReport read_run(const fs::path& folder) {
   if (there("run.toml")) read_settings(folder / "run.toml", run);
   if (there("eval.json")) read_evaluation(folder / "eval.json", run);
   if (there("routing.json")) read_routing(folder / "routing.json", run);
-  for (const std::string name : kStudies) {
-    const fs::path file = folder / (name + ".json");
-    if (fs::exists(file)) run.studies[name] = base::parse_json(base::read_file(file), file.string());
-  }
+  read_ablations(folder, run);
   read_samples(folder / "samples", run);
   return run;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "study/ablation.h"
 #include "study/routing_counts.h"
 
 namespace dsmoe::study {
@@ -29,10 +30,10 @@ struct RunReport {
     double step, tokens;  ///< trained on by then; NaN where the records do not count tokens
     Scores scores;
   };
-  std::vector<Validation> validations;        ///< from metrics.jsonl
-  Scores evaluation;                          ///< from eval.json
-  std::optional<RoutingCounts> routing;       ///< from routing.json
-  std::map<std::string, base::Json> studies;  ///< other studies' files by name, "disable" for disable.json
+  std::vector<Validation> validations;         ///< from metrics.jsonl
+  Scores evaluation;                           ///< from eval.json
+  std::optional<RoutingCounts> routing;        ///< from routing.json
+  std::map<AblationKind, Ablation> ablations;  ///< from disable.json, shared.json and fewer.json
   struct Sample {
     std::string name, prompt, text;  ///< the prompt is empty where the folder does not tell it apart
   };
