@@ -23,6 +23,16 @@ constexpr const char* kLock = ".lock";
 constexpr std::string_view kLockHead = "dsmoe train ";  // and a process' tag
 constexpr const char* kLatest = "latest";
 
+// A checkpoint that somebody copied or renamed, which is not the run's to remove.
+bool is_under_anothers_name(const CheckpointPlace& place) {
+  try {
+    const base::Json manifest = formats::read_manifest(place.path);
+    return base::require_int(manifest, "step", 0, INT64_MAX, place.path.string()) != place.step;
+  } catch (const base::Error&) {
+    return false;  // damaged, which does not make it another's
+  }
+}
+
 std::vector<fs::path> entries_of(const fs::path& folder) {
   std::vector<fs::path> paths;
   std::error_code error;
@@ -179,6 +189,7 @@ std::vector<std::string> RunFolder::set_aside_after(int64_t step) {
 void RunFolder::publish(int64_t step, int64_t keep) {
   base::replace_symlink(checkpoint_path(step).filename(), path_ / kLatest, files_);
   std::vector<CheckpointPlace> places = checkpoints();
+  std::erase_if(places, [](const CheckpointPlace& place) { return is_under_anothers_name(place); });
   for (size_t i = 0; i + static_cast<size_t>(keep) < places.size() && places[i].step < step; ++i) {
     // renamed first: a removal that is cut short leaves no half checkpoint under a checkpoint's name
     const fs::path dying = base::working_name(places[i].path);

@@ -17,7 +17,7 @@ using testing::overwrite;
 void make_checkpoint(const RunFolder& folder, int64_t step) {
   base::FolderWriter writer(folder.checkpoint_path(step), base::unsynced_files);
   writer.write_file("weights", "of step " + std::to_string(step));
-  formats::write_manifest(writer.path(), {}, base::unsynced_files);
+  formats::write_manifest(writer.path(), {{"step", step}}, base::unsynced_files);
   writer.commit();
 }
 
@@ -145,6 +145,16 @@ TEST(RunFolder, RetentionKeepsTheNewestAndNeverTheDeadOnly) {
   make_checkpoint(folder, 10);
   folder.publish(8, 1);
   EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{8, 9, 10}));
+}
+
+TEST(RunFolder, ACheckpointUnderAnothersNameIsNotTheRunsToRemove) {
+  const base::TestFolder temp("another");
+  RunFolder folder(temp.path(), base::unsynced_files);
+  for (const int64_t step : {2, 4}) make_checkpoint(folder, step);
+  fs::rename(folder.checkpoint_path(4), folder.checkpoint_path(3));
+  for (const int64_t step : {6, 8}) make_checkpoint(folder, step);
+  folder.publish(8, 1);
+  EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{3, 8}));
 }
 
 TEST(RunFolder, WhatIsNewerIsSetAsideNotRemoved) {
