@@ -61,63 +61,78 @@ TEST_F(RoutingStudyTest, EveryTokenIsCountedInEveryLayerAlsoWhereTheVocabularyIs
   }
 }
 
-// All of it again from the definition's choices, window by window, token by token.
+// What a layer did, from the definition's choices: each token's experts, how often an expert met a token id, and how
+// often and how alike (cosines summed) two experts wrote of one token.
+struct LayerFacts {
+  std::vector<std::vector<int32_t>> picks;
+  std::map<std::pair<int, int32_t>, int64_t> takes;
+  std::map<std::pair<int, int>, std::pair<int64_t, double>> together;
+
+  void add(int32_t token, const engine::Definition::Choice& choice) {
+    picks.push_back(choice.experts);
+    const auto dot = [&](size_t a, size_t b) {
+      return std::inner_product(choice.outputs[a].begin(), choice.outputs[a].end(), choice.outputs[b].begin(), 0.0);
+    };
+    for (size_t i = 0; i < choice.experts.size(); ++i) {
+      ++takes[{choice.experts[i], token}];
+      for (size_t j = 0; j < choice.experts.size(); ++j) {
+        if (choice.experts[i] >= choice.experts[j]) continue;
+        auto& [count, cosine] = together[{choice.experts[i], choice.experts[j]}];
+        ++count;
+        cosine += dot(i, j) / std::sqrt(dot(i, i) * dot(j, j));
+      }
+    }
+  }
+};
+
+// [L], window by window, token by token.
+std::vector<LayerFacts> brute_force(const engine::Weights& weights, const corpus::TokenDataset& text,
+                                    const std::vector<int64_t>& layers, int64_t window) {
+  const corpus::ValidationWindows windows(text, window);
+  std::vector<int32_t> inputs(static_cast<size_t>(window)), targets(inputs.size());
+  std::vector<LayerFacts> facts(layers.size());
+  for (int64_t w = 0; w < windows.size(); ++w) {
+    windows.read(w, inputs, targets);
+    const auto want = engine::define_forward(weights, std::span(inputs).first(static_cast<size_t>(windows.scored(w))));
+    for (size_t t = 0; t < want.margins_T.size(); ++t) {
+      EXPECT_GT(want.margins_T[t], 1e-6) << "choose another seed, float32 may choose otherwise";
+      for (size_t l = 0; l < layers.size(); ++l)
+        facts[l].add(inputs[t], want.choices[static_cast<size_t>(layers[l])][t]);
+    }
+  }
+  return facts;
+}
+
+void expect_facts(const RoutingStudy& got, size_t l, LayerFacts& want) {
+  ASSERT_EQ(static_cast<int64_t>(want.picks.size()), got.trace.size());
+  for (size_t t = 0; t < want.picks.size(); ++t) {
+    ASSERT_TRUE(std::ranges::equal(got.trace.picks(l, static_cast<int64_t>(t)), want.picks[t])) << "token " << t;
+  }
+  const ExpertPairs& pairs = got.pairs[l];
+  const ExpertSimilarity& similarity = got.similarity[l];
+  for (int a = 0; a < got.counts.n_routed_experts; ++a) {
+    for (const ExpertToken& one : got.tokens[l][static_cast<size_t>(a)].tokens) {
+      EXPECT_EQ(one.count, (want.takes[{a, one.id}]));
+    }
+    for (int b = a + 1; b < got.counts.n_routed_experts; ++b) {
+      const auto [count, cosine] = want.together[{a, b}];
+      EXPECT_EQ(pairs.counts[pairs.at(b, a)], count);
+      EXPECT_EQ(similarity.counts[similarity.at(a, b)], count);
+      EXPECT_NEAR(similarity.cosines[similarity.at(a, b)], cosine, 1e-4 * (1.0 + static_cast<double>(count)));
+    }
+  }
+}
+
 TEST_F(RoutingStudyTest, IsWhatBruteForceOverTheDefinitionFinds) {
-  constexpr int64_t kWindow = 20;
+  RoutingStudyOptions options;
+  options.sequence_length = 20;
   for (const char* name : {"softmax_topk", "no_shared_many_experts", "first_layers_dense", "gshard", "hash_two",
                            "deepseek_v3_groups", "all_experts"}) {
+    SCOPED_TRACE(name);
     const spec::ModelConfig config = byte_config(name);
-    RoutingStudyOptions options;
-    options.sequence_length = kWindow;
     const RoutingStudy got = study(config, options);
-    const auto weights = engine::testing::random_weights(config);
-    const corpus::TokenDataset text = dataset();
-    const corpus::ValidationWindows windows(text, kWindow);
-    std::vector<int32_t> inputs(kWindow), targets(kWindow);
-    std::vector<std::map<std::pair<int, int>, std::pair<int64_t, double>>> together(got.trace.layers.size());
-    std::vector<std::map<std::pair<int, int32_t>, int64_t>> takes(together.size());
-    int64_t token = 0;
-    for (int64_t w = 0; w < windows.size(); ++w) {
-      windows.read(w, inputs, targets);
-      const auto want =
-          engine::define_forward(weights, std::span(inputs).first(static_cast<size_t>(windows.scored(w))));
-      for (size_t t = 0; t < want.margins_T.size(); ++t, ++token) {
-        ASSERT_GT(want.margins_T[t], 1e-6) << name << ": choose another seed, float32 may choose otherwise";
-        for (size_t l = 0; l < together.size(); ++l) {
-          const auto& choice = want.choices[static_cast<size_t>(got.trace.layers[l])][t];
-          ASSERT_TRUE(std::ranges::equal(got.trace.picks(l, token), choice.experts)) << name << " token " << token;
-          for (size_t i = 0; i < choice.experts.size(); ++i) {
-            ++takes[l][{choice.experts[i], inputs[t]}];
-            for (size_t j = 0; j < choice.experts.size(); ++j) {
-              if (choice.experts[i] >= choice.experts[j]) continue;
-              const auto dot = [&](size_t a, size_t b) {
-                return std::inner_product(choice.outputs[a].begin(), choice.outputs[a].end(), choice.outputs[b].begin(),
-                                          0.0);
-              };
-              auto& [count, cosine] = together[l][{choice.experts[i], choice.experts[j]}];
-              ++count;
-              cosine += dot(i, j) / std::sqrt(dot(i, i) * dot(j, j));
-            }
-          }
-        }
-      }
-    }
-    ASSERT_EQ(token, got.trace.size()) << name;
-    for (size_t l = 0; l < together.size(); ++l) {
-      for (int a = 0; a < config.n_routed_experts; ++a) {
-        for (const ExpertToken& one : got.tokens[l][static_cast<size_t>(a)].tokens) {
-          EXPECT_EQ(one.count, (takes[l][{a, one.id}])) << name;
-        }
-        for (int b = a + 1; b < config.n_routed_experts; ++b) {
-          const auto [count, cosine] = together[l][{a, b}];
-          EXPECT_EQ(got.pairs[l].counts[got.pairs[l].at(b, a)], count) << name;
-          EXPECT_EQ(got.similarity[l].counts[got.similarity[l].at(a, b)], count) << name;
-          EXPECT_NEAR(got.similarity[l].cosines[got.similarity[l].at(a, b)], cosine,
-                      1e-4 * (1.0 + static_cast<double>(count)))
-              << name;
-        }
-      }
-    }
+    auto facts = brute_force(engine::testing::random_weights(config), dataset(), got.trace.layers, 20);
+    for (size_t l = 0; l < facts.size(); ++l) expect_facts(got, l, facts[l]);
     EXPECT_EQ(got.router_entropy.empty(), std::string(name) == "hash_two");
     for (const double bits : got.router_entropy) {
       EXPECT_GT(bits, 0);
