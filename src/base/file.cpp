@@ -11,20 +11,11 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/irregular.h"
 #include "base/memory.h"
 
 namespace dsmoe::base {
 namespace {
-
-[[noreturn]] void refuse_irregular(const fs::path& path, std::string_view part) {
-  std::error_code ignored;
-  const fs::file_type type = fs::status(path, ignored).type();
-  const char* kind = type == fs::file_type::fifo        ? " is a pipe"
-                     : type == fs::file_type::socket    ? " is a socket"
-                     : type == fs::file_type::directory ? " is a folder"
-                                                        : " is a device";
-  fail(ErrorKind::kIo, part, "not a regular file", path.string() + kind);
-}
 
 // What read(2) gives, through interruptions; 0 at the end.
 size_t read_some(int fd, std::span<char> into, const fs::path& path) {
@@ -80,6 +71,16 @@ void remove_mapping(const void* begin) noexcept {
 }
 
 }  // namespace
+
+void refuse_irregular(const fs::path& path, std::string_view part) {
+  std::error_code ignored;
+  const fs::file_type type = fs::status(path, ignored).type();
+  const char* kind = type == fs::file_type::fifo        ? " is a pipe"
+                     : type == fs::file_type::socket    ? " is a socket"
+                     : type == fs::file_type::directory ? " is a folder"
+                                                        : " is a device";
+  fail(ErrorKind::kIo, part, "not a regular file", path.string() + kind);
+}
 
 // Without O_NONBLOCK, opening a pipe waits for its other end.
 ReadableFile::ReadableFile(const fs::path& path, std::string_view part)

@@ -62,6 +62,22 @@ TEST(ReadStream, TakesPipesAndFilesToTheirEnd) {
   EXPECT_NE(message_of([&] { read_stream(folder.path()); }).find("cannot read"), std::string::npos);
 }
 
+// Opening a pipe for writing would wait for its reader, and what cannot be cut back would keep half an entry.
+TEST(AppendLog, IsOfARegularFileOnly) {
+  const TestFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  fs::create_symlink(folder / "pipe", folder / "link");
+  const auto refusal = [](const fs::path& path) { return message_of([&] { AppendLog log(path); }); };
+  for (const char* name : {"pipe", "link"}) {
+    EXPECT_NE(refusal(folder / name).find(std::string(name) + " is a pipe"), std::string::npos)
+        << refusal(folder / name);
+  }
+  EXPECT_NE(refusal("/dev/null").find("/dev/null is a device"), std::string::npos);
+  const int reader = ::open((folder / "pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  EXPECT_NE(refusal(folder / "pipe").find("is a pipe"), std::string::npos) << "a reader changes nothing";
+  ::close(reader);
+}
+
 TEST(MappedFile, IsFoundByItsAddresses) {
   const TestFolder folder;
   const fs::path first = folder.write("first", std::string(10000, 'a'));

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/irregular.h"
 #include "base/memory.h"
 #include "base/write_target.h"
 
@@ -44,10 +45,18 @@ int FileSystem::create(const fs::path& path) {
   return fd;
 }
 
+// Of a regular file only: what cannot be cut back would keep half an entry, and without O_NONBLOCK opening a pipe waits
+// for its reader.
 int FileSystem::append(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
+  if (fd < 0 && errno == ENXIO) refuse_irregular(path, "file");
   if (fd < 0) fail_io("file", "cannot open for appending", path.string(), errno);
-  return fd;
+  struct stat status {};
+  const int result = ::fstat(fd, &status), number = errno;
+  if (result == 0 && S_ISREG(status.st_mode)) return fd;
+  ::close(fd);
+  if (result != 0) fail_io("file", "cannot stat", path.string(), number);
+  refuse_irregular(path, "file");
 }
 
 void FileSystem::write(int fd, const fs::path& path, std::span<const std::byte> bytes) {

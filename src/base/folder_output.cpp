@@ -24,11 +24,6 @@ std::vector<std::string> names_in(const fs::path& folder, const std::string& las
   return names;
 }
 
-// Folders that somebody else has put something into stay.
-void remove_empty(const std::vector<fs::path>& folders) {
-  for (const fs::path& folder : folders) ::rmdir(folder.c_str());
-}
-
 // Renames that are all done or all undone.
 class Moves {
  public:
@@ -58,6 +53,19 @@ class Moves {
 };
 
 }  // namespace
+
+std::vector<fs::path> missing_folders(const fs::path& path) {
+  std::vector<fs::path> missing;
+  std::error_code ignored;
+  for (fs::path at = path.has_filename() ? path : path.parent_path(); !fs::exists(at, ignored); at = parent_of(at)) {
+    missing.push_back(at);
+  }
+  return missing;
+}
+
+void remove_empty(const std::vector<fs::path>& folders) {
+  for (const fs::path& folder : folders) ::rmdir(folder.c_str());
+}
 
 std::vector<std::string> replaced_files(const fs::path& folder, const FolderPolicy& policy) {
   std::vector<std::string> names;
@@ -98,10 +106,7 @@ FolderOutput::FolderOutput(const fs::path& path, FolderPolicy policy, FileSystem
     fail(ErrorKind::kIo, "output", "a folder is to be made, and something else is there", path.string(),
          "name another");
   }
-  std::error_code ignored;
-  for (fs::path above = parent_of(final_); !fs::exists(above, ignored); above = parent_of(above)) {
-    above_.push_back(above);
-  }
+  above_ = missing_folders(parent_of(final_));
   try {
     aside_.emplace(final_, files_);
   } catch (...) {

@@ -30,6 +30,11 @@ struct FolderPolicy {
 /// themselves (lost+found) does not count.
 std::vector<std::string> replaced_files(const fs::path& folder, const FolderPolicy& policy);
 
+/// The folders that `path` still lacks, itself included, the lowest first; a link to nothing is one of them.
+std::vector<fs::path> missing_folders(const fs::path& path);
+/// Removes those of the folders that hold nothing: what somebody has put something into stays.
+void remove_empty(const std::vector<fs::path>& folders);
+
 class FolderOutput {
  public:
   /// Throws Error(kIo) for what the policy does not allow. Folders above are made if need be.

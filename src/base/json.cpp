@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace dsmoe::base {
 namespace {
@@ -94,7 +95,7 @@ Json parse_json(std::string_view text, std::string_view where) {
   // The library takes a NUL byte for the end of its input and skips a byte order mark: both would pass unseen.
   const size_t nul = text.find('\0');
   if (nul != text.npos) fail_invalid(where, "not valid JSON at byte " + std::to_string(nul), "a NUL byte");
-  if (text.substr(0, 3) == "\xef\xbb\xbf") fail_invalid(where, "not valid JSON at byte 0", "a byte order mark");
+  if (text.starts_with(kByteOrderMark)) fail_invalid(where, "not valid JSON at byte 0", "a byte order mark");
   StrictBuilder builder(where);
   Json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();

@@ -84,6 +84,19 @@ void require_output_file(const fs::path& path, bool force, const std::vector<fs:
   if (bytes > 0) require_free_space(parent_of(target.path), bytes, "output");
 }
 
+void require_different_outputs(const fs::path& one, const fs::path& other) {
+  const WriteTarget a = find_write_target(one), b = find_write_target(other);
+  if (a.kind == WriteTarget::Kind::kDirect && !a.holds_data) return;
+  const bool there = a.kind != WriteTarget::Kind::kNothing && b.kind != WriteTarget::Kind::kNothing;
+  std::error_code ignored;
+  const bool same = there ? a.device == b.device && a.inode == b.inode
+                          : fs::weakly_canonical(fs::absolute(a.path, ignored), ignored) ==
+                                fs::weakly_canonical(fs::absolute(b.path, ignored), ignored);
+  if (!same) return;
+  fail(ErrorKind::kUsage, "output", "two outputs are one file",
+       one == other ? one.string() : one.string() + " is " + other.string(), kAnother);
+}
+
 void require_output_folder(const fs::path& path, const FolderPolicy& policy, const std::vector<fs::path>& inputs,
                            uint64_t bytes) {
   require_name(path);

@@ -22,4 +22,8 @@ void require_output_file(const fs::path& path, bool force, const std::vector<fs:
 void require_output_folder(const fs::path& path, const FolderPolicy& policy, const std::vector<fs::path>& inputs,
                            uint64_t bytes = 0);
 
+/// Throws Error(kUsage) where two outputs of one command are one file, by whatever names or links. Pipes and /dev/null
+/// take both.
+void require_different_outputs(const fs::path& one, const fs::path& other);
+
 }  // namespace dsmoe::base

@@ -95,6 +95,29 @@ TEST(OutputFile, IsNoInputByWhateverName) {
   }
 }
 
+TEST(OutputFile, TwoOfOneCommandAreTwoFiles) {
+  const TestFolder folder;
+  const fs::path file = folder.write("file", "x");
+  fs::create_hard_link(file, folder / "hard");
+  fs::create_symlink("new", folder / "link");
+  fs::create_directory(folder / "sub");
+  const fs::path here = fs::current_path();
+  fs::current_path(folder.path());
+  const auto judge = [](const fs::path& one, const fs::path& other) {
+    return refusal([&] { require_different_outputs(one, other); }).first;
+  };
+  EXPECT_EQ(judge("new", "new"), 2);
+  EXPECT_EQ(judge("new", "./new"), 2);
+  EXPECT_EQ(judge("new", folder / "new"), 2);
+  EXPECT_EQ(judge("sub/../new", "link"), 2) << "a link to what is not there yet";
+  EXPECT_EQ(judge("file", "hard"), 2);
+  EXPECT_EQ(judge("new", "other"), 0);
+  EXPECT_EQ(judge("new", "sub/new"), 0);
+  EXPECT_EQ(judge("file", "new"), 0);
+  EXPECT_EQ(judge("/dev/null", "/dev/null"), 0);
+  fs::current_path(here);
+}
+
 TEST(WholeFile, FollowsLinksAndKeepsModes) {
   const TestFolder folder;
   const fs::path file = folder.write("file", "old");

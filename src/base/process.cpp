@@ -44,8 +44,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words, const Options&
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
-  const int log = ::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (log < 0) fail_io(kPart, "cannot write the log", options.log.string(), errno);
+  const int log = real_files().append(options.log);
   int report[2];
   if (::pipe2(report, O_CLOEXEC) != 0) {
     const int fault = errno;

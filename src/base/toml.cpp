@@ -81,7 +81,9 @@ class DepthGuard {
 Json to_json(const toml::node& node, std::string_view where) {
   if (const toml::table* table = node.as_table()) {
     Json out = Json::object();
-    for (const auto& [key, value] : *table) out[std::string(key.str())] = to_json(value, where);
+    // by hand: operator[] would search all keys each time, and the keys of a table are all different
+    auto& members = out.get_ref<Json::object_t&>();
+    for (const auto& [key, value] : *table) members.push_back({std::string(key.str()), to_json(value, where)});
     return out;
   }
   if (const toml::array* array = node.as_array()) {

@@ -35,6 +35,14 @@ TEST(Toml, RefusesDepthInEveryGrammar) {
   }
 }
 
+// Each key once: with a search for every one of them this would take a minute.
+TEST(Toml, ATableMayHaveManyKeys) {
+  std::string text;
+  for (int key = 0; key < 100'000; ++key) text += "k" + std::to_string(key) + " = 1\n";
+  EXPECT_EQ(parse_toml(text, "t").size(), 100'000U);
+  EXPECT_EQ(parse_toml("[a.b]\n" + text, "t")["a"]["b"].size(), 100'000U);
+}
+
 TEST(Toml, CountsOnlyWhatNests) {
   EXPECT_EQ(parse_toml("a = " + repeated("[", 62) + repeated("]", 62), "t").size(), 1U);
   EXPECT_EQ(parse_toml("a = [" + repeated("[1.5, 2.5], ", 1000) + "]", "t")["a"].size(), 1000U);

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <sstream>
 
 #include "base/error.h"
+#include "corpus/logged_objects.h"
 
 namespace dsmoe::compare {
 namespace {
@@ -90,13 +90,9 @@ int count_spikes(const std::vector<double>& losses) {
 }
 
 void read_records(const base::fs::path& metrics, int64_t steps, RunResult& result) {
-  std::istringstream lines(base::read_file(metrics));
   std::vector<double> losses, tokens;
-  std::string line;
   double before = 0;
-  for (int64_t number = 1; std::getline(lines, line); ++number) {
-    const std::string where = metrics.string() + ":" + std::to_string(number);
-    const Json record = base::parse_json(line, where);
+  corpus::for_each_logged_object(metrics, [&](const Json& record, const std::string& where) {
     const std::string type = base::require_string(record, "type", where);
     if (type == "step") {
       losses.push_back(base::require_number(record, "loss", where));
@@ -109,7 +105,7 @@ void read_records(const base::fs::path& metrics, int64_t steps, RunResult& resul
       result.validation_nats.push_back(base::require_number(record, "nats_per_token", where));
       if (record.contains("max_vio")) result.max_vio = base::require_number(record, "max_vio", where);
     }
-  }
+  });
   if (std::ssize(losses) != steps) {
     fail_invalid("compare", "a finished run has a record of every step",
                  metrics.string() + ": " + std::to_string(losses.size()) + " of " + std::to_string(steps));

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/output.h"
 
 namespace dsmoe::compare {
 
@@ -232,6 +233,17 @@ class Runner {
   bool paused_ = false;
 };
 
+// A folder is a comparison's from when its plan is in it. Until then nothing may be there of what one writes.
+void require_folder(const fs::path& folder) {
+  base::require_output_folder(folder, {.beside_others = true}, {});
+  if (fs::exists(plan_file(folder))) return;
+  for (const char* name : {"plan.toml", "runs", "results", "studies", "logs", "report.md", "report.html", "report.csv"}) {
+    if (!fs::exists(fs::symlink_status(folder / name))) continue;
+    base::fail(base::ErrorKind::kIo, "compare", "the folder holds something that a comparison would write over",
+               (folder / name).string(), "move it away, or name another folder");
+  }
+}
+
 // A comparison that is there already must be this one.
 void require_same(const std::string& plan_text, const std::vector<Run>& runs, const RunnerOptions& options) {
   const fs::path before = plan_file(options.folder);
@@ -264,10 +276,12 @@ void require_same(const std::string& plan_text, const std::vector<Run>& runs, co
 RunnerEnd run_comparison(const Plan& plan, const std::string& plan_text, const std::vector<Run>& runs,
                          const RunnerOptions& options, RunnerListener& listener) {
   require_equal_budgets(plan, runs);
+  require_folder(options.folder);
   require_same(plan_text, runs, options);
-  for (const char* name : {"runs", "results", "logs"}) fs::create_directories(options.folder / name);
+  fs::create_directories(options.folder);
   const Lock lock(options.folder / "lock");
   if (!fs::exists(plan_file(options.folder))) base::write_file(plan_file(options.folder), plan_text);
+  for (const char* name : {"runs", "results", "logs"}) fs::create_directories(options.folder / name);
   return Runner(runs, options, listener).go();
 }
 

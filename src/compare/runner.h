@@ -55,8 +55,9 @@ class RunnerListener {
 
 enum class RunnerEnd { kDone, kStopped };
 
-/// Runs what has no result yet. Throws Error(kInvalid) where the folder holds a comparison of another plan, build or
-/// data or another process runs it; Error(kFailure) with the log's last line where a run fails, after the others were
+/// Runs what has no result yet. Throws Error(kIo) where the folder cannot be written to, or is no comparison's and
+/// holds what one would write over; Error(kInvalid) where it holds a comparison of another plan, build or data or
+/// another process runs it; Error(kFailure) with the log's last line where a run fails, after the others were
 /// stopped.
 RunnerEnd run_comparison(const Plan& plan, const std::string& plan_text, const std::vector<Run>& runs,
                          const RunnerOptions& options, RunnerListener& listener);

@@ -35,6 +35,7 @@ while [ $i -lt "$steps" ]; do
   i=$((i + 1))
   echo "{\"type\":\"step\",\"step\":$i,\"tokens\":$((i * 4096)),\"loss\":4.5,\"tokens_per_s\":4096}"
 done > "$out/metrics.jsonl"
+echo >> "$out/metrics.jsonl"
 echo '{"type":"validation","step":1,"nats_per_token":4.4,"max_vio":0.5}' >> "$out/metrics.jsonl"
 ln -sfn step-1 "$out/latest"
 )sh";
@@ -118,6 +119,29 @@ TEST_F(RunnerTest, RefusesAnotherPlanBuildOrData) {
   options_.build.isa = "scalar";
   options_.data_hash = "other";
   EXPECT_THAT(refusal(), HasSubstr("the same data"));
+}
+
+TEST_F(RunnerTest, NothingOfAStrangersIsWrittenOver) {
+  fs::create_directories(options_.folder);
+  base::write_file(options_.folder / "report.html", "precious");
+  EXPECT_THAT(refusal(), HasSubstr("would write over"));
+  EXPECT_EQ(base::read_file(options_.folder / "report.html"), "precious");
+  fs::remove(options_.folder / "report.html");
+  fs::create_directories(options_.folder / "results");
+  EXPECT_THAT(refusal(), HasSubstr("results; move it away"));
+  fs::remove(options_.folder / "results");
+  EXPECT_TRUE(fs::is_empty(options_.folder)) << "and nothing is left there";
+  base::write_file(options_.folder / "notes", "beside it");
+  EXPECT_EQ(go(), RunnerEnd::kDone);
+  EXPECT_EQ(go(), RunnerEnd::kDone) << "its own it makes anew";
+}
+
+TEST_F(RunnerTest, AFolderThatCannotBeIsRefusedByTheRuleOfOutputs) {
+  options_.folder = folder_ / "file";
+  base::write_file(options_.folder, "x");
+  EXPECT_THAT(refusal(), HasSubstr("[output] a folder is to be made, and something else is there"));
+  options_.folder = folder_ / std::string(300, 'a');
+  EXPECT_THAT(refusal(), HasSubstr("[output] a name is too long"));
 }
 
 TEST_F(RunnerTest, APausedComparisonStartsNothingAndAStopLeavesIt) {

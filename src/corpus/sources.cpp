@@ -10,7 +10,6 @@
 namespace dsmoe::corpus {
 namespace {
 
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
@@ -97,10 +96,10 @@ RecordReader::RecordReader(const base::fs::path& path, ReadLimits limits)
 
 RecordReader::RecordReader(ByteStream stream, SourceFormat format, ReadLimits limits)
     : format_(format), limits_(limits), stream_(std::move(stream)) {
-  while (buffer_.size() < kByteOrderMark.size() && refill()) {
+  while (buffer_.size() < base::kByteOrderMark.size() && refill()) {
   }
-  if (std::string_view(buffer_).substr(0, kByteOrderMark.size()) == kByteOrderMark) {
-    at_ = kByteOrderMark.size();
+  if (buffer_.starts_with(base::kByteOrderMark)) {
+    at_ = base::kByteOrderMark.size();
     offset_ = static_cast<int64_t>(at_);
   }
 }

@@ -202,7 +202,7 @@ void write_run(const base::TestFolder& folder) {
   base::fs::create_directory(folder / "samples");
   folder.write(
       "metrics.jsonl",
-      "{\"type\":\"start\",\"step\":0,\"parameters\":1500000}\n"
+      "\xef\xbb\xbf{\"type\":\"start\",\"step\":0,\"parameters\":1500000}\r\n\n"
       "{\"step\":1,\"tokens\":100,\"loss\":9.0,\"max_vio\":0.5,\"tokens_per_s\":10}\n"
       "{\"step\":2,\"tokens\":200,\"loss\":8.5,\"max_vio\":0.25,\"tokens_per_s\":11}\n"
       "{\"type\":\"validation\",\"step\":2,\"nats_per_token\":8,\"bits_per_byte\":4,\"tokens\":10,\"bytes\":30}\n"

@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "corpus/logged_objects.h"
 #include "study/ablation_words.h"
 #include "study/run_report.h"
 
@@ -54,24 +54,17 @@ void read_event(const Json& record, const std::string& where, RunReport& run) {
 }
 
 void read_metrics(const fs::path& file, RunReport& run) {
-  std::istringstream lines(base::read_file(file));
-  std::string line;
-  for (int64_t number = 1; std::getline(lines, line); ++number) {
-    if (lines.eof()) break;  // a last line without its end is one that a power loss tore
-    const std::string where = file.string() + ":" + std::to_string(number);
-    const Json record = base::parse_json(line, where);
-    if (!record.is_object()) base::fail_invalid(where, "a record must be an object", base::in_quotes(line));
+  corpus::for_each_logged_object(file, [&](const Json& record, const std::string& where) {
     if (record.contains("type") && base::require_string(record, "type", where) != "step") {
-      read_event(record, where, run);
-      continue;
+      return read_event(record, where, run);
     }
-    if (!record.contains("loss")) continue;
+    if (!record.contains("loss")) return;
     run.step.push_back(number_or_nan(record, "step"));
     run.tokens.push_back(number_or_nan(record, "tokens"));
     run.loss.push_back(number_or_nan(record, "loss"));
     run.max_vio.push_back(number_or_nan(record, "max_vio"));
     run.tokens_per_s.push_back(number_or_nan(record, "tokens_per_s"));
-  }
+  });
 }
 
 Json read_plan(const std::string& where) {
