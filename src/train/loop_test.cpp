@@ -229,6 +229,18 @@ TEST_F(LoopTest, OtherDataIsRefused) {
   EXPECT_NE(std::string(error.what()).find("other data"), std::string::npos) << error.what();
 }
 
+TEST_F(LoopTest, ARenamedCheckpointIsRefusedNotForgotten) {
+  const base::TestFolder out("renamed");
+  Recorder recorder, again;
+  recorder.run(config(out.path(), {"train.steps=2"}));
+  fs::rename(out / "step-00000002", out / "step-2");
+  fs::remove(out / "metrics.jsonl");
+  for (const RunOptions& options : {resume_auto(), RunOptions()}) {
+    const base::Error error = error_of([&] { again.run(config(out.path(), {"train.steps=2"}), options); });
+    EXPECT_NE(std::string(error.what()).find("step-2"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(LoopTest, WithoutResumeARunIsNotOverwritten) {
   const base::TestFolder temp("never");
   Recorder recorder, again;

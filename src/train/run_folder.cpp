@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/folder_output.h"
 #include "base/write_target.h"
 #include "formats/manifest.h"
 
@@ -44,6 +45,12 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
   return paths;
 }
 
+std::string name_of_step(int64_t step) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%08lld", static_cast<long long>(step));
+  return std::string(kPrefix) + digits;
+}
+
 // What a lock says; longer than any tag where it is somebody's text.
 std::string text_of(int file) {
   std::string text(64, '\0');
@@ -56,17 +63,21 @@ std::string text_of(int file) {
 
 int64_t step_of_name(const fs::path& path) {
   const std::string name = path.filename().string();
-  if (name.rfind(kPrefix, 0) != 0 || name.size() < kPrefix.size() + 8) return -1;
+  if (!name.starts_with(kPrefix)) return -1;
   int64_t step = 0;
-  const char* end = name.data() + name.size();
-  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
-  return error == std::errc() && stop == end ? step : -1;
+  const std::errc fault = std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), step).ec;
+  return fault == std::errc() && step >= 0 && name == name_of_step(step) ? step : -1;
 }
 
 RunFolder::RunFolder(const fs::path& path, base::FileSystem& files) : path_(path), files_(files) {
-  made_folder_ = !fs::exists(path_);
-  files_.create_directory(path_);
-  take_lock();
+  made_folders_ = base::missing_folders(path_);
+  try {
+    files_.create_directory(path_);
+    take_lock();
+  } catch (...) {
+    base::remove_empty(made_folders_);
+    throw;
+  }
   try {
     require_free_names();
     remove_leftovers();
@@ -105,23 +116,31 @@ void RunFolder::require_free_names() const {
   };
   const auto there = [&](const char* name) { return fs::symlink_status(path_ / name); };
   if (fs::exists(there(kLatest)) && !fs::is_symlink(there(kLatest))) require_free(kLatest);
+  if (fs::exists(there("tensorboard")) && !fs::is_directory(path_ / "tensorboard")) require_free("tensorboard");
   if (!made_lock_ || !checkpoints().empty()) return;
   for (const char* name : {"run.toml", "metrics.jsonl", kRunPage}) {
     if (fs::exists(there(name))) require_free(name);
   }
 }
 
-// The lock goes again, and the folder where it was made here and is empty.
+// The lock goes again, and of the folders that were made here those that are empty.
 void RunFolder::remove_lock() {
   if (!made_lock_) return;
   ::unlink((path_ / kLock).c_str());
-  if (made_folder_) ::rmdir(path_.c_str());
+  base::remove_empty(made_folders_);
 }
 
-fs::path RunFolder::checkpoint_path(int64_t step) const {
-  char name[40];
-  std::snprintf(name, sizeof name, "step-%08lld", static_cast<long long>(step));
-  return path_ / name;
+fs::path RunFolder::checkpoint_path(int64_t step) const { return path_ / name_of_step(step); }
+
+void RunFolder::require_checkpoint_names() const {
+  for (const fs::path& path : entries_of(path_)) {
+    if (!path.filename().string().starts_with(kPrefix) || step_of_name(path) >= 0) continue;
+    std::error_code ignored;
+    if (!fs::exists(path / formats::kManifestFile, ignored)) continue;
+    base::fail_invalid(
+        "train", "a checkpoint's name must be of its step", path.string(),
+        "give it the name that it had, such as " + name_of_step(1000) + ", or move it out of the folder");
+  }
 }
 
 std::vector<CheckpointPlace> RunFolder::checkpoints() const {

@@ -23,7 +23,7 @@ namespace dsmoe::train {
 /// The name of the run's page in its folder; whoever runs the training writes it.
 inline constexpr const char* kRunPage = "report.html";
 
-/// The step that a checkpoint's folder is named for, or -1 where the name is no checkpoint's.
+/// The step that a checkpoint's folder is named for, or -1 where the name is none that a run gives: step-00001000.
 int64_t step_of_name(const base::fs::path& path);
 
 struct CheckpointPlace {
@@ -43,13 +43,16 @@ class RunFolder {
   /// lie there that a run would write over and that no run made. Removes what the process that last trained here left
   /// half-made, which its name in the lock tells from anybody else's files.
   RunFolder(const base::fs::path& path, base::FileSystem& files = base::real_files());
-  /// Where no run came about, the lock and the folder go again if they were made here.
+  /// Where no run came about, the lock and the folders go again if they were made here.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
   const base::fs::path& path() const { return path_; }
   base::fs::path checkpoint_path(int64_t step) const;
+  /// Throws Error(kInvalid) naming a folder "step-..." that holds a checkpoint under a name that a run does not give:
+  /// resuming would not find it, and begin without it.
+  void require_checkpoint_names() const;
   /// Ascending, unjudged.
   std::vector<CheckpointPlace> checkpoints() const;
   /// True when a run has left records or checkpoints here.
@@ -72,7 +75,8 @@ class RunFolder {
   base::fs::path path_;
   base::FileSystem& files_;
   int lock_ = -1;
-  bool made_folder_ = false, made_lock_ = false;
+  std::vector<base::fs::path> made_folders_;  // the lowest first
+  bool made_lock_ = false;
 };
 
 }  // namespace dsmoe::train

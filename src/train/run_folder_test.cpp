@@ -71,7 +71,7 @@ TEST(RunFolder, ALockWithSomebodysTextIsLeftAsItIs) {
 }
 
 TEST(RunFolder, FilesThatNoRunMadeAreNotWrittenOver) {
-  for (const char* name : {"run.toml", "metrics.jsonl", "latest", "report.html"}) {
+  for (const char* name : {"run.toml", "metrics.jsonl", "latest", "report.html", "tensorboard"}) {
     const base::TestFolder temp("strangers");
     overwrite(temp.path() / name, "precious");
     const base::Error error = error_of([&] { RunFolder folder(temp.path(), base::unsynced_files); });
@@ -90,6 +90,13 @@ TEST(RunFolder, ARunThatNeverBeganLeavesNothing) {
   const base::TestFolder temp("unused");
   { const RunFolder folder(temp.path() / "run", base::unsynced_files); }
   EXPECT_EQ(temp.count(), 0U);
+  { const RunFolder folder(temp.path() / "a/b/run", base::unsynced_files); }
+  EXPECT_EQ(temp.count(), 0U) << "nor the folders on the way";
+  {
+    const RunFolder folder(temp.path() / "a/b/run", base::unsynced_files);
+    overwrite(temp.path() / "a" / "somebodys", "x");
+  }
+  EXPECT_EQ(base::fs::remove_all(temp.path() / "a"), 2U) << "what somebody has put something into stays";
   overwrite(temp.path() / "notes", "x");
   { const RunFolder folder(temp.path(), base::unsynced_files); }
   EXPECT_EQ(temp.count(), 1U);
@@ -110,6 +117,22 @@ TEST(RunFolder, NamesThatAreNoCheckpointsAreLeftAlone) {
   EXPECT_TRUE(steps_of(folder).empty());
   make_checkpoint(folder, 123456789);
   EXPECT_EQ(steps_of(folder), (std::vector<int64_t>{123456789})) << "more digits than eight are fine";
+  EXPECT_NO_THROW(folder.require_checkpoint_names()) << "what holds no checkpoint may be called anything";
+}
+
+TEST(RunFolder, ACheckpointUnderAnotherNameIsNamed) {
+  const base::TestFolder temp("renamed");
+  RunFolder folder(temp.path(), base::unsynced_files);
+  make_checkpoint(folder, 10);
+  EXPECT_NO_THROW(folder.require_checkpoint_names());
+  for (const char* name : {"step-10", "step-0000000010", "step-00000010-copy", "step-00000010.bak", "step-ten"}) {
+    fs::rename(folder.checkpoint_path(10), temp.path() / name);
+    EXPECT_EQ(step_of_name(temp.path() / name), -1);
+    const base::Error error = error_of([&] { folder.require_checkpoint_names(); });
+    EXPECT_EQ(error.exit_code(), 3);
+    EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();
+    fs::rename(temp.path() / name, folder.checkpoint_path(10));
+  }
 }
 
 TEST(RunFolder, DamagedCheckpointsArePassedOverAndNamed) {

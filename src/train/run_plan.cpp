@@ -62,6 +62,7 @@ CheckpointInfo open_as_named(const fs::path& path) {
 
 // The checkpoint to go on from, if any; its files have been compared with their checksums.
 std::optional<CheckpointInfo> choose_checkpoint(RunFolder& folder, const RunOptions& options, RunListener& listener) {
+  folder.require_checkpoint_names();
   switch (options.resume) {
     case Resume::kNever:
       if (folder.in_use()) {
