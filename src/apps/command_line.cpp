@@ -92,6 +92,19 @@ std::string hint_for(const CLI::App* command, const std::string& name) {
   return did_you_mean(base::nearest(as_long, long_names(command)));
 }
 
+/// Texts that may be empty; every other value that is not read as a number names something.
+bool may_be_empty(const CLI::Option* option) {
+  for (const char* name : {"prompt", "system", "title"}) {
+    if (option->check_lname(name)) return true;
+  }
+  return option->get_type_name() != "TEXT";
+}
+
+void require_value(const CLI::App* command, const CLI::Option* option, const std::string& value) {
+  if (!value.empty() || may_be_empty(option)) return;
+  refuse(command, option->get_name() + " must not be empty", value, "");
+}
+
 /// "-" (standard input) and numbers below zero are values.
 bool is_option(const std::string& word) {
   return word.size() > 1 && word[0] == '-' && !(word[1] >= '0' && word[1] <= '9') && word[1] != '.';
@@ -106,6 +119,7 @@ void read_options(const CLI::App* command, const std::vector<std::string>& words
       break;
     }
     if (!is_option(word)) {
+      if (word.empty()) refuse(command, "an argument must not be empty", word, "");
       out.push_back(word);
       continue;
     }
@@ -119,11 +133,9 @@ void read_options(const CLI::App* command, const std::vector<std::string>& words
       continue;
     }
     out.push_back(name);
-    if (equals != std::string::npos) {
-      out.push_back(word.substr(equals + 1));
-    } else if (i + 1 < words.size()) {
-      out.push_back(words[++i]);
-    }
+    if (equals == std::string::npos && i + 1 == words.size()) continue;
+    out.push_back(equals == std::string::npos ? words[++i] : word.substr(equals + 1));
+    require_value(command, option, out.back());
   }
 }
 

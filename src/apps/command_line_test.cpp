@@ -105,16 +105,58 @@ void for_each_option(const CLI::App& command, const std::function<void(const CLI
   }
 }
 
-// CLI11 names the types that it reads itself INT and UINT.
-TEST(CommandLine, EveryWholeNumberIsReadByOneReader) {
+// CLI11 names the types that it reads itself INT, UINT and FLOAT.
+TEST(CommandLine, EveryNumberIsReadByItsOneReader) {
   CLI::App program("", "dsmoe");
   for (const AddCommand add : kCommands) add(program);
   size_t numbers = 0;
   for_each_option(program, [&](const CLI::App& command, const CLI::Option& option) {
     EXPECT_THAT(option.get_type_name(), Not(HasSubstr("INT"))) << command.get_name() << " " << option.get_name();
+    EXPECT_THAT(option.get_type_name(), Not(HasSubstr("FLOAT"))) << command.get_name() << " " << option.get_name();
     numbers += option.get_type_name() == "N";
   });
   EXPECT_GT(numbers, 20u);
+}
+
+TEST(CommandLine, WhatNamesSomethingIsNotEmpty) {
+  const std::vector<std::pair<std::vector<std::string>, const char*>> cases = {
+      {{"generate", "-m", "x", "-f", ""}, "--file must not be empty: \"\"; dsmoe generate --help"},
+      {{"generate", "-m", "", "-p", "y"}, "--model must not be empty"},
+      {{"generate", "-m", "x", "-p", "y", "--quantize="}, "--quantize must not be empty"},
+      {{"chat", "-m", "x", "--chat-format", ""}, "--chat-format must not be empty"},
+      {{"tokenizer", "encode", "-t", "x", ""}, "an argument must not be empty"},
+      {{"tokenizer", "chat", "-m", "x", ""}, "an argument must not be empty"},
+      {{"compare", "plan.toml", "-o", ""}, "--output must not be empty"},
+      {{"compare", "--report", ""}, "--report must not be empty"},
+      {{"data", "show", "x", "--domain", ""}, "--domain must not be empty"},
+      {{"quantize", "-m", "x", "-t", "q8_0", "-o", "y", "--report", ""}, "--report must not be empty"},
+  };
+  for (const auto& [words, rule] : cases) EXPECT_THAT(refusal_of(words), HasSubstr(rule));
+  EXPECT_EQ(run({"generate", "-m", "nowhere", "-p", ""}).exit_code, 4) << "a prompt may be empty";
+  EXPECT_EQ(run({"chat", "-m", "nowhere", "--system="}).exit_code, 4) << "and so may the system text";
+}
+
+TEST(CommandLine, WhatCompareIsToDoIsOneThing) {
+  EXPECT_THAT(refusal_of({"compare", "--pause", "a", "--resume", "b"}), HasSubstr("excludes"));
+  EXPECT_THAT(refusal_of({"compare", "plan.toml", "--report", "a"}), HasSubstr("excludes"));
+}
+
+TEST(CommandLine, RealNumbersAreDecimal) {
+  for (const char* bad : {"", " 1", "1 ", "+1", "0x10", "nan", "inf", "1e999", "1,5", "one", "1e"}) {
+    EXPECT_THAT(refusal_of({"generate", "-m", "x", "-p", "y", "--temp", bad}),
+                HasSubstr("--temp must be a decimal number: "));
+    EXPECT_THAT(refusal_of({"data", "build", "--tokenizer", "t", "--out", "o", "a=b", "--valid-share", bad}),
+                HasSubstr("--valid-share must be a decimal number: "));
+  }
+  EXPECT_EQ(run({"generate", "-m", "nowhere", "-p", "y", "--temp", ".5", "--top-p", "9e-1"}).exit_code, 4);
+  EXPECT_THAT(run({"generate", "--help"}).out, HasSubstr("--top-p X=0.95 "));
+}
+
+TEST(CommandLine, SizesAreWholeNumbersThatFit) {
+  for (const char* bad : {"", "-1", "+1", "1e3", "99999999999999999999", "20000000000GB", "KB"}) {
+    EXPECT_THAT(refusal_of({"tokenizer", "train", "--out", "o", "f", "--longest-document", bad}),
+                HasSubstr("--longest-document"));
+  }
 }
 
 TEST(CommandLine, NumbersAreDecimalAndWithinTheirBounds) {

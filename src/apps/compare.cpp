@@ -184,7 +184,7 @@ void carry_out(const Options& options, const Plan& plan, const std::string& text
   require_vocabulary(train, runs);
   std::vector<eval::Task> tasks;
   for (const std::string& task : plan.tasks) tasks.push_back(eval::read_task(task));
-  const StopSignals signals;
+  const WorkSignals signals;
   Watcher watcher;
   compare::RunnerOptions runner;
   runner.folder = options.output;
@@ -202,7 +202,6 @@ void carry_out(const Options& options, const Plan& plan, const std::string& text
     study_model(model, plan, run, valid, tasks, options.threads, signals, studies);
   };
   runner.stop = [&] { return signals.requested(); };
-  fs::create_directories(options.output);
   const auto end = compare::run_comparison(plan, text, runs, runner, watcher);
   if (end == compare::RunnerEnd::kStopped) {
     base::fail(base::ErrorKind::kStopped, "compare", "stopped; all that was trained is saved", options.output,
@@ -233,16 +232,20 @@ void act(const Options& options) {
 void add_compare(CLI::App& program) {
   auto options = std::make_shared<Options>();
   CLI::App* command = program.add_subcommand("compare", "Train recipes side by side on equal tokens, and judge claims");
-  command->add_option("PLAN", options->plan, "a plan file (docs/comparing.md)");
+  CLI::Option* plan = command->add_option("PLAN", options->plan, "a plan file (docs/comparing.md)");
   command->add_option("-o,--output", options->output, "the comparison's folder; the same command goes on with it");
   command->add_option("--data", options->data, "folder made by dsmoe data build, in place of the plan's");
   add_whole_number(*command, "-j,--jobs", options->jobs, "runs side by side", {1, 64});
   add_threads(*command, options->threads, "-t,--threads", "threads of each run; 0: as many as there are cores");
   command->add_flag("--keep-models", options->keep_models, "keep each run's last checkpoint, for dsmoe study");
   command->add_flag("--dry-run", options->dry_run, "say what would run and how long, and leave");
-  command->add_option("--pause", options->pause, "FOLDER: stop its runs until --resume FOLDER");
-  command->add_option("--resume", options->resume, "FOLDER: let its runs go on");
-  command->add_option("--report", options->report, "FOLDER: make its pages anew from plan.toml and results/");
+  CLI::Option* pause = command->add_option("--pause", options->pause, "FOLDER: stop its runs until --resume FOLDER");
+  CLI::Option* resume = command->add_option("--resume", options->resume, "FOLDER: let its runs go on");
+  CLI::Option* report =
+      command->add_option("--report", options->report, "FOLDER: make its pages anew from plan.toml and results/");
+  for (CLI::Option* option : {pause, resume, report}) option->excludes(plan);
+  pause->excludes(resume)->excludes(report);
+  resume->excludes(report);
   command->footer(
       "Runs are started at low priority, one after another or --jobs at a time, all arms of the first seed first. "
       "Stopped or\n"

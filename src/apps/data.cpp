@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "apps/output_arguments.h"
 #include "apps/progress.h"
+#include "apps/real_number.h"
 #include "apps/source_arguments.h"
 #include "apps/stop_signals.h"
 #include "apps/whole_number.h"
@@ -142,7 +143,7 @@ void build(const BuildArguments& arguments) {
   const LoadedTokenizer tokenizer(arguments.tokenizer);
   const std::vector<corpus::CorpusDomain> domains = domains_of(arguments.sources);
   require_output(arguments, domains);
-  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
+  const WorkSignals signals;
   std::optional<Progress> progress;
   corpus::BuildOptions options;
   options.valid_share = arguments.valid_share;
@@ -176,6 +177,9 @@ std::string_view front_of(std::string_view text, size_t longest) {
 }
 
 int64_t chosen_document(const corpus::TokenDataset& dataset, const ShowArguments& arguments) {
+  if (dataset.documents() == 0 && arguments.document >= 0) {
+    base::fail(base::ErrorKind::kUsage, "data", "the split has no document", base::in_quotes(arguments.split));
+  }
   if (arguments.document >= dataset.documents()) {
     base::fail(base::ErrorKind::kUsage, "data",
                "the split has documents 0 to " + std::to_string(dataset.documents() - 1),
@@ -230,10 +234,8 @@ void add_build(CLI::App& data) {
   command->add_option("--tokenizer", arguments->tokenizer, "a tokenizer.json, or a folder with one")->required();
   add_output(*command, arguments->output, "-o,--out,--output", "the folder to make; it must not be there or be empty")
       ->required();
-  command
-      ->add_option("--valid-share", arguments->valid_share,
-                   "the part of the documents kept for validation, chosen by a hash of their text")
-      ->capture_default_str();
+  add_real_number(*command, "--valid-share", arguments->valid_share,
+                  "the part of the documents kept for validation, chosen by a hash of their text");
   add_whole_number(*command, "--seed", arguments->seed, "another seed keeps other documents");
   arguments->reading.add_to(*command);
   command->add_flag("--parse-special", arguments->parse_special,

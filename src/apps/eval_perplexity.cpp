@@ -68,7 +68,7 @@ std::vector<eval::DocumentRecord> describe(const Options& options, const Input& 
 }
 
 eval::Perplexity measure(const Options& options, const Input& input, loading::Model& model) {
-  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
+  const WorkSignals signals;
   Progress progress("scoring", 0, count_text);
   const auto on_scored = [&](int64_t done, int64_t) {
     if (signals.requested()) base::fail(base::ErrorKind::kStopped, "perplexity", "stopped on request");

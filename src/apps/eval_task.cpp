@@ -86,7 +86,7 @@ base::Json provenance(const Options& options, const engine::Engine& engine) {
 }
 
 eval::TaskScore score_task(const Options& options, loading::Model& model, const eval::Task& task) {
-  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
+  const WorkSignals signals;
   std::optional<Progress> progress;
   const auto on_item = [&](int64_t done, int64_t all) {
     if (signals.requested()) base::fail(base::ErrorKind::kStopped, "eval", "stopped on request");

@@ -54,7 +54,7 @@ void act(const Options& options) {
   base::require_free_space(folder.path(), model.bytes_on_disk(), "init");
 
   base::ThreadPool pool(options.threads);
-  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
+  const WorkSignals signals;
   Progress progress("writing", model.total_size(), bytes_text);
   formats::write_initial_model(model, config, options.seed, pool.parallel_for(), [&](uint64_t written) {
     if (signals.requested()) {

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "apps/real_number.h"
 #include "apps/whole_number.h"
 #include "base/error.h"
 
@@ -45,8 +46,8 @@ LayerExperts experts_of(const std::string& text) {
 
 void InterventionArguments::add_to(CLI::App& command) {
   const auto grouped = [](CLI::Option* option) { option->group("What the experts are kept from (docs/studies.md)"); };
-  grouped(command.add_option("--masked-top-fraction", masked_top_fraction,
-                             "each token loses this share of the routed experts, those of highest affinity for it"));
+  grouped(add_real_number(command, "--masked-top-fraction", masked_top_fraction,
+                          "each token loses this share of the routed experts, those of highest affinity for it"));
   grouped(add_whole_number(command, "--experts-per-tok", experts_per_tok,
                            "routed experts a token visits; 0: as many as in training", {0, 1 << 20}));
   grouped(command.add_flag("--drop-shared", drop_shared, "the shared experts add nothing"));

@@ -31,7 +31,7 @@ void act(const Options& options) {
   const size_t piece = std::max<size_t>(1, (size_t{16} << 20) / static_cast<size_t>(V));
   engine::Session session(model.engine());
   session.check(ids);
-  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
+  const WorkSignals signals;
   formats::NpyWriter file(options.output.path, {rows, V});
   for (size_t at = 0; at < ids.size(); at += piece) {
     if (signals.requested()) {

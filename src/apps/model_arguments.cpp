@@ -4,6 +4,7 @@
 #include <limits>
 #include <random>
 
+#include "apps/real_number.h"
 #include "apps/whole_number.h"
 #include "base/error.h"
 
@@ -53,14 +54,12 @@ void add_sampling(CLI::App& command, engine::GenerateOptions& generate) {
   engine::SamplingOptions& sampling = generate.sampling;
   add_whole_number(command, "-n,--predict", generate.max_tokens,
                    "tokens to generate at most; -1: until the context is full", {-1, int64_t{1} << 40});
-  command.add_option("--temp", sampling.temperature, "0: always the likeliest token")->capture_default_str();
+  add_real_number(command, "--temp", sampling.temperature, "0: always the likeliest token");
   add_whole_number(command, "--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all");
-  command.add_option("--top-p", sampling.top_p, "keep the fewest with this probability together; 1: all")
-      ->capture_default_str();
-  command.add_option("--min-p", sampling.min_p, "keep those with this share of the best one's probability; 0: all")
-      ->capture_default_str();
-  command.add_option("--repeat-penalty", sampling.repeat_penalty, "weakens recent tokens; 1: off")
-      ->capture_default_str();
+  add_real_number(command, "--top-p", sampling.top_p, "keep the fewest with this probability together; 1: all");
+  add_real_number(command, "--min-p", sampling.min_p,
+                  "keep those with this share of the best one's probability; 0: all");
+  add_real_number(command, "--repeat-penalty", sampling.repeat_penalty, "weakens recent tokens; 1: off");
   add_whole_number(command, "--repeat-last-n", sampling.repeat_last_n, "how many tokens are recent; -1: all",
                    {-1, std::numeric_limits<int64_t>::max()});
   add_seed(command, sampling.seed);

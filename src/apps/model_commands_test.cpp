@@ -11,6 +11,7 @@
 #include "apps/model_arguments.h"
 #include "apps/testing.h"
 #include "base/error.h"
+#include "base/utf8.h"
 #include "engine/engine.h"
 #include "formats/npy.h"
 
@@ -105,6 +106,12 @@ TEST_F(ModelCommands, PromptsComeFromFilesPipesAndStandardInput) {
   writer.join();
   const Outcome scored = run({"eval", "perplexity", "-m", path("model"), "-", "--json"}, "Once upon");
   EXPECT_EQ(base::parse_json(scored.out, "output")["bytes"], 9) << scored.err;
+  const std::string marked = std::string(base::kByteOrderMark) + "Once upon";
+  const std::string file = folder_.write("marked.txt", marked);
+  EXPECT_EQ(tokens({"-f", folder_.write("marked_prompt.txt", marked.substr(0, 7)).string()}), want);
+  EXPECT_EQ(run({"eval", "perplexity", "-m", path("model"), file, "--json"}).out.substr(0, 60),
+            scored.out.substr(0, 60))
+      << "a byte order mark is no part of the text";
 }
 
 TEST_F(ModelCommands, AnUnchosenSeedIsDrawnAndPrinted) {
@@ -134,8 +141,8 @@ TEST_F(ModelCommands, ArgumentsAreCheckedBeforeTheModel) {
     EXPECT_THAT(result.err, HasSubstr(rule));
   };
   const std::string nowhere = path("nowhere"), missing = path("missing");
-  refused({"generate", "-m", nowhere, "--tokens", "1,x"}, 2, "token ids are written 1,2,3");
-  refused({"generate", "-m", nowhere, "--tokens", ""}, 2, "token ids are written 1,2,3");
+  refused({"generate", "-m", nowhere, "--tokens", "1,x"}, 2, "--tokens must not be empty");
+  refused({"generate", "-m", nowhere, "--tokens", ""}, 2, "--tokens must not be empty");
   refused({"generate", "-m", nowhere, "-f", missing}, 4, "missing");
   refused({"generate", "-m", nowhere, "-p", "x", "--top-p", "7"}, 2, "top-p");
   refused({"generate", "-m", nowhere, "-p", "x", "-q", "q9"}, 2, "q9");
@@ -170,7 +177,7 @@ TEST_F(ModelCommands, GenerateRefusesBadInput) {
   };
   refused({"-m", path("bare"), "-p", "hi"}, 3, "give --tokens instead of a prompt");
   refused({"-m", path("bare"), "--tokens", "1", "--stop", "x"}, 2, "stop strings need a tokenizer");
-  refused({"-m", path("model"), "-p", "hi", "--stop", ""}, 2, "stop string cannot be empty");
+  refused({"-m", path("model"), "-p", "hi", "--stop", ""}, 2, "--stop must not be empty");
   refused({"-m", path("model"), "-p", "hi", "--temp", "-1"}, 2, "temperature");
   refused({"-m", path("model"), "-p", "hi", "--top-p", "0"}, 2, "top-p");
   refused({"-m", path("model"), "-f", path("missing.txt")}, 4, "missing.txt");

@@ -11,16 +11,11 @@ struct OutputArguments {
   bool force = false;
 };
 
-/// For every option that names an output.
-inline CLI::Validator output_name() {
-  return CLI::Validator([](std::string& name) { return name.empty() ? "the output needs a name" : ""; }, "");
-}
-
-/// Adds `names` ("-o,--output") with `text` as its help, and --force. An empty name is a usage error.
+/// Adds `names` ("-o,--output") with `text` as its help, and --force.
 inline CLI::Option* add_output(CLI::App& command, OutputArguments& output, const std::string& names,
                                const std::string& text) {
   command.add_flag("--force", output.force, "replace an output that is there already");
-  return command.add_option(names, output.path, text)->check(output_name());
+  return command.add_option(names, output.path, text);
 }
 
 }  // namespace dsmoe::apps

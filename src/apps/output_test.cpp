@@ -102,6 +102,16 @@ TEST_F(Outputs, FoldersAreMadeWholeAndReplacedOnlyWhenForced) {
   }
 }
 
+TEST_F(Outputs, TwoOfOneCommandAreNotOneFile) {
+  for (const char* other : {"new.gguf", "./new.gguf", "m/../new.gguf"}) {
+    const Outcome outcome =
+        write_to({"quantize", "-m", path("m"), "-t", "q8_0", "--report", path(other)}, path("new.gguf"), true);
+    EXPECT_EQ(outcome.exit_code, 2) << other;
+    EXPECT_THAT(outcome.err, HasSubstr("two outputs are one file"));
+    EXPECT_EQ(folder_.count(), before_);
+  }
+}
+
 TEST_F(Outputs, AnInputIsNeverWrittenOver) {
   const std::string weights = base::read_file(folder_ / "m" / "model.safetensors");
   base::fs::create_hard_link(folder_ / "m" / "model.safetensors", folder_ / "alias");

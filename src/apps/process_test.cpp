@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 
 #include "apps/stop_signals.h"
 #include "base/file.h"
@@ -73,7 +74,7 @@ TEST_F(Process, StopSignalsAskAndAnswer) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const auto use = [&] {
       ::signal(signal, SIG_DFL);
-      const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
+      const WorkSignals signals;
       if (signals.requested()) std::exit(1);
       ::raise(signal);
       std::exit(signals.requested() ? 0 : 2);
@@ -87,6 +88,26 @@ TEST_F(Process, StopSignalsAskAndAnswer) {
     };
     EXPECT_EXIT(twice(), KilledBySignal(signal), "") << signal;
   }
+}
+
+// "dsmoe init ... 2>&1 | head -1" loses the reader of its progress, not what it makes.
+TEST_F(Process, APipeThatNobodyReadsEndsNoWork) {
+  const auto write = [](bool working) {
+    ::signal(SIGPIPE, SIG_DFL);
+    int ends[2];
+    if (::pipe(ends) != 0) std::_Exit(99);
+    ::close(ends[0]);
+    std::optional<WorkSignals> signals;
+    if (working) signals.emplace();
+    const bool failed = ::write(ends[1], "x", 1) < 0 && errno == EPIPE;
+    if (signals && signals->requested()) std::_Exit(1);
+    signals.reset();
+    struct sigaction after {};
+    ::sigaction(SIGPIPE, nullptr, &after);
+    std::_Exit(failed && after.sa_handler == SIG_DFL ? 0 : 2);
+  };
+  EXPECT_EXIT(write(true), ExitedWithCode(0), "");
+  EXPECT_EXIT(write(false), KilledBySignal(SIGPIPE), "");
 }
 
 TEST_F(Process, AHangUpIgnoredAtTheStartStaysIgnored) {

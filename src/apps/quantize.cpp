@@ -53,9 +53,7 @@ void require_outputs(const Options& options) {
   base::require_output_file(options.output.path, options.output.force, read);
   if (options.report.empty()) return;
   base::require_output_file(options.report, options.output.force, read);
-  if (base::fs::weakly_canonical(options.report) == base::fs::weakly_canonical(options.output.path)) {
-    base::fail(base::ErrorKind::kUsage, "quantize", "two outputs have one name", options.report, "name another");
-  }
+  base::require_different_outputs(options.report, options.output.path);
 }
 
 void act(const Options& options) {
@@ -65,7 +63,7 @@ void act(const Options& options) {
   if (!options.no_verify) verify_model(options.model, options.threads);
   const formats::ModelFolder folder = formats::ModelFolder::open(options.model);
   base::ThreadPool pool(options.threads);
-  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
+  const WorkSignals signals;
   std::optional<Progress> progress;
   request.pure = options.pure;
   request.arch = options.arch;
@@ -98,8 +96,7 @@ void add_common(CLI::App& command, const std::shared_ptr<Options>& options) {
       ->check(CLI::IsMember({"deepseek", "llama", "dsmoe"}));
   command.add_option("--name", options->name, "general.name in the file; without it the folder's");
   command.add_flag("--no-tokenizer", options->no_tokenizer, "leave the folder's tokenizer out");
-  command.add_option("--report", options->report, "a JSON file with the error of every tensor and every expert")
-      ->check(output_name());
+  command.add_option("--report", options->report, "a JSON file with the error of every tensor and every expert");
   add_threads(command, options->threads, "-j,--threads",
               "0: as many as this process may use; the file does not depend on it");
   add_no_verify(command, options->no_verify);

@@ -1,6 +1,9 @@
 #include "apps/source_arguments.h"
 
+#include <charconv>
 #include <iostream>
+
+#include "base/error.h"
 
 namespace dsmoe::apps {
 
@@ -15,8 +18,11 @@ void SourceArguments::add_to(CLI::App& command) {
                   "bytes (or 500MB, 2GB) that a document may have; memory grows with the longest")
       ->transform(CLI::AsSizeValue(false))
       ->transform(CLI::Validator(
-          [](std::string& text) {  // runs before the other, which reads -1 as 2^64 - 1
-            return text.starts_with('-') ? "must not be below zero: " + text : std::string();
+          [](std::string& text) {  // runs before the other, which reads -1 as 2^64 - 1 and cuts what is above
+            uint64_t digits = 0;
+            const std::errc fault = std::from_chars(text.data(), text.data() + text.size(), digits).ec;
+            return fault == std::errc() ? ""
+                                        : "must be a whole number, B, KB, MB or GB behind it: " + base::in_quotes(text);
           },
           ""))
       ->type_name("SIZE")

@@ -39,6 +39,16 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
   bool requested() const { return requested_flag() != 0; }
 
+ protected:
+  /// `number` does nothing while this lives.
+  void ignore(int number) {
+    struct sigaction action {
+    }, old{};
+    action.sa_handler = SIG_IGN;
+    ::sigaction(number, &action, &old);
+    old_.emplace_back(number, old);
+  }
+
  private:
   static void on_signal(int) {
     const bool first = requested_flag() == 0;
@@ -57,7 +67,12 @@ class StopSignals {
   std::vector<std::pair<int, struct sigaction>> old_;
 };
 
-/// What the commands say that leave at the next piece of work.
-inline constexpr const char* kStopping = "stopping; once more to stop now\n";
+/// For a command that leaves at the next piece of its work and cleans up: what stops it is acknowledged. A pipe that
+/// nobody reads any more stops nothing: a reader of the progress who leaves would leave half a file behind, and an
+/// output that cannot be written to is an error as on any disk.
+class WorkSignals : public StopSignals {
+ public:
+  WorkSignals() : StopSignals({SIGINT, SIGTERM, SIGHUP}, "stopping; once more to stop now\n") { ignore(SIGPIPE); }
+};
 
 }  // namespace dsmoe::apps

@@ -81,7 +81,7 @@ void check_output(const Options& options) {
 }
 
 void score(const Options& options, const corpus::TokenDataset& corpus, engine::Engine& engine, study::Ablation& study) {
-  const StopSignals signals({SIGINT, SIGTERM, SIGHUP}, kStopping);
+  const WorkSignals signals;
   std::unique_ptr<Progress> progress;
   score_ablation(engine, corpus, options.perplexity, study, [&](int64_t done, int64_t all) {
     if (signals.requested()) base::fail(base::ErrorKind::kStopped, "study", "stopped on request");

@@ -90,7 +90,7 @@ class WalkProgress {
   }
 
  private:
-  StopSignals signals_{{SIGINT, SIGTERM, SIGHUP}, kStopping};
+  WorkSignals signals_;
   std::optional<Progress> progress_;
   uint64_t walks_, walked_ = 0;
 };

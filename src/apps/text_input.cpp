@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -24,9 +25,7 @@ std::string read_stream(std::istream& stream, const std::string& name) {
   return text;
 }
 
-}  // namespace
-
-std::string read_text(const std::string& path) {
+std::string read_all(const std::string& path) {
   if (path == "-") return read_stream(std::cin, "standard input");
   std::error_code fault;
   const base::fs::file_type type = base::fs::status(path, fault).type();
@@ -37,6 +36,14 @@ std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) base::fail_io("input", "cannot open", path, errno);
   return read_stream(file, path);
+}
+
+}  // namespace
+
+std::string read_text(const std::string& path) {
+  std::string text = read_all(path);
+  if (text.starts_with(base::kByteOrderMark)) text.erase(0, base::kByteOrderMark.size());
+  return text;
 }
 
 }  // namespace dsmoe::apps

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/test_files.h"
+#include "base/utf8.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_json.h"
 
@@ -54,6 +55,9 @@ TEST_F(TokenizerCommand, TrainsEncodesDecodes) {
 
   base::write_file(file("input"), text);
   EXPECT_EQ(run({"tokenizer", "encode", "-t", file("made"), file("input")}).out, ids.out);
+  base::write_file(file("marked"), std::string(base::kByteOrderMark) + text);
+  EXPECT_EQ(run({"tokenizer", "encode", "-t", file("made"), file("marked")}).out, ids.out) << "no part of the text";
+  EXPECT_EQ(run({"tokenizer", "encode", "-t", file("made")}, base::read_file(file("marked"))).out, ids.out);
   const auto json =
       base::parse_json(run({"tokenizer", "encode", "-t", file("made"), "-p", text, "--json", "--special"}).out, "out");
   EXPECT_EQ(json["ids"][0], 0);
