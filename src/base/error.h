@@ -20,7 +20,6 @@ enum class ErrorKind {
   kIo = 4,       ///< a file cannot be read or written, or space ran out
   kNoCheckpoint = 5,
   kNonFinite = 6,
-  kPeerLost = 7,
   kStopped = 75,  ///< stopped on request, resumable
 };
 
