@@ -141,7 +141,7 @@ TEST_F(ModelCommands, ArgumentsAreCheckedBeforeTheModel) {
     EXPECT_THAT(result.err, HasSubstr(rule));
   };
   const std::string nowhere = path("nowhere"), missing = path("missing");
-  refused({"generate", "-m", nowhere, "--tokens", "1,x"}, 2, "--tokens must not be empty");
+  refused({"generate", "-m", nowhere, "--tokens", "1,x"}, 2, "token ids are written 1,2,3");
   refused({"generate", "-m", nowhere, "--tokens", ""}, 2, "--tokens must not be empty");
   refused({"generate", "-m", nowhere, "-f", missing}, 4, "missing");
   refused({"generate", "-m", nowhere, "-p", "x", "--top-p", "7"}, 2, "top-p");
