@@ -235,9 +235,12 @@ class Runner {
 
 // A folder is a comparison's from when its plan is in it. Until then nothing may be there of what one writes.
 void require_folder(const fs::path& folder) {
-  base::require_output_folder(folder, {.beside_others = true}, {});
+  base::FolderPolicy policy;
+  policy.beside_others = true;
+  base::require_output_folder(folder, policy, {});
   if (fs::exists(plan_file(folder))) return;
-  for (const char* name : {"plan.toml", "runs", "results", "studies", "logs", "report.md", "report.html", "report.csv"}) {
+  for (const char* name :
+       {"plan.toml", "runs", "results", "studies", "logs", "report.md", "report.html", "report.csv"}) {
     if (!fs::exists(fs::symlink_status(folder / name))) continue;
     base::fail(base::ErrorKind::kIo, "compare", "the folder holds something that a comparison would write over",
                (folder / name).string(), "move it away, or name another folder");
