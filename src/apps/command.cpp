@@ -31,16 +31,23 @@ std::string version_text() {
   return std::string(DSMOE_VERSION) + " (commit " + DSMOE_COMMIT + ", compiler " + __VERSION__ + ")";
 }
 
-int run_program(CLI::App& program, const std::vector<AddCommand>& commands, int argc, char** argv) {
+void add_commands(CLI::App& program, const std::vector<CommandGroup>& groups) {
+  for (const CommandGroup& group : groups) {
+    for (const AddCommand add : group.commands) {
+      add(program);
+      program.get_subcommands({}).back()->group(group.title);
+    }
+  }
+}
+
+int run_program(CLI::App& program, const std::vector<CommandGroup>& groups, int argc, char** argv) {
   program.require_subcommand(1);
   program.set_version_flag("--version", program.get_name() + " " + version_text());
-  for (const AddCommand add : commands) add(program);
+  add_commands(program, groups);
   try {
-    if (argc < 2) {
-      std::cerr << program.help();
-      return static_cast<int>(base::ErrorKind::kUsage);
-    }
-    std::vector<std::string> words = read_words(program, {argv + 1, argv + argc});
+    const std::vector<std::string> typed = argc < 2 ? std::vector<std::string>{"--help"}  //
+                                                    : std::vector<std::string>{argv + 1, argv + argc};
+    std::vector<std::string> words = read_words(program, typed);
     std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
     try {
       program.parse(std::move(words));

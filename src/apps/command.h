@@ -12,8 +12,18 @@ namespace dsmoe::apps {
 
 using AddCommand = void (*)(CLI::App& program);
 
-/// Parses, runs the chosen command, and returns the exit code (0, or base::ErrorKind, or 2 for a usage error).
-int run_program(CLI::App& program, const std::vector<AddCommand>& commands, int argc, char** argv);
+/// Commands that --help lists under one title.
+struct CommandGroup {
+  const char* title;
+  std::vector<AddCommand> commands;
+};
+
+/// Hangs all of them on the program, each under its group's title.
+void add_commands(CLI::App& program, const std::vector<CommandGroup>& groups);
+
+/// Parses, runs the chosen command, and returns the exit code (0, or base::ErrorKind, or 2 for a usage error). Without a
+/// word behind the program's name its help is printed.
+int run_program(CLI::App& program, const std::vector<CommandGroup>& groups, int argc, char** argv);
 
 /// The version line: version, commit, compiler.
 std::string version_text();

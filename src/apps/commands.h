@@ -1,4 +1,4 @@
-// Every subcommand of `dsmoe`, one line each, in the order that --help shows them.
+// Every subcommand of `dsmoe`, one line each, in the groups and the order that --help shows them.
 #pragma once
 
 #include "apps/command.h"
@@ -22,25 +22,36 @@ void add_tokenizer(CLI::App& program);
 void add_train_command(CLI::App& program);
 void add_version(CLI::App& program);
 
-// One to a line, and clang-format kept out, so that two branches adding a command seldom meet.
+// In the order of a model's life. One command to a line, and clang-format kept out, so that two branches adding a command
+// seldom meet.
 // clang-format off
-inline const std::vector<AddCommand> kCommands = {
-    add_generate,
-    add_chat,
-    add_bench,
-    add_logits,
-    add_eval,
-    add_study,
-    add_compare,
-    add_report,
-    add_plan,
-    add_data,
-    add_init,
-    add_quantize,
-    add_export,
-    add_tokenizer,
-    add_train_command,
-    add_version,
+inline const std::vector<CommandGroup> kCommands = {
+    {"Data", {
+        add_tokenizer,
+        add_data,
+    }},
+    {"Train", {
+        add_plan,
+        add_init,
+        add_train_command,
+        add_compare,
+    }},
+    {"Look", {
+        add_report,
+        add_eval,
+        add_study,
+        add_logits,
+    }},
+    {"Run", {
+        add_generate,
+        add_chat,
+        add_bench,
+        add_quantize,
+        add_export,
+    }},
+    {"About dsmoe", {
+        add_version,
+    }},
 };
 // clang-format on
 

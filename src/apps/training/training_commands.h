@@ -8,9 +8,8 @@ namespace dsmoe::apps {
 void add_bench(CLI::App& program);
 void add_train(CLI::App& program);
 
-inline const std::vector<AddCommand> kTrainingCommands = {
-    add_train,
-    add_bench,
+inline const std::vector<CommandGroup> kTrainingCommands = {
+    {"Commands", {add_train, add_bench}},
 };
 
 }  // namespace dsmoe::apps
