@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <memory>
 
@@ -20,6 +21,16 @@ struct Options {
   OutputArguments output;
 };
 
+// `values` are rows of V logits, the first of them after token number `first`.
+void require_finite(std::span<const float> values, size_t first, int64_t V) {
+  const auto bad = std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  if (bad == values.end()) return;
+  const auto at = static_cast<size_t>(bad - values.begin()), width = static_cast<size_t>(V);
+  base::fail(base::ErrorKind::kNonFinite, "logits", "the model's logits are not finite",
+             "after token " + std::to_string(first + at / width) + ", id " + std::to_string(at % width),
+             "the weights are damaged, or training had diverged");
+}
+
 void act(const Options& options) {
   const bool is_text = !options.prompt.empty();
   const std::vector<int32_t> given = is_text ? std::vector<int32_t>() : parse_token_ids(options.tokens);
@@ -37,7 +48,10 @@ void act(const Options& options) {
     if (signals.requested()) {
       base::fail(base::ErrorKind::kFailure, "logits", "stopped on request", "", "nothing is left behind");
     }
-    file.append(session.append_all(std::span(ids).subspan(at, std::min(piece, ids.size() - at))));
+    const std::span<const float> values =
+        session.append_all(std::span(ids).subspan(at, std::min(piece, ids.size() - at)));
+    require_finite(values, at, V);
+    file.append(values);
   }
   file.finish();
   std::cerr << options.output.path << ": float32 [" << rows << ", " << V << "]\n";

@@ -54,6 +54,18 @@ TEST_F(ModelCommands, LogitsWritesWhatTheEngineComputes) {
   EXPECT_EQ(formats::read_npy(path("b.npy")).values, array.values);
 }
 
+TEST_F(ModelCommands, LogitsOfDamagedWeightsAreAnErrorNotAFile) {
+  {
+    std::fstream weights(folder_ / "bare/model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    weights.seekp(-4, std::ios::end);
+    weights.write("\xFF\xFF\xFF\xFF", 4);  // not a number, in bf16 and in float32
+  }
+  const Outcome result = run({"logits", "-m", path("bare"), "--tokens", "65,66", "-o", path("no.npy")});
+  EXPECT_EQ(result.exit_code, 6);
+  EXPECT_THAT(result.err, HasSubstr("[logits] the model's logits are not finite: after token "));
+  EXPECT_FALSE(base::fs::exists(path("no.npy")));
+}
+
 TEST_F(ModelCommands, LogitsRefusesBadInputAndWritesNothing) {
   const auto refused = [&](std::vector<std::string> arguments, int exit_code, const char* words) {
     arguments.insert(arguments.begin(), {"logits", "-o", path("no.npy")});

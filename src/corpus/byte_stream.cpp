@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "corpus/not_text.h"
 
 namespace dsmoe::corpus {
 namespace {
@@ -152,6 +153,18 @@ class PlainDecoder : public ByteStream::Decoder {
   size_t read(std::span<char> out) override { return raw.read(out); }
 };
 
+// A file that says by its name that it is not compressed.
+class TextFileDecoder : public PlainDecoder {
+ public:
+  using PlainDecoder::PlainDecoder;
+  size_t read(std::span<char> out) override {
+    const bool first = raw.bytes() == 0;
+    const size_t count = PlainDecoder::read(out);
+    if (first) require_plain_text(out.first(count), raw.name());
+    return count;
+  }
+};
+
 // One or more gzip members, with zero bytes after the last one as tapes leave them.
 class GzipDecoder : public ByteStream::Decoder {
  public:
@@ -270,7 +283,7 @@ std::unique_ptr<ByteStream::Decoder> decoder_of(const base::fs::path& path) {
     case Compression::kZstd:
       return std::make_unique<ZstdDecoder>(std::move(source));
     case Compression::kNone:
-      return std::make_unique<PlainDecoder>(std::move(source));
+      return std::make_unique<TextFileDecoder>(std::move(source));
   }
   return nullptr;
 }

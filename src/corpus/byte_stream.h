@@ -27,7 +27,7 @@ class ByteStream {
 
   /// Fills the front of `out` and returns how much; 0 only at the end.
   /// Throws base::Error: kIo when the disk fails or the file has changed meanwhile, kInvalid when compressed data is
-  /// damaged or cut short.
+  /// damaged or cut short, or when the file is of a format that is not read here (not_text.h).
   size_t read(std::span<char> out);
 
   /// For messages.
