@@ -13,6 +13,7 @@
 #include "apps/commands.h"
 #include "apps/open_model.h"
 #include "apps/progress.h"
+#include "apps/weight_sizes.h"
 #include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/memory.h"
@@ -218,33 +219,10 @@ void check_memory(const Options& options, const engine::Engine& engine, const st
   }
 }
 
-constexpr const char* kTypeNames[kernels::kWeightTypes] = {"F32",  "F16",  "BF16", "Q8_0", "Q4_0", "Q4_1",
-                                                           "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"};
-
-/// Bytes of all matrices, those that one token must read, and the type that most bytes are of.
-struct Sizes {
-  int64_t all = 0, per_token = 0;
-  std::string type;
-};
-
-Sizes sizes_of(const engine::Weights& weights) {
-  std::map<kernels::WeightType, int64_t> bytes;
-  Sizes sizes;
-  weights.for_each_matrix([&](const kernels::Matrix& m, double share) {
-    const int64_t own = kernels::matrix_bytes(m);
-    bytes[m.type] += own;
-    sizes.all += own;
-    sizes.per_token += static_cast<int64_t>(share * static_cast<double>(own));
-  });
-  const auto most = std::max_element(bytes.begin(), bytes.end(), [](auto& a, auto& b) { return a.second < b.second; });
-  sizes.type = kTypeNames[static_cast<size_t>(most->first)];
-  return sizes;
-}
-
 BenchResult about_model(const Options& options, const engine::Engine& engine) {
   BenchResult about;
   about.model_filename = options.model.path;
-  const Sizes sizes = sizes_of(engine.weights());
+  const WeightSizes sizes = weight_sizes(engine.weights());
   about.model_size = sizes.all;
   about.bytes_per_token = sizes.per_token;
   about.kv_bytes_per_token =

@@ -1,17 +1,25 @@
 // dsmoe chat: a conversation in a terminal, or of lines through a pipe.
+#include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <iomanip>
 #include <iostream>
 #include <memory>
 
+#include "apps/chat_speed.h"
 #include "apps/commands.h"
-#include "apps/line_editor.h"
 #include "apps/open_model.h"
+#include "apps/progress.h"
 #include "apps/stop_signals.h"
+#include "apps/weight_sizes.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "base/output.h"
 #include "engine/conversation.h"
 #include "engine/generate.h"
 #include "formats/model_files.h"
+#include "spec/counts.h"
+#include "terminal/line_editor.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -20,19 +28,23 @@ struct Options {
   ModelArguments model;
   std::string system, format;
   engine::GenerateOptions generate;
+  bool no_history = false;
 };
 
-constexpr const char* kHelp =
-    "  /help             this list\n"
-    "  /clear            forget the conversation\n"
-    "  /system TEXT      the same, with TEXT before it (none: without)\n"
-    "  /again            another answer to the last question\n"
-    "  /undo             take back the last question and its answer\n"
-    "  /temp X           temperature; 0: always the likeliest token\n"
-    "  /save FILE        write the conversation as text; --force FILE over one that is there\n"
-    "  /tokens           how much of the context is used\n"
-    "  /quit             leave; so do Ctrl-D, and Ctrl-C twice\n"
-    "A line that ends with \\ goes on in the next one. Ctrl-C stops an answer.\n";
+/// Whether the folder is a checkpoint of training on text (docs/training.md). Its tokenizer's template says how a
+/// conversation would be written, not that the model has ever seen one.
+bool trained_on_text(const base::fs::path& model) {
+  const base::fs::path run = model / "run.toml";
+  std::error_code ignored;
+  return base::fs::is_regular_file(run, ignored) &&
+         !base::parse_toml(base::read_file(run), run.string()).contains("sft");
+}
+
+/// What follows a command: without the quotes that a shell would have taken away.
+std::string unquoted(std::string text) {
+  const bool quoted = text.size() >= 2 && (text.front() == '"' || text.front() == '\'') && text.back() == text.front();
+  return quoted ? text.substr(1, text.size() - 2) : text;
+}
 
 class Chat {
  public:
@@ -41,20 +53,20 @@ class Chat {
         model_(open_model(options.model)),
         encoder_(model_.chat_encoder(options.format)),
         conversation_(encoder_, *model_.tokenizer(), options.system),
-        session_(model_.engine()) {
+        session_(model_.engine()),
+        editor_(command_names()) {
     options_.generate.ends = model_.end_tokens();
     options_.generate.ends.push_back(encoder_.end_of_turn());
-    if (options.format.empty() && model_.chat_template().empty()) {
-      std::cerr << "the model has no chat template: the conversation is written as User: and Assistant: "
-                   "(--chat-format chooses another form)\n";
-    }
   }
 
   void run() {
-    std::cerr << "seed " << options_.generate.sampling.seed << "\n";
-    if (editor_.is_terminal()) std::cerr << "/help lists the commands\n";
+    introduce();
+    if (editor_.is_terminal()) {
+      if (!options_.no_history) remember();
+      std::cerr << "/help lists the commands\n";
+    }
     for (bool was_interrupted = false;;) {
-      const auto line = read();
+      const auto line = editor_.read("> ", ". ");
       if (!line) break;
       if (line->interrupted) {
         if (was_interrupted) break;
@@ -80,15 +92,63 @@ class Chat {
   }
 
  private:
-  std::optional<LineEditor::Line> read() {
-    auto line = editor_.read("> ");
-    while (line && !line->interrupted && line->text.ends_with('\\')) {
-      line->text.back() = '\n';
-      auto more = editor_.read(". ");
-      if (!more || more->interrupted) return more;
-      line->text += more->text;
+  struct Command {
+    std::string name;
+    std::vector<std::string> also;  ///< other names
+    std::string argument;           ///< as the list shows it
+    std::string help;
+    void (Chat::*act)(const std::string& argument);
+  };
+  static const std::vector<Command>& commands() {
+    static const std::vector<Command> all = {
+        {"/help", {"/?"}, "", "this list", &Chat::help},
+        {"/clear", {"/new"}, "", "forget the conversation", &Chat::clear},
+        {"/system", {}, "TEXT", "the same, with TEXT before it (none: without)", &Chat::system},
+        {"/again", {"/regen"}, "", "another answer to the last question", &Chat::again},
+        {"/undo", {}, "", "take back the last question and its answer", &Chat::undo},
+        {"/temp", {}, "X", "temperature; 0: always the likeliest token", &Chat::set_temperature},
+        {"/save", {}, "FILE", "write the conversation as text; --force FILE over one that is there", &Chat::save},
+        {"/tokens", {}, "", "how much of the context is used", &Chat::tokens},
+        {"/stats", {}, "", "speed, and what the cache holds", &Chat::stats},
+        {"/quit", {"/exit", "/bye"}, "", "leave; so do Ctrl-D, and Ctrl-C twice", &Chat::quit},
+    };
+    return all;
+  }
+  static std::vector<std::string> command_names() {
+    std::vector<std::string> names;
+    for (const Command& command : commands()) names.push_back(command.name);
+    return names;
+  }
+
+  // The model as a person may know it, and what to expect of it.
+  void introduce() {
+    const spec::ModelConfig& config = model_.config();
+    const auto absolute = base::fs::absolute(model_.path()).lexically_normal();
+    const double all = static_cast<double>(spec::count_parameters(config).total());
+    const double activated = static_cast<double>(spec::count_activated(config).total());
+    const WeightSizes sizes = weight_sizes(model_.engine().weights());
+    std::cerr << (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string() << ": "
+              << count_text(all) << " parameters";
+    if (activated < all) std::cerr << ", " << count_text(activated) << " of them for each token";
+    std::cerr << "; " << sizes.type << ", " << bytes_text(static_cast<double>(sizes.all)) << "; context of "
+              << config.max_position_embeddings << " tokens; chat format " << encoder_.format().name << "; seed "
+              << options_.generate.sampling.seed << "\n";
+    if (!options_.format.empty()) return;
+    if (model_.chat_template().empty()) {
+      std::cerr
+          << "the model has no chat template: it is probably a base model, which continues a text rather than "
+             "answers. The conversation is written as User: and Assistant: (--chat-format chooses another form)\n";
+    } else if (trained_on_text(model_.path())) {
+      std::cerr << "this is a base model, trained on text alone: it continues what it reads rather than answers\n";
     }
-    return line;
+  }
+
+  void remember() {
+    try {
+      if (const auto file = terminal::state_file("chat_history")) editor_.history().keep_in(*file);
+    } catch (const base::Error& error) {
+      std::cerr << "questions are not kept for the next session: " << error.what() << "\n";
+    }
   }
 
   // What the cache has of the conversation stays, the rest is read; the model then answers.
@@ -109,8 +169,10 @@ class Chat {
     session_.rewind(std::min(kept, session_.size()));
     const StopSignals signals({SIGINT});
     bool first = true;
+    speed_.begin(session_.size(), std::ssize(tokens));
     const engine::Generation result = engine::generate(
         session_, model_.config(), tokens, options_.generate, model_.tokenizer(), [&](int32_t, std::string_view text) {
+          speed_.token();
           if (first) text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
           first = first && text.empty();
           std::cout << text << std::flush;
@@ -134,37 +196,48 @@ class Chat {
 
   /// False to leave.
   bool command(const std::string& line) {
-    const size_t space = line.find(' ');
+    const size_t space = line.find_first_of(" \n");
     const std::string name = line.substr(0, space);
-    const size_t more = line.find_first_not_of(' ', space);
-    const std::string rest = more == std::string::npos ? "" : line.substr(more);
-    if (name == "/quit" || name == "/exit" || name == "/bye") return false;
-    if (name == "/help") {
-      std::cerr << kHelp;
-    } else if (name == "/clear" || name == "/new") {
-      restart(options_.system);
-    } else if (name == "/system") {
-      options_.system = rest;
-      restart(rest);
-    } else if (name == "/again" || name == "/regen") {
-      again();
-    } else if (name == "/undo") {
-      undo();
-    } else if (name == "/temp") {
-      set_temperature(rest);
-    } else if (name == "/save") {
-      save(rest);
-    } else if (name == "/tokens") {
-      std::cerr << conversation_.tokens().size() << " of " << model_.config().max_position_embeddings << " tokens\n";
-    } else {
-      const std::string near =
-          base::nearest(name, {"/help", "/clear", "/system", "/again", "/undo", "/temp", "/save", "/tokens", "/quit"});
-      std::cerr << "no command " << base::in_quotes(name) << (near.empty() ? "" : "; is it " + near + "?") << "\n";
+    const size_t more = line.find_first_not_of(" \n", space);
+    const std::string rest =
+        more == std::string::npos ? "" : line.substr(more, line.find_last_not_of(" \n") + 1 - more);
+    for (const Command& command : commands()) {
+      if (command.name != name && std::ranges::find(command.also, name) == command.also.end()) continue;
+      (this->*command.act)(unquoted(rest));
+      return !leave_;
     }
+    const std::string near = base::nearest(name, command_names());
+    std::cerr << "no command " << base::in_quotes(name) << (near.empty() ? "" : "; is it " + near + "?") << "\n";
     return true;
   }
 
-  void again() {
+  void help(const std::string&) {
+    for (const Command& command : commands()) {
+      std::cerr << "  " << std::left << std::setw(18) << command.name + " " + command.argument << command.help << "\n";
+    }
+    std::cerr << "A line that ends with \\ goes on in the next one, as after Alt-Enter. Ctrl-C stops an answer.\n";
+  }
+
+  void quit(const std::string&) { leave_ = true; }
+
+  void clear(const std::string&) { restart(options_.system); }
+
+  void system(const std::string& text) {
+    options_.system = text;
+    restart(text);
+  }
+
+  void tokens(const std::string&) {
+    std::cerr << conversation_.tokens().size() << " of " << model_.config().max_position_embeddings << " tokens\n";
+  }
+
+  void stats(const std::string&) {
+    const int64_t context = model_.config().max_position_embeddings;
+    std::cerr << speed_.text() << session_.size() << " tokens in the cache, " << context - session_.size() << " of "
+              << context << " left\n";
+  }
+
+  void again(const std::string&) {
     if (!conversation_.take_back_answer()) {
       std::cerr << "nothing has been asked\n";
       return;
@@ -174,7 +247,7 @@ class Chat {
     answer();
   }
 
-  void undo() {
+  void undo(const std::string&) {
     if (!conversation_.take_back_question()) {
       std::cerr << "nothing has been asked\n";
       return;
@@ -186,17 +259,19 @@ class Chat {
   void set_temperature(const std::string& text) {
     double value = 0;
     const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (fault != std::errc() || end != text.data() + text.size() || !(value >= 0)) {
+    if (fault != std::errc() || end != text.data() + text.size() || !std::isfinite(value) || value < 0) {
       std::cerr << "/temp takes a number from 0 on\n";
       return;
     }
     options_.generate.sampling.temperature = value;
   }
 
-  void save(std::string path) {
+  void save(const std::string& argument) {
     const std::string_view kForce = "--force ";
-    const bool force = path.starts_with(kForce);
-    if (force) path.erase(0, std::min(path.find_first_not_of(' ', kForce.size()), path.size()));
+    const bool force = argument.starts_with(kForce);
+    const std::string path =
+        force ? unquoted(argument.substr(std::min(argument.find_first_not_of(' ', kForce.size()), argument.size())))
+              : argument;
     if (path.empty() || path == "--force") {
       std::cerr << "/save takes a file name\n";
       return;
@@ -215,7 +290,9 @@ class Chat {
   engine::Session session_;
   std::vector<int32_t> read_;      // what the session's cache holds
   std::vector<std::string> said_;  // the conversation as text
-  LineEditor editor_;
+  ChatSpeed speed_;
+  terminal::LineEditor editor_;
+  bool leave_ = false;
 };
 
 void act(const Options& options) {
@@ -237,6 +314,8 @@ void add_chat(CLI::App& program) {
                       "how a conversation is written, instead of as the model's own chat template says: " +
                           tokenizer::chat_format_names());
   add_sampling(*command, options->generate);
+  command->add_flag("--no-history", options->no_history,
+                    "neither show questions of earlier sessions on the arrow keys nor keep those of this one");
   command->callback([options] { act(*options); });
 }
 

@@ -4,6 +4,7 @@
 
 #include "apps/testing.h"
 #include "base/json.h"
+#include "tokenizer/chat_template.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -54,6 +55,45 @@ TEST_F(Commands, ChatCommandsChangeTheConversation) {
   EXPECT_THAT(chat("/tokens\n").err, HasSubstr("1 of 200 tokens"));
   EXPECT_EQ(chat("hello\n/save " + path("talk.txt") + "\n").exit_code, 0);
   EXPECT_TRUE(base::read_file(folder_ / "talk.txt").starts_with("User: hello\n\nAssistant: "));
+}
+
+TEST_F(Commands, ChatTakesQuotesAroundAnArgumentAsAShellDoes) {
+  for (const char* nothing : {"", " ", " \"\"", " ''", " --force", " --force \"\""}) {
+    EXPECT_THAT(chat("hello\n/save" + std::string(nothing) + "\n").err, HasSubstr("/save takes a file name"))
+        << nothing;
+  }
+  EXPECT_FALSE(base::fs::exists("\"\""));
+  const std::string talk = path("a talk.txt");
+  EXPECT_THAT(chat("hello\n/save \"" + talk + "\"\n").err, HasSubstr("written"));
+  EXPECT_THAT(chat("hello\n/save --force '" + talk + "'\n").err, HasSubstr("written"));
+  EXPECT_TRUE(base::fs::exists(talk));
+  EXPECT_EQ(chat("/system \"Be kind.\"\nhello\n").out, chat("hello\n", {"--system", "Be kind."}).out);
+  EXPECT_EQ(chat("/system \"\"\nhello\n").out, chat("hello\n").out);
+}
+
+TEST_F(Commands, ChatIntroducesTheModel) {
+  const std::string said = chat("").err;
+  EXPECT_THAT(said, HasSubstr("model: "));
+  EXPECT_THAT(said, HasSubstr("F32"));
+  EXPECT_THAT(said, HasSubstr("context of 200 tokens; chat format plain"));
+  EXPECT_THAT(said, HasSubstr("probably a base model"));
+  EXPECT_THAT(run({"chat", "-m", path("model/")}, "").err, HasSubstr("model: ")) << "whatever stands behind the name";
+}
+
+TEST_F(Commands, ChatKnowsACheckpointOfTrainingOnText) {
+  base::write_file(folder_ / "model/chat_template.jinja", tokenizer::kPlainChatTemplate);
+  EXPECT_THAT(chat("").err, Not(HasSubstr("base model")));
+  base::write_file(folder_ / "model/run.toml", "[train]\nseed = 1\n");
+  EXPECT_THAT(chat("").err, HasSubstr("this is a base model"));
+  EXPECT_THAT(chat("", {"--chat-format", "plain"}).err, Not(HasSubstr("base model"))) << "chosen, so known";
+}
+
+TEST_F(Commands, ChatTellsHowFastItIsAndWhatIsLeft) {
+  EXPECT_THAT(chat("/stats\n").err, HasSubstr("nothing has been answered\n0 tokens in the cache, 200 of 200 left"));
+  const std::string said = chat("hello\nand you?\n/stats\n").err;
+  EXPECT_THAT(said, HasSubstr("more were in the cache), 20 tokens generated at "));
+  EXPECT_THAT(said, HasSubstr("all 2 answers: "));
+  EXPECT_THAT(said, HasSubstr(" of 200 left"));
 }
 
 TEST_F(Commands, ChatFollowsTheModelsTemplate) {
