@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 
 #include "base/error.h"
 
@@ -14,7 +15,8 @@ Run run_of(const Plan& plan, const Arm& arm, int64_t seed) {
   run.settings.insert(run.settings.end(), arm.settings.begin(), arm.settings.end());
   run.settings.push_back("train.seed=" + std::to_string(seed));
   const spec::TrainConfig train = spec::resolve(arm.preset, run.settings).config.train;
-  const double steps = std::round(static_cast<double>(plan.tokens) / static_cast<double>(train.tokens_per_step()));
+  const auto tokens = static_cast<double>(arm.tokens > 0 ? arm.tokens : plan.tokens);
+  const double steps = std::round(tokens / static_cast<double>(train.tokens_per_step()));
   const auto whole = static_cast<int64_t>(std::max(1.0, steps));
   run.settings.push_back("train.steps=" + std::to_string(whole));
   run.settings.push_back("train.warmup_steps=" +
@@ -42,6 +44,25 @@ constexpr Measure kMeasures[] = {{"tokens", "tokens", [](const Budget& b) { retu
                                   [](const Budget& b) { return static_cast<double>(b.activated_of_blocks()); }},
                                  {"flops", "training FLOPs", [](const Budget& b) { return b.flops; }}};
 
+// Of the runs of one size and budget.
+void require_equal(const Plan& plan, const std::vector<const Run*>& runs) {
+  const Run& first_run = *runs.front();
+  const Budget first = budget_of(first_run.config.config);
+  for (const Measure& measure : kMeasures) {
+    if (std::find(plan.unequal.begin(), plan.unequal.end(), measure.name) != plan.unequal.end()) continue;
+    const double tolerance = std::string_view(measure.name) == "tokens" ? 0 : plan.tolerance;
+    const double expected = measure.of(first);
+    for (const Run* run : runs) {
+      const double found = measure.of(budget_of(run->config.config));
+      if (std::abs(found - expected) <= tolerance * expected) continue;
+      base::fail_invalid(
+          "compare", std::string("arms must have equal ") + measure.words,
+          whole(expected) + " (" + first_run.arm->name + ") and " + whole(found) + " (" + run->arm->name + ")",
+          std::string("unequal = [\"") + measure.name + "\"] in the plan allows it, and the page says so");
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<Run> runs_of(const Plan& plan) {
@@ -68,21 +89,9 @@ Budget budget_of(const spec::RunConfig& config) {
 }
 
 void require_equal_budgets(const Plan& plan, const std::vector<Run>& runs) {
-  if (runs.empty()) return;
-  const Budget first = budget_of(runs.front().config.config);
-  for (const Measure& measure : kMeasures) {
-    if (std::find(plan.unequal.begin(), plan.unequal.end(), measure.name) != plan.unequal.end()) continue;
-    const double tolerance = std::string_view(measure.name) == "tokens" ? 0 : plan.tolerance;
-    const double expected = measure.of(first);
-    for (const Run& run : runs) {
-      const double found = measure.of(budget_of(run.config.config));
-      if (std::abs(found - expected) <= tolerance * expected) continue;
-      base::fail_invalid(
-          "compare", std::string("arms must have equal ") + measure.words,
-          whole(expected) + " (" + runs.front().arm->name + ") and " + whole(found) + " (" + run.arm->name + ")",
-          std::string("unequal = [\"") + measure.name + "\"] in the plan allows it, and the page says so");
-    }
-  }
+  std::map<std::string, std::vector<const Run*>> groups;
+  for (const Run& run : runs) groups[run.arm->group].push_back(&run);
+  for (const auto& [group, members] : groups) require_equal(plan, members);
 }
 
 }  // namespace dsmoe::compare

@@ -36,8 +36,9 @@ std::vector<Run> runs_of(const Plan& plan);
 std::vector<Run> runs_of(Plan&& plan) = delete;  // runs point into their plan
 Budget budget_of(const spec::RunConfig& config);
 
-/// Throws Error(kInvalid) with both figures where two arms differ in tokens, or by more than the tolerance in FLOPs or
-/// in parameters of the blocks, in total or activated, and the plan does not name that as unequal.
+/// Throws Error(kInvalid) with both figures where two arms of one size and budget (Arm::group) differ in tokens, or by
+/// more than the tolerance in FLOPs or in parameters of the blocks, in total or activated, and the plan does not name
+/// that as unequal.
 void require_equal_budgets(const Plan& plan, const std::vector<Run>& runs);
 
 }  // namespace dsmoe::compare

@@ -61,6 +61,67 @@ values = [0.006, 0.02]
   EXPECT_EQ(plan.arms[1].family, "gshard");
 }
 
+TEST(Plan, TheProjectsOwnPlansCanBeRun) {
+  int plans = 0;
+  for (const auto& entry : base::fs::directory_iterator("configs/comparisons")) {
+    SCOPED_TRACE(entry.path().string());
+    const Plan plan = read_plan(entry.path());
+    EXPECT_NO_THROW(require_equal_budgets(plan, runs_of(plan)));
+    ++plans;
+  }
+  EXPECT_GE(plans, 5);
+}
+
+constexpr const char* kSizes = R"(
+title = "t"
+tokens = 4096
+seeds = [1]
+[[arms]]
+name = "gshard"
+preset = "{size}-gshard"
+[[arms]]
+name = "deepseekmoe"
+preset = "{size}-deepseekmoe"
+)";
+constexpr const char* kSizeGrid = "[[grid]]\nkey = \"size\"\nvalues = [\"nano\", \"mini\"]\n";
+constexpr const char* kTokensGrid = "[[grid]]\nkey = \"tokens\"\nvalues = [65_536, 131_072]\n";
+
+TEST(Plan, SizesAndBudgetsAreGridsWithinWhichArmsAreEqual) {
+  const Plan plan = parse_plan(std::string(kSizes) + kSizeGrid + kTokensGrid, "plan");
+  ASSERT_EQ(plan.arms.size(), 8u);
+  EXPECT_EQ(plan.arms[3].name, "gshard_mini_tokens-131072");
+  EXPECT_EQ(plan.arms[3].preset, "mini-gshard");
+  EXPECT_EQ(plan.arms[3].group, "size mini, tokens 131072");
+  EXPECT_EQ(plan.arms[7].group, plan.arms[3].group);
+  const Runs runs = runs_of(plan);
+  EXPECT_EQ(budget_of(runs[3].config.config).tokens, 131072);
+  EXPECT_EQ(budget_of(runs[2].config.config).tokens, 65536);
+  EXPECT_NO_THROW(require_equal_budgets(plan, runs)) << "sizes and budgets differ, the arms of each do not";
+  EXPECT_THAT(basis(summarise(plan, runs, {})), HasSubstr("Within each of 4 sizes and budgets every arm learnt from"));
+}
+
+TEST(Plan, AnArmsOwnTokensAreNoBudgetOfTheirOwn) {
+  const Plan plan = parse_plan(
+      std::string(kTwoArms) + "[[arms]]\nname = \"long\"\npreset = \"nano-gshard\"\n" + "tokens = 1_000_000_000\n",
+      "plan");
+  const Runs runs = runs_of(plan);
+  EXPECT_THROW(require_equal_budgets(plan, runs), base::Error);
+}
+
+TEST(Plan, RefusesSizesAndBudgetsThatAreNotMeant) {
+  const std::string sizes = kSizes;
+  EXPECT_THAT(refusal(sizes), HasSubstr("{size} in a preset needs a grid of size"));
+  EXPECT_THAT(refusal(std::string(kTwoArms) + kSizeGrid), HasSubstr("every preset has {size}"));
+  EXPECT_THAT(refusal(std::string(kTwoArms) + "[[grid]]\nkey = \"tokens\"\nvalues = [\"many\"]\n"),
+              HasSubstr("tokens are whole numbers"));
+  EXPECT_THAT(
+      refusal(std::string(kTwoArms) + "[[arms]]\nname = \"x\"\npreset = \"nano-gshard\"\ntokens = 5\n" + kTokensGrid),
+      HasSubstr("tokens of its own beside a grid"));
+  EXPECT_THAT(refusal("smallest_effect = 0.01\n" + sizes + kSizeGrid +
+                      "[[claims]]\ntext = \"c\"\narm = \"gshard_nano\"\nagainst = \"gshard_mini\"\n"),
+              HasSubstr("compares arms of different size or tokens"));
+}
+
 TEST(Plan, RefusesWhatItCannotMean) {
   const std::string good = kTwoArms;
   EXPECT_EQ(refusal(good), "accepted");

@@ -4,56 +4,15 @@
 #include <set>
 
 #include "base/error.h"
+#include "compare/grid.h"
+#include "compare/plan_table.h"
 
 namespace dsmoe::compare {
 namespace {
 
 using base::fail_invalid;
 using base::Json;
-
-constexpr int64_t kMostTokens = int64_t{1} << 50;
-constexpr size_t kMostArms = 200;
-
-// The value of one key of a table; keys nobody took are unknown, and named at the end.
-class Table {
- public:
-  Table(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
-    if (!json.is_object()) fail_invalid(where_, "it must be a table", base::dump_json(json));
-  }
-  bool has(const char* key) {
-    known_.insert(key);
-    return json_.contains(key);
-  }
-  const Json& at(const char* key) { return has(key), base::require_member(json_, key, where_); }
-  std::string text(const char* key) { return has(key), base::require_string(json_, key, where_); }
-  std::string text_or(const char* key, const std::string& otherwise) { return has(key) ? text(key) : otherwise; }
-  double number(const char* key) { return has(key), base::require_number(json_, key, where_); }
-  int64_t integer(const char* key, int64_t least, int64_t most) {
-    return has(key), base::require_int(json_, key, least, most, where_);
-  }
-  double number_in(const char* key, double low, double high, double otherwise) {
-    if (!has(key)) return otherwise;
-    const double value = number(key);
-    if (!(value >= low && value <= high)) {
-      fail_invalid(where_, std::string(key) + " must be from " + base::dump_json(low) + " to " + base::dump_json(high),
-                   base::dump_json(value));
-    }
-    return value;
-  }
-  const std::string& where() const { return where_; }
-  void refuse_others() const {
-    for (const auto& [key, value] : json_.items()) {
-      if (known_.contains(key)) continue;
-      const std::string near = base::nearest(key, std::vector<std::string>(known_.begin(), known_.end()));
-      fail_invalid(where_, "unknown key", base::in_quotes(key), near.empty() ? "" : "did you mean " + near + "?");
-    }
-  }
-
- private:
-  const Json& json_;
-  std::string where_;
-  std::set<std::string> known_;
-};
+using Table = PlanTable;
 
 std::string setting_text(const std::string& key, const Json& value) {
   return key + "=" + (value.is_string() ? value.get<std::string>() : base::dump_json(value));
@@ -71,28 +30,13 @@ void flatten(const Json& json, const std::string& prefix, Settings& out) {
   }
 }
 
-void refuse_derived(const Settings& settings, const std::string& where) {
-  static const std::pair<const char*, const char*> kDerived[] = {
-      {"train.steps", "steps follow from the plan's tokens"},
-      {"train.minutes", "runs end after the plan's tokens"},
-      {"train.warmup_steps", "the warm-up is the plan's share of the steps"},
-      {"train.seed", "seeds are the plan's"},
-      {"data.path", "the data are the plan's"},
-      {"output.dir", "runs lie in the comparison's folder"}};
-  for (const std::string& setting : settings) {
-    for (const auto& [key, why] : kDerived) {
-      if (setting.starts_with(std::string(key) + "=")) fail_invalid(where, "the plan derives this", key, why);
-    }
-  }
-}
-
 Settings settings_of(Table& table) {
   Settings settings;
   if (table.has("set")) {
     if (!table.at("set").is_object()) fail_invalid(table.where(), "set must be a table of section.key = value", {});
     flatten(table.at("set"), "", settings);
   }
-  refuse_derived(settings, table.where());
+  refuse_derived_settings(settings, table.where());
   return settings;
 }
 
@@ -115,53 +59,10 @@ Arm arm_of(const Json& json, const std::string& where) {
   arm.label = table.text_or("label", arm.name);
   arm.preset = table.text("preset");
   if (table.has("paper")) arm.paper = table.number("paper");
+  if (table.has("tokens")) arm.tokens = table.integer("tokens", 1, kMostTokens);
   arm.settings = settings_of(table);
   table.refuse_others();
   return arm;
-}
-
-struct GridAxis {
-  std::string key;
-  std::vector<std::string> values;
-};
-
-GridAxis axis_of(const Json& json, const std::string& where) {
-  Table table(json, where);
-  GridAxis axis{table.text("key"), {}};
-  const Json& values = table.at("values");
-  if (!values.is_array() || values.empty()) fail_invalid(where, "values must be a list of at least one", {});
-  for (const Json& value : values)
-    axis.values.push_back(value.is_string() ? value.get<std::string>() : base::dump_json(value));
-  table.refuse_others();
-  refuse_derived({axis.key + "="}, where);
-  return axis;
-}
-
-// train.learning_rate and 0.001 as learning_rate-0.001, a part of a name.
-std::string name_part(const GridAxis& axis, const std::string& value) {
-  std::string part = axis.key.substr(axis.key.rfind('.') + 1) + "-" + value;
-  std::replace_if(
-      part.begin(), part.end(), [](unsigned char c) { return !std::isalnum(c) && c != '.' && c != '_'; }, '-');
-  return part;
-}
-
-// Every arm with every combination of the axes, the last axis fastest.
-std::vector<Arm> spread(const std::vector<Arm>& arms, const std::vector<GridAxis>& axes) {
-  std::vector<Arm> all = arms;
-  for (const GridAxis& axis : axes) {
-    std::vector<Arm> next;
-    for (const Arm& arm : all) {
-      for (const std::string& value : axis.values) {
-        next.push_back(arm);
-        next.back().name += "_" + name_part(axis, value);
-        next.back().label += ", " + axis.key.substr(axis.key.rfind('.') + 1) + " " + value;
-        next.back().settings.push_back(axis.key + "=" + value);
-      }
-      if (next.size() > kMostArms) fail_invalid("compare", "a grid may make at most 200 arms", {});
-    }
-    all = std::move(next);
-  }
-  return all;
 }
 
 Claim claim_of(const Json& json, const std::string& where) {
@@ -266,14 +167,20 @@ void require_studied(const Plan& plan, const Figure& figure, const std::string& 
                "add \"" + name + "\" to studies");
 }
 
+// A claim that crosses sizes or budgets says nothing of a recipe unless its author meant that.
+void require_comparable(const Plan& plan, const Arm& arm, const Arm& against, const std::string& where) {
+  if (arm.group == against.group || !plan.unequal.empty()) return;
+  fail_invalid(where, "a claim compares arms of different size or tokens", arm.name + " and " + against.name,
+               "name in unequal what may differ");
+}
+
 void check_names(const Plan& plan, const std::string& where) {
   std::set<std::string> names;
   for (const Arm& arm : plan.arms) {
     if (!names.insert(arm.name).second) fail_invalid(where, "two arms have one name", arm.name);
   }
   for (const Claim& claim : plan.claims) {
-    arm_named(plan, claim.arm);
-    arm_named(plan, claim.against);
+    require_comparable(plan, arm_named(plan, claim.arm), arm_named(plan, claim.against), where);
     require_studied(plan, claim.figure, where);
     require_studied(plan, claim.against_figure, where);
   }
@@ -310,7 +217,7 @@ Plan parse_plan(std::string_view toml, std::string_view place) {
   plan.study_tokens = table.has("study_tokens") ? table.integer("study_tokens", 0, kMostTokens) : 0;
   plan.tasks = texts_of(table, "tasks");
   plan.settings = settings_of(table);
-  plan.arms = spread(list_of(table, "arms", where, arm_of), list_of(table, "grid", where, axis_of));
+  plan.arms = spread(list_of(table, "arms", where, arm_of), list_of(table, "grid", where, grid_axis_of));
   plan.claims = list_of(table, "claims", where, claim_of);
   table.refuse_others();
   if (plan.arms.empty()) fail_invalid(where, "a comparison has at least one arm", {}, "[[arms]] with name and preset");

@@ -26,6 +26,8 @@ struct Arm {
   std::string preset;
   Settings settings;            ///< beyond the preset and the plan's own
   std::optional<double> paper;  ///< the paper's loss of the model this arm stands for, shown beside
+  int64_t tokens = 0;           ///< of a run, where not the plan's; 0: the plan's
+  std::string group;            ///< of one size and budget, where grids spread those: arms must be equal within it
 };
 
 /// What a claim expects of an arm's loss beside another's.
@@ -45,7 +47,7 @@ struct Claim {
 
 struct Plan {
   std::string title, question;
-  int64_t tokens = 0;  ///< a run; steps follow from it
+  int64_t tokens = 0;  ///< a run of an arm that says no other number; steps follow from it
   double warmup = 0;   ///< share of a run's steps
   std::vector<int64_t> seeds;
   std::string data;                          ///< folder of dsmoe data build; the command line may name another

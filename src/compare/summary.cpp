@@ -63,7 +63,7 @@ void mark_best(std::vector<ArmRow>& rows) {
     size_t members = 0;
     bool lowest = row.nats.has_value();
     for (const ArmRow& other : rows) {
-      if (other.arm->family != row.arm->family) continue;
+      if (other.arm->family != row.arm->family || other.arm->group != row.arm->group) continue;
       ++members;
       if (row.nats && other.nats && *other.nats < *row.nats) lowest = false;
     }
@@ -87,13 +87,17 @@ Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vec
   }
   std::vector<Finished> finished;
   std::set<int64_t> tokens;
+  std::set<std::pair<std::string, int64_t>> tokens_of_groups;
   for (const Arm& arm : plan.arms) {
     summary.rows.push_back(row_of(arm, runs, results, studies));
     tokens.insert(summary.rows.back().budget.tokens);
+    tokens_of_groups.emplace(arm.group, summary.rows.back().budget.tokens);
+    summary.groups.insert(arm.group);
     for (const RunResult* result : summary.rows.back().runs) finished.push_back({result, studies_of(studies, *result)});
   }
   summary.finished = finished.size();
   summary.equal_tokens = tokens.size() == 1;
+  summary.equal_tokens_in_groups = tokens_of_groups.size() == summary.groups.size();
   mark_best(summary.rows);
   const Evidence losses = evidence_of_losses(plan, finished);
   summary.residual = losses.residual;
@@ -106,10 +110,14 @@ Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vec
 
 std::string basis(const Summary& summary) {
   const Plan& plan = *summary.plan;
-  std::string out = summary.equal_tokens
-                        ? "Every arm learnt from the same " + std::to_string(summary.rows.front().budget.tokens) +
-                              " tokens in the same order"
-                        : "The arms did not learn from equal numbers of tokens";
+  std::string out =
+      summary.equal_tokens ? "Every arm learnt from the same " + std::to_string(summary.rows.front().budget.tokens) +
+                                 " tokens in the same order"
+      : summary.groups.size() > 1 && summary.equal_tokens_in_groups
+          ? "Within each of " + std::to_string(summary.groups.size()) +
+                " sizes and budgets every arm learnt from the same tokens in the same order; between them "
+                "the tokens differ"
+          : "The arms did not learn from equal numbers of tokens";
   out += ", " + std::to_string(plan.seeds.size()) + (plan.seeds.size() == 1 ? " seed" : " seeds") + " each";
   std::vector<std::string> others;
   for (const std::string& name : plan.unequal) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ struct ArmRow {
   double seconds = 0;                      ///< of training, mean
   int spikes = 0;                          ///< of all runs
   double max_vio = 0;                      ///< mean; of dense models 0
-  bool best = false;                       ///< the lowest loss of its family, where a grid made several of one
+  bool best = false;  ///< the lowest loss of its family at its size and budget, where a grid made several
 };
 
 struct Summary {
@@ -31,8 +32,10 @@ struct Summary {
   std::vector<Judged> claims;
   double residual = 0;  ///< pooled standard deviation of a run's loss, seed and arm apart; nats
   int freedom = 0;
-  size_t finished = 0, planned = 0;  ///< runs
-  bool equal_tokens = true;
+  size_t finished = 0, planned = 0;    ///< runs
+  bool equal_tokens = true;            ///< of all arms
+  std::set<std::string> groups;        ///< sizes and budgets (Arm::group)
+  bool equal_tokens_in_groups = true;  ///< of the arms of each
 };
 
 /// `results` and `studies` must outlive the summary. Throws Error(kInvalid) for results of other runs than the plan's.
