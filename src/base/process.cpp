@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <string>
 
 #include "base/error.h"
 
@@ -15,9 +18,29 @@ namespace {
 
 constexpr const char* kPart = "process";
 
+// How a child gives way to others. All of it is made before the fork.
+struct Priority {
+  explicit Priority(int niceness) : added(niceness) {
+    const int own = ::getpriority(PRIO_PROCESS, 0);
+    group = std::to_string(std::clamp(own + niceness, 0, 19));
+  }
+  int added;          ///< to the niceness of this process
+  std::string group;  ///< the niceness of the child's session, as the system takes it
+};
+
+// Linux shares processors out among sessions first (sched(7), autogroups), and a niceness counts within its session
+// only: beside what runs in another terminal it would be of no effect. So the child gets a session of its own, as nice
+// as itself. A system without autogroups has no such file, and needs none.
+void leave_session(const Priority& priority) {
+  ::setsid();
+  const int file = ::open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+  if (file >= 0) (void)!::write(file, priority.group.data(), priority.group.size());
+}
+
 // Runs in the child between fork and exec, where only calls that are safe after a fork are allowed. A failure is
 // written to `report` as its errno.
-[[noreturn]] void become(char* const* argv, int log, int report, int niceness, int stop_signal, pid_t parent) {
+[[noreturn]] void become(char* const* argv, int log, int report, const Priority& priority, int stop_signal,
+                         pid_t parent) {
   const auto fail = [&] {
     const int fault = errno;
     (void)!::write(report, &fault, sizeof fault);
@@ -31,7 +54,8 @@ constexpr const char* kPart = "process";
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   errno = 0;
-  if (niceness != 0 && ::nice(niceness) == -1 && errno != 0) fail();
+  if (priority.added != 0 && ::nice(priority.added) == -1 && errno != 0) fail();
+  if (priority.added > 0) leave_session(priority);
   ::execv(argv[0], argv);
   fail();
   ::_exit(127);
@@ -52,9 +76,10 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words, const Options&
     fail_io(kPart, "cannot make a pipe", words.front(), fault);
   }
   const pid_t parent = ::getpid();
+  const Priority priority(options.niceness);
   pid_ = ::fork();
   const int fork_fault = errno;
-  if (pid_ == 0) become(argv.data(), log, report[1], options.niceness, options.stop_signal, parent);
+  if (pid_ == 0) become(argv.data(), log, report[1], priority, options.stop_signal, parent);
   ::close(log);
   ::close(report[1]);
   int fault = 0;

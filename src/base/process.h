@@ -15,7 +15,7 @@ class ChildProcess {
  public:
   struct Options {
     fs::path log;          ///< standard output and error are appended to it; standard input is empty
-    int niceness = 0;      ///< added to this process's own
+    int niceness = 0;      ///< added to this process's own; above 0 the child has a session of its own, as nice
     int stop_signal = 15;  ///< sent by the system when this process dies; 15: SIGTERM
   };
   /// `words`: the program's path and its arguments. Throws Error(kIo) where it cannot be started.

@@ -1,0 +1,60 @@
+// What a started program finds: its priority, its session, how it ended.
+#include "base/process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/test_files.h"
+
+namespace dsmoe::base {
+namespace {
+
+struct Found {
+  int niceness = 0, session = 0, process = 0;
+  std::string autogroup;  ///< "/autogroup-70 nice 19"; empty where the system has none
+};
+
+// What a shell says of itself, from /proc/PID/stat: field 6 is the session, field 19 the niceness.
+Found started_with(int niceness) {
+  const TestFolder folder;
+  const fs::path log = folder / "log";
+  ChildProcess child({"/bin/sh", "-c",
+                      "cut -d' ' -f19 /proc/$$/stat; cut -d' ' -f6 /proc/$$/stat; echo $$; "
+                      "cat /proc/$$/autogroup 2>/dev/null; exit 7"},
+                     {log, niceness, SIGTERM});
+  EXPECT_EQ(child.wait(), 7);
+  std::istringstream text(read_file(log, 1 << 16));
+  Found found;
+  text >> found.niceness >> found.session >> found.process >> std::ws;
+  std::getline(text, found.autogroup);
+  return found;
+}
+
+TEST(ChildProcess, ANicerOneGivesWayInASessionOfItsOwn) {
+  const int wanted = std::min(19, ::getpriority(PRIO_PROCESS, 0) + 7);
+  const Found found = started_with(7);
+  EXPECT_EQ(found.niceness, wanted);
+  EXPECT_EQ(found.session, found.process) << "a niceness counts within a session only";
+  if (found.autogroup.empty()) GTEST_SKIP() << "this system has no autogroups";
+  EXPECT_THAT(found.autogroup, testing::EndsWith(" nice " + std::to_string(wanted)));
+}
+
+TEST(ChildProcess, AnEqualOneStaysInThisSession) {
+  const Found found = started_with(0);
+  EXPECT_EQ(found.niceness, ::getpriority(PRIO_PROCESS, 0));
+  EXPECT_NE(found.session, found.process);
+}
+
+TEST(ChildProcess, AProgramThatIsNotThereIsNamed) {
+  const TestFolder folder;
+  EXPECT_THROW(ChildProcess({"/no/such/program"}, {folder / "log", 0, SIGTERM}), Error);
+}
+
+}  // namespace
+}  // namespace dsmoe::base
