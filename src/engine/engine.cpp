@@ -64,12 +64,6 @@ std::string bytes_text(int64_t bytes) {
   return bytes < 10000000 ? std::to_string(bytes) + " bytes" : text;
 }
 
-// What a sequence's part in a pass makes its cache grow by.
-int64_t cache_growth(const BatchItem& item, const spec::ModelConfig& config) {
-  const int64_t size = item.cache->size() + static_cast<int64_t>(item.tokens.size());
-  return KvCache::bytes_for(config, item.cache->type(), size) - item.cache->bytes();
-}
-
 }  // namespace
 
 // Where `bytes` more are not to be had, says so with both figures.
@@ -86,7 +80,7 @@ void Engine::require_memory(int64_t bytes, std::string_view what, int64_t tokens
 void Engine::check_memory(std::span<const BatchItem> items) const {
   int64_t cache = 0, rows = 0, positions = 0;
   for (const BatchItem& item : items) {
-    cache += cache_growth(item, config());
+    cache += item.cache->growth(std::ssize(item.tokens));
     rows += static_cast<int64_t>(item.tokens.size());
     positions += item.cache->size() + static_cast<int64_t>(item.tokens.size());
   }

@@ -274,6 +274,42 @@ TEST(KvCacheLife, AppendingAndRewindingAtRandomIsRecomputing) {
 }
 
 // The sanitizer refuses what the C library lets pass.
+// Copies share their memory until one of them stores, and none ever shows in another: what each holds is what it would
+// hold alone. Lengths around the ends of blocks, pieces and spans.
+TEST(KvCacheLife, CopiesGoTheirOwnWays) {
+  const spec::ModelConfig config = testing::small_config();
+  for (const CacheType type : {CacheType::kF32, CacheType::kQ8}) {
+    Engine engine(testing::random_weights(config), {.threads = 1, .cache = type});
+    const auto ids = testing::random_ids(config, 300), other = testing::random_ids(config, 40, 77);
+    const auto V = static_cast<size_t>(config.vocab_size);
+    std::vector<float> logits(V), expected(V);
+    const auto read = [&](KvCache& cache, std::span<const int32_t> tokens, std::span<float> into) {
+      const BatchItem item{&cache, tokens, into};
+      engine.pass({&item, 1});
+    };
+    for (const int64_t shared : {1, 63, 64, 65, 128, 130, 200, 256}) {
+      const auto common = std::span(ids).first(static_cast<size_t>(shared));
+      KvCache first(config, type);
+      read(first, std::span(ids).first(270), logits);
+      KvCache second = first;
+      const int64_t bytes = first.bytes();
+      EXPECT_EQ(second.bytes(), bytes);
+      second.truncate(shared);
+      EXPECT_GT(second.growth(1), 0) << "the piece it goes on in belongs to both";
+      read(second, std::span(other).first(40), logits);
+      EXPECT_EQ(second.growth(1), KvCache::bytes_for(config, type, shared + 41) - second.bytes());
+      KvCache alone(config, type);
+      read(alone, common, expected);
+      read(alone, std::span(other).first(40), expected);
+      EXPECT_EQ(logits, expected) << shared;
+      read(first, std::span(ids).subspan(270, 20), logits);
+      KvCache undisturbed(config, type);
+      read(undisturbed, std::span(ids).first(290), expected);
+      EXPECT_EQ(logits, expected) << shared;
+    }
+  }
+}
+
 TEST(KvCacheLife, LargePiecesNeedNotBeWholeLargePages) {
   auto config = small_config();
   config.hidden_size = 16 * 128;

@@ -1,4 +1,4 @@
-// Generation: prompt in, text out as it comes. Text is whole characters, and never shows any part of a stop string.
+// Generation: prompt in, text out as it comes, one text on a session of its own.
 #pragma once
 
 #include <functional>
@@ -6,28 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/continuation.h"
 #include "engine/engine.h"
-#include "engine/sampler.h"
-#include "tokenizer/tokenizer.h"
 
 namespace dsmoe::engine {
-
-struct GenerateOptions {
-  int64_t max_tokens = 128;  ///< -1: until the model's positions are used up
-  SamplingOptions sampling;
-  std::vector<std::string> stop;  ///< text that ends generation and is not shown; needs a tokenizer
-  std::vector<int32_t> ends;      ///< tokens that end generation and are not shown
-  bool ignore_eos = false;        ///< `ends` are never chosen
-};
-
-enum class Finish {
-  kEos,          ///< one of the ends
-  kStop,         ///< a stop string came
-  kLength,       ///< max_tokens
-  kContext,      ///< no position is left
-  kInterrupted,  ///< on_text said so
-};
-std::string_view finish_name(Finish finish);
 
 struct Generation {
   std::vector<int32_t>
@@ -36,7 +18,8 @@ struct Generation {
   Finish finish = Finish::kLength;
 };
 
-/// Called with every token and the text it lets be shown (perhaps none). False ends the generation.
+/// Called with every token and the text it lets be shown (perhaps none), and once more with the last token where an end
+/// lets more be shown. False ends the generation.
 using OnToken = std::function<bool(int32_t token, std::string_view text)>;
 
 /// Generates after `prompt`, which is everything from the beginning on: what the session holds already are its first

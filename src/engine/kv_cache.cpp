@@ -17,13 +17,13 @@ constexpr size_t kLine = 64;
 
 // Zeroed, as tiles of scores look at whole blocks; on large pages where the system gives them, as heads are read a
 // stretch here, a stretch there.
-char* new_piece(size_t bytes) {
+std::shared_ptr<char> new_piece(size_t bytes) {
   const bool large = bytes >= 2 * base::kLargePage;
   const size_t alignment = large ? base::kLargePage : kLine;
   void* piece = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   if (!piece) throw std::bad_alloc();
   if (large) base::prefer_large_pages(piece, bytes);
-  return static_cast<char*>(std::memset(piece, 0, bytes));
+  return {static_cast<char*>(std::memset(piece, 0, bytes)), std::free};
 }
 
 // Blocks of the piece that begins with this one.
@@ -47,8 +47,6 @@ CacheType cache_type_from(std::string_view name) {
 
 std::string_view cache_type_name(CacheType type) { return kNames[static_cast<size_t>(type)]; }
 
-void KvCache::Free::operator()(char* piece) const { std::free(piece); }
-
 KvCache::KvCache(const spec::ModelConfig& config, CacheType type)
     : type_(type),
       layers_(config.num_hidden_layers),
@@ -59,15 +57,47 @@ int64_t KvCache::bytes_for(const spec::ModelConfig& config, CacheType type, int6
   return blocks_for(positions) * KvCache(config, type).block_bytes();
 }
 
+template <class Visit>
+void KvCache::for_each_open_piece(Visit visit) const {
+  int64_t first = 0;
+  for (size_t p = 0; p < pieces_.size(); ++p) {
+    const int64_t blocks = blocks_of_piece(first);
+    if ((first + blocks) * kernels::kCacheBlock > size_) visit(p, first, blocks);
+    first += blocks;
+  }
+}
+
+void KvCache::place(char* piece, int64_t first_block, int64_t blocks) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    places_[static_cast<size_t>(first_block + b)] = {piece + 2 * b * plane_, 2 * blocks * plane_};
+  }
+}
+
+int64_t KvCache::growth(int64_t positions) const {
+  int64_t bytes = std::max<int64_t>(0, blocks_for(size_ + positions) - std::ssize(places_)) * block_bytes();
+  for_each_open_piece([&](size_t p, int64_t, int64_t blocks) {
+    if (pieces_[p].use_count() > 1) bytes += blocks * block_bytes();
+  });
+  return bytes;
+}
+
 // Where memory runs out, pieces and places still belong together.
 void KvCache::reserve(int64_t positions) {
+  for_each_open_piece([&](size_t p, int64_t first, int64_t blocks) {
+    if (pieces_[p].use_count() == 1) return;
+    const auto bytes = static_cast<size_t>(blocks * block_bytes());
+    std::shared_ptr<char> own = new_piece(bytes);
+    std::memcpy(own.get(), pieces_[p].get(), bytes);
+    place(own.get(), first, blocks);
+    pieces_[p] = std::move(own);
+  });
   while (std::ssize(places_) * kernels::kCacheBlock < size_ + positions) {
-    const int64_t blocks = blocks_of_piece(std::ssize(places_));
+    const int64_t first = std::ssize(places_), blocks = blocks_of_piece(first);
     places_.reserve(places_.size() + static_cast<size_t>(blocks));
     pieces_.reserve(pieces_.size() + 1);
-    char* piece = new_piece(static_cast<size_t>(blocks * block_bytes()));
-    pieces_.emplace_back(piece);
-    for (int64_t b = 0; b < blocks; ++b) places_.push_back({piece + 2 * b * plane_, 2 * blocks * plane_});
+    pieces_.push_back(new_piece(static_cast<size_t>(blocks * block_bytes())));
+    places_.resize(places_.size() + static_cast<size_t>(blocks));
+    place(pieces_.back().get(), first, blocks);
   }
 }
 

@@ -5,6 +5,10 @@
 // and has as many blocks as there were before it, from 1 to a span of them: a short sequence takes little, and of a
 // long one each span but the first is one stretch of memory for each head. Nothing is ever moved, so sequences may join
 // and leave a batch at any time.
+//
+// A copy of a cache shares its pieces, so a beginning that many sequences have is there once. Whichever of them stores
+// into a shared piece first makes one of its own; nobody's positions change under anybody else. Copies belong to one
+// thread, as an engine's sequences do.
 #pragma once
 
 #include <memory>
@@ -31,6 +35,8 @@ class KvCache {
   int64_t size() const { return size_; }
   /// Makes memory for `positions` more, so that they may be stored. They count only once they are all there.
   void reserve(int64_t positions);
+  /// Bytes that reserve(positions) would take.
+  int64_t growth(int64_t positions) const;
   /// Counts `positions` more as filled, and makes memory for them where there is none.
   void extend(int64_t positions);
   /// Forgets positions from `size` on; 0 <= size <= size(). Gives back the pieces that hold no others, but for the
@@ -47,21 +53,22 @@ class KvCache {
   const kernels::BlockPlace* blocks() const { return places_.data(); }
   int64_t head(int64_t layer, int64_t head) const { return layer * heads_ + head; }
 
-  /// Bytes of the memory made so far.
+  /// Bytes of its pieces, those that it shares too.
   int64_t bytes() const { return static_cast<int64_t>(places_.size()) * block_bytes(); }
   /// Bytes that `positions` take.
   static int64_t bytes_for(const spec::ModelConfig& config, CacheType type, int64_t positions);
 
  private:
-  struct Free {
-    void operator()(char* piece) const;
-  };
+  /// Calls visit(piece, its first block, its blocks) for the pieces that hold positions from size() on.
+  template <class Visit>
+  void for_each_open_piece(Visit visit) const;
+  void place(char* piece, int64_t first_block, int64_t blocks);
   int64_t block_bytes() const { return 2 * layers_ * heads_ * plane_; }
   void store(int64_t layer, int64_t head, int64_t position, int64_t plane, std::span<const float> row_A);
 
   CacheType type_;
   int64_t layers_, heads_, plane_, size_ = 0;
-  std::vector<std::unique_ptr<char[], Free>> pieces_;
+  std::vector<std::shared_ptr<char>> pieces_;
   std::vector<kernels::BlockPlace> places_;  // of each block
 };
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -25,6 +26,9 @@ void validate(const SamplingOptions& o) {
   require(o.top_p > 0 && o.top_p <= 1, "top-p must be above 0 and at most 1", o.top_p);
   require(o.min_p >= 0 && o.min_p <= 1, "min-p must be from 0 to 1", o.min_p);
   require(o.repeat_penalty > 0 && std::isfinite(o.repeat_penalty), "repeat-penalty must be above 0", o.repeat_penalty);
+  require(std::isfinite(o.presence_penalty), "presence-penalty must be a finite number", o.presence_penalty);
+  require(std::isfinite(o.frequency_penalty), "frequency-penalty must be a finite number", o.frequency_penalty);
+  for (const TokenBias& bias : o.bias) require(std::isfinite(bias.added), "a bias must be finite", bias.added);
   require(o.repeat_last_n >= -1, "repeat-last-n must be -1 (all) or more", static_cast<double>(o.repeat_last_n));
 }
 
@@ -51,6 +55,14 @@ void Sampler::gather(std::span<const float> logits_V, std::span<const int32_t> h
     if (id >= 0 && static_cast<size_t>(id) < candidates_.size())
       candidates_[static_cast<size_t>(id)].logit = -kInfinity;
   }
+  for (const auto& [id, added] : options_.bias) {
+    if (id >= 0 && static_cast<size_t>(id) < candidates_.size()) candidates_[static_cast<size_t>(id)].logit += added;
+  }
+  weaken_recent(history);
+  weaken_present(history);
+}
+
+void Sampler::weaken_recent(std::span<const int32_t> history) {
   if (options_.repeat_penalty == 1 || options_.repeat_last_n == 0) return;
   const size_t window = options_.repeat_last_n < 0
                             ? history.size()
@@ -60,6 +72,16 @@ void Sampler::gather(std::span<const float> logits_V, std::span<const int32_t> h
     if (!recent.insert(id).second) continue;  // once, however often it came
     double& logit = candidates_[static_cast<size_t>(id)].logit;
     logit = logit > 0 ? logit / options_.repeat_penalty : logit * options_.repeat_penalty;
+  }
+}
+
+void Sampler::weaken_present(std::span<const int32_t> history) {
+  if (options_.presence_penalty == 0 && options_.frequency_penalty == 0) return;
+  std::unordered_map<int32_t, int64_t> counts;
+  for (const int32_t id : history) ++counts[id];
+  for (const auto& [id, count] : counts) {
+    candidates_[static_cast<size_t>(id)].logit -=
+        options_.presence_penalty + options_.frequency_penalty * static_cast<double>(count);
   }
 }
 

@@ -1,4 +1,4 @@
-// From logits to the next token. Steps in llama.cpp's order: forbidden tokens go, repetition penalty, top-k, top-p,
+// From logits to the next token. Steps in llama.cpp's order: forbidden tokens go, biases, penalties, top-k, top-p,
 // min-p, temperature, draw.
 //
 // The same seed and logits give the same tokens on every machine: candidates are ordered by logit and then by id, sums
@@ -13,6 +13,11 @@
 
 namespace dsmoe::engine {
 
+struct TokenBias {
+  int32_t token = 0;
+  double added = 0;
+};
+
 struct SamplingOptions {
   double temperature = 0.8;     ///< 0: greedy, the highest logit (of equals the lowest id)
   int64_t top_k = 40;           ///< keep the k best; 0: all
@@ -22,6 +27,9 @@ struct SamplingOptions {
   int64_t repeat_last_n = 64;   ///< how many recent tokens; -1: all
   uint64_t seed = 0;
   std::vector<int32_t> forbidden = {};  ///< ids that are never chosen; those outside the vocabulary never would be
+  double presence_penalty = 0;          ///< taken from the logit of every token that the text has; 0: none
+  double frequency_penalty = 0;         ///< taken from it as often as the text has the token; 0: none
+  std::vector<TokenBias> bias = {};     ///< added to logits; ids outside the vocabulary count for nothing
 };
 
 /// Throws Error(kUsage) naming the option.
@@ -40,6 +48,8 @@ class Sampler {
     double logit;
   };
   void gather(std::span<const float> logits_V, std::span<const int32_t> history);
+  void weaken_recent(std::span<const int32_t> history);
+  void weaken_present(std::span<const int32_t> history);
   void keep_best();
   void keep_probable();
   int32_t draw();

@@ -130,6 +130,9 @@ TEST(Sampler, BadOptionsAndLogitsAreRefused) {
   EXPECT_TRUE(refused([](auto& o) { o.min_p = -0.1; }));
   EXPECT_TRUE(refused([](auto& o) { o.repeat_penalty = 0; }));
   EXPECT_TRUE(refused([](auto& o) { o.repeat_last_n = -2; }));
+  EXPECT_TRUE(refused([](auto& o) { o.presence_penalty = std::nan(""); }));
+  EXPECT_TRUE(refused([](auto& o) { o.frequency_penalty = std::numeric_limits<double>::infinity(); }));
+  EXPECT_TRUE(refused([](auto& o) { o.bias = {{1, std::nan("")}}; }));
   for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
     try {
       Sampler(plain()).sample(std::vector<float>{0, bad}, {});
@@ -139,6 +142,34 @@ TEST(Sampler, BadOptionsAndLogitsAreRefused) {
       EXPECT_THAT(error.what(), ::testing::HasSubstr("token 1"));
     }
   }
+}
+
+// Presence counts once, frequency as often as the token is there, over the whole text.
+TEST(Sampler, PresenceAndFrequencyWeakenWhatTheTextHas) {
+  SamplingOptions options = plain();
+  options.temperature = 0;
+  const std::vector<float> logits = {2.0f, 1.5f, 0.4f};
+  const std::vector<int32_t> history = {0, 1, 0, 0, 1};
+  options.presence_penalty = 1;
+  EXPECT_EQ(kept(options, logits, history), (std::set<int32_t>{0}));
+  options.presence_penalty = 1.7;
+  EXPECT_EQ(kept(options, logits, history), (std::set<int32_t>{2}));
+  options.presence_penalty = 0, options.frequency_penalty = 0.5;
+  EXPECT_EQ(kept(options, logits, history), (std::set<int32_t>{0}))
+      << "2 - 3 * 0.5, 1.5 - 2 * 0.5, 0.4: of equals the first";
+  options.frequency_penalty = 0.6;
+  EXPECT_EQ(kept(options, logits, history), (std::set<int32_t>{2}));
+  options.frequency_penalty = -1;
+  EXPECT_EQ(kept(options, logits, history), (std::set<int32_t>{0}));
+}
+
+TEST(Sampler, ABiasIsAddedToTheLogit) {
+  SamplingOptions options = plain();
+  options.temperature = 0;
+  options.bias = {{2, 3.0}};
+  EXPECT_EQ(kept(options, {2.0f, 1.5f, 0.4f}), (std::set<int32_t>{2}));
+  options.bias = {{0, -100}, {99, 100}, {-1, 100}};
+  EXPECT_EQ(kept(options, {2.0f, 1.5f, 0.4f}), (std::set<int32_t>{1}));
 }
 
 TEST(Sampler, WhatIsForbiddenIsNeverChosen) {
