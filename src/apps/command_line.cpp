@@ -105,6 +105,15 @@ void require_value(const CLI::App* command, const CLI::Option* option, const std
   refuse(command, option->get_name() + " must not be empty", value, "");
 }
 
+/// Long names of two letters may have one dash, as llama.cpp writes them: -np.
+const CLI::Option* option_named(const CLI::App* command, std::string& name) {
+  if (name.size() < 2) return nullptr;
+  const CLI::Option* option = command->get_option_no_throw(name);
+  if (option == nullptr && name.size() == 3 && name[1] != '-') option = command->get_option_no_throw("-" + name);
+  if (option != nullptr && name.size() == 3 && name[1] != '-') name.insert(0, "-");
+  return option;
+}
+
 /// "-" (standard input) and numbers below zero are values.
 bool is_option(const std::string& word) {
   return word.size() > 1 && word[0] == '-' && !(word[1] >= '0' && word[1] <= '9') && word[1] != '.';
@@ -124,8 +133,8 @@ void read_options(const CLI::App* command, const std::vector<std::string>& words
       continue;
     }
     const size_t equals = word.find('=');
-    const std::string name = word.substr(0, equals);
-    const CLI::Option* option = name.size() > 1 ? command->get_option_no_throw(name) : nullptr;
+    std::string name = word.substr(0, equals);
+    const CLI::Option* option = option_named(command, name);
     if (option == nullptr) refuse(command, "unknown option", name, hint_for(command, name));
     const bool is_flag = option->get_items_expected_max() == 0;
     if (is_flag) {

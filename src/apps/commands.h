@@ -8,6 +8,7 @@ namespace dsmoe::apps {
 void add_generate(CLI::App& program);
 void add_chat(CLI::App& program);
 void add_bench(CLI::App& program);
+void add_serve(CLI::App& program);
 void add_logits(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_study(CLI::App& program);
@@ -45,6 +46,7 @@ inline const std::vector<CommandGroup> kCommands = {
     {"Run", {
         add_generate,
         add_chat,
+        add_serve,
         add_bench,
         add_quantize,
         add_export,

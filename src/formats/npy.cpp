@@ -22,16 +22,6 @@ std::string tuple_text(const std::vector<int64_t>& shape) {
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-std::string header_of(const std::vector<int64_t>& shape) {
-  std::string dict = "{'descr': '<f4', 'fortran_order': False, 'shape': " + tuple_text(shape) + ", }";
-  const size_t before = kMagic.size() + 4;
-  while ((before + dict.size() + 1) % 64 != 0) dict += ' ';
-  dict += '\n';
-  std::string text(kMagic);
-  text += {'\1', '\0', static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)};
-  return text + dict;
-}
-
 uint64_t count_of(const std::vector<int64_t>& shape, const std::string& where) {
   uint64_t bytes = 0;
   if (!tensor_bytes(Dtype::kF32, shape, bytes)) base::fail_invalid("npy", "the shape does not fit 64 bits", where);
@@ -135,9 +125,20 @@ class DictReader {
 
 }  // namespace
 
+std::string npy_header(std::string_view descr, const std::vector<int64_t>& shape) {
+  std::string dict =
+      "{'descr': '" + std::string(descr) + "', 'fortran_order': False, 'shape': " + tuple_text(shape) + ", }";
+  const size_t before = kMagic.size() + 4;
+  while ((before + dict.size() + 1) % 64 != 0) dict += ' ';
+  dict += '\n';
+  std::string text(kMagic);
+  text += {'\1', '\0', static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)};
+  return text + dict;
+}
+
 NpyWriter::NpyWriter(const base::fs::path& path, const std::vector<int64_t>& shape, base::FileSystem& files)
     : file_(path, files), left_(count_of(shape, path.string())) {
-  file_.write(header_of(shape));
+  file_.write(npy_header("<f4", shape));
 }
 
 void NpyWriter::append(std::span<const float> values) {

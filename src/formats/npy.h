@@ -1,14 +1,19 @@
 // NumPy's .npy files of float32: what `dsmoe logits` writes, so that any tool can compare.
 //
-// Written: version 1.0, little-endian float32, C order, the data at a multiple of 64. Read: the same, and versions 2.0
-// and 3.0; any other element type or order is refused by name. No other part of the format is known here.
+// Files are written in version 1.0, little-endian float32, C order, the data at a multiple of 64. Read: the same, and
+// versions 2.0 and 3.0; any other element type or order is refused by name. No other part of the format is known here.
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
 
 namespace dsmoe::formats {
+
+/// What stands before the elements: `descr` is NumPy's word for their type, "<f4" say.
+std::string npy_header(std::string_view descr, const std::vector<int64_t>& shape);
 
 struct NpyArray {
   std::vector<int64_t> shape;
