@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
 #include <random>
 
 #include "base/error.h"
@@ -263,6 +264,25 @@ GenerationRequest read_completion(const Json& body, const RequestContext& contex
     fields.refuse("max_tokens", "must be at least 1 unless echo is true");
   }
   return request;
+}
+
+void require_share(const GenerationRequest& request, std::span<const int64_t> prompt_lengths,
+                   const RequestContext& context) {
+  const int64_t read = request.n * std::accumulate(prompt_lengths.begin(), prompt_lengths.end(), int64_t{0});
+  const int64_t written = request.n * std::ssize(prompt_lengths) * std::max<int64_t>(0, request.generate.max_tokens);
+  const auto require = [](const char* param, const char* what, int64_t found, int64_t most) {
+    if (found <= most) return;
+    throw bad_request(param, std::string(what) + " of one request may be at most " + std::to_string(most) + ": " +
+                                 std::to_string(found));
+  };
+  require("n", "tokens of all choices", read + written, context.limits.tokens);
+  const int64_t scored = written + (request.echo ? read : 0);
+  const int64_t best = std::max<int64_t>(0, request.generate.scores);
+  require("logprobs", "log-probabilities", request.scores ? scored * (1 + best) : 0, context.limits.figures);
+  const spec::ModelConfig& config = *context.config;
+  const int64_t slots = config.is_moe() ? config.num_hidden_layers * config.num_experts_per_tok : 0;
+  require("routed_experts", "experts of tokens", request.routed_experts ? (read + written) * slots : 0,
+          context.limits.figures);
 }
 
 GenerationRequest read_chat(const Json& body, const RequestContext& context) {

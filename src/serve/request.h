@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -20,7 +21,9 @@ namespace dsmoe::serve {
 /// What holds for every request, whatever the model.
 struct RequestLimits {
   int64_t n = 16, prompts = 64, stops = 4, stop_bytes = 256, biases = 300, scores = 20;
-  int64_t sequences = 256;  ///< prompts times n
+  int64_t sequences = 256;    ///< prompts times n
+  int64_t tokens = 1 << 18;   ///< of all its texts, prompts counted for each choice
+  int64_t figures = 1 << 20;  ///< that are told of them: log-probabilities, and experts of tokens
 };
 
 /// What requests are judged against.
@@ -53,6 +56,10 @@ struct GenerationRequest {
 /// Each throws ApiError 400 naming the member (404 for another model's name).
 GenerationRequest read_completion(const base::Json& body, const RequestContext& context);
 GenerationRequest read_chat(const base::Json& body, const RequestContext& context);
+
+/// Throws ApiError 400 where a request with prompts of these lengths would take more than its share of memory.
+void require_share(const GenerationRequest& request, std::span<const int64_t> prompt_lengths,
+                   const RequestContext& context);
 
 /// The messages of a conversation, `messages` of a body.
 std::vector<tokenizer::ChatMessage> read_messages(const base::Json& list);

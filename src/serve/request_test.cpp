@@ -176,6 +176,31 @@ TEST(Bodies, PromptsAndMessagesAreJudged) {
   }
 }
 
+// What many prompts, choices and figures for each token would take together.
+TEST(Bodies, OneRequestHasItsShareOfMemory) {
+  spec::ModelConfig deep = kConfig;
+  deep.num_hidden_layers = 20;
+  const RequestContext context = {"m", 100, {}, &deep};
+  const auto param = [&](const std::string& body, const std::vector<int64_t>& lengths) -> std::string {
+    try {
+      require_share(completion(body), lengths, context);
+    } catch (const ApiError& error) {
+      EXPECT_EQ(error.status(), 400);
+      return error.body()["error"]["param"];
+    }
+    return "";
+  };
+  const std::vector<int64_t> one = {4000}, many(64, 4000);
+  EXPECT_EQ(param(R"({"prompt": "x", "max_tokens": 96, "n": 16})", one), "");
+  EXPECT_EQ(param(R"({"prompt": "x", "max_tokens": 1, "echo": true, "logprobs": 1})", many), "");
+  EXPECT_EQ(param(R"({"prompt": "x", "max_tokens": 1, "n": 2})", many), "n");
+  EXPECT_EQ(param(R"({"prompt": "x", "max_tokens": 1, "echo": true, "logprobs": 20})", many), "logprobs");
+  EXPECT_EQ(param(R"({"prompt": "x", "max_tokens": 1, "logprobs": 20})", many), "") << "prompts are not scored";
+  EXPECT_EQ(param(R"({"prompt": "x", "max_tokens": 96, "n": 4, "routed_experts": true})", one), "");
+  EXPECT_EQ(param(R"({"prompt": "x", "max_tokens": 96, "n": 4, "routed_experts": true})", many), "n");
+  EXPECT_EQ(param(R"({"prompt": "x", "max_tokens": 9, "routed_experts": true})", many), "routed_experts");
+}
+
 TEST(Bodies, BrokenJsonIsRefused) {
   for (const std::string body : {"", "{", "[]", "5", "{\"a\": 1, \"a\": 2}", "{\"a\": NaN}", "\xff",
                                  "{\"a\": \"\xe4\xb8\"}", "{} {}", "{\"prompt\": \"x\", \"n\": 1e999}"}) {

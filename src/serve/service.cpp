@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <numeric>
 #include <utility>
 
 #include "serve/answer.h"
@@ -244,9 +245,10 @@ void Service::generate(GenerationRequest request, std::shared_ptr<Backend> backe
                        std::shared_ptr<Admission::Ticket> ticket, const Writer& writer) {
   std::vector<Backend::Prompt> prompts = prompts_of(request, *backend);
   fit_into_context(request, prompts, backend->context());
-  int64_t tokens = 0;
-  for (const Backend::Prompt& prompt : prompts) tokens += std::ssize(prompt.ids);
-  ticket->add_tokens(tokens);
+  std::vector<int64_t> lengths;
+  for (const Backend::Prompt& prompt : prompts) lengths.push_back(std::ssize(prompt.ids));
+  require_share(request, lengths, context_of(*backend));
+  ticket->add_tokens(std::accumulate(lengths.begin(), lengths.end(), int64_t{0}));
   const std::vector<int32_t> ends = backend->ends(request.chat);
   request.generate.ends.insert(request.generate.ends.end(), ends.begin(), ends.end());
   const auto answer =

