@@ -12,7 +12,7 @@ import unittest
 TASKS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [TASKS, os.path.join(os.path.dirname(TASKS), "corpus")]
 
-from builders import exams, facts, passages, senses, task  # noqa: E402
+from builders import answers, exams, facts, passages, senses, task  # noqa: E402
 
 
 class Builders(unittest.TestCase):
@@ -66,6 +66,35 @@ class Builders(unittest.TestCase):
             self.assertTrue(item["choices"][item["answer"]].endswith(f"(Old {number})"))
         answers = next(item["answers"] for item in opened.items + opened.shots if item["id"] == "capital: Land 3")
         self.assertEqual(answers, ["Town 3 (Old 3)", "Town 3", "Old 3"])
+
+    def test_answers_are_split_by_question(self):
+        pod = "=head1 NAME\n\nx\n\n" + "".join(f"=head2 How is C<$x{i}>\ndone?\n\nBy B<doing> it.\n\n    $x = {i};\n\n" for i in range(60)) + "=head1 AUTHOR\n\nnobody\n"
+        rst = "FAQ\n===\n\nWhy :keyword:`while`?\n-------------------\n\nSee `there <http://a>`_, ``x`` and **y**::\n\n   z\n\nNotes\n-----\n\nno\n"
+        html = "<h1>Debian</h1><div><h2><a id='a'></a>1.1. What is it?</h2></div><p>A system.</p><h2>1.2. Notes</h2><p>none</p>"
+        ham = {"./usr/share/hamexam/T/T1": "T1 (B)\nWhat is it?\nA. a\nB. an ohm\nC. c\nD. d\n",
+               "./usr/share/hamexam/T/T2": "T2 (D)\nWhich?\nA. a\nB. b\nC. c\nD. All of the above\n",
+               "./usr/share/hamexam/E/E1": "E1 (B)\nTested?\nA. a\nB. b\nC. c\nD. d\n"}  # fmt: skip
+        paths = {"perl-doc": self.package("perl", {"./usr/share/perl/5/pod/perlfaq1.pod": pod, "./usr/share/perl/5/pod/perlfaq2.pod": pod}),
+                 "python3.11-doc": self.package("python", {"./html/_sources/faq/design.rst.txt": rst}),
+                 "debian-faq": self.package("debian", {"./usr/share/doc/debian/FAQ/basic.en.html": html}),
+                 "hamexam": self.package("ham", ham)}  # fmt: skip
+        sets = answers.build(paths)
+        pairs = lambda name, part: [tuple(turn["content"] for turn in line["messages"]) for line in sets[name][part]]
+        both = lambda name: pairs(name, "train") + pairs(name, "test")
+        self.assertEqual(len(both("perl-faq")), 60, "a question stands once")
+        self.assertTrue(0 < len(pairs("perl-faq", "test")) < 20)
+        question, answer = min(both("perl-faq"))
+        self.assertEqual(question, "How is $x0 done?")
+        self.assertIn("By doing it.", answer)
+        self.assertIn("$x = 0;", answer)
+        self.assertNotIn("nobody", "".join(answer for _, answer in both("perl-faq")))
+        self.assertEqual(both("python-faq"), [("Why while?", "See there, x and y:\n\n   z")])
+        self.assertEqual(both("debian-faq"), [("What is it?", "A system.")])
+        self.assertEqual(both("ham-licence"), [], "the same question in another set")
+        out = os.path.join(self.folder, "out")
+        about = answers.write(sets, out)
+        with open(os.path.join(out, "train", "perl-faq.jsonl"), encoding="utf-8") as file:
+            self.assertEqual(len(file.readlines()), about["perl-faq"]["train"]["examples"])
 
     def test_passages_go_on_as_the_book_does(self):
         paragraphs = [f"Paragraph number {i} tells of a house, and of the garden around that house. " * 2 + f"It ends with word{'x' * i} garden." for i in range(12)]
