@@ -59,7 +59,7 @@ void mixture_layer(benchmark::State& state) {
   const dsmoe::moe::MoeLayer layer = dsmoe::moe::make_moe_layer(config, training, weights);
   dsmoe::moe::MoeContext context;
   context.token_ids_T = torch::zeros({kTokens}, torch::kInt64);
-  context.sequences = 16;
+  context.sequences = dsmoe::moe::Sequences::equal(16, kTokens / 16);
   context.training = true;
   context.total_tokens = kTokens;
   const Tensor grad = torch::randn({kTokens, kHidden}).to(torch::kBFloat16);

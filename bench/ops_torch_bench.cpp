@@ -47,7 +47,7 @@ void shapes(benchmark::internal::Benchmark* b) {
 
 void attention(benchmark::State& state) {
   const Shape s = shape_of(state);
-  const model::AttentionShape shape{s.sequences, s.positions, s.config.num_attention_heads,
+  const model::AttentionShape shape{moe::Sequences::equal(s.sequences, s.positions), s.config.num_attention_heads,
                                     s.config.num_key_value_heads, s.config.head_dim()};
   const auto rotary = model::rotary_table(s.positions, shape.head_size, s.config.rope_theta, torch::kBFloat16);
   const Tensor qkv = leaf({s.tokens(), shape.width()}),
@@ -63,7 +63,7 @@ BENCHMARK(attention)->Apply(shapes);
 
 void attention_forward(benchmark::State& state) {
   const Shape s = shape_of(state);
-  const model::AttentionShape shape{s.sequences, s.positions, s.config.num_attention_heads,
+  const model::AttentionShape shape{moe::Sequences::equal(s.sequences, s.positions), s.config.num_attention_heads,
                                     s.config.num_key_value_heads, s.config.head_dim()};
   const auto rotary = model::rotary_table(s.positions, shape.head_size, s.config.rope_theta, torch::kBFloat16);
   const Tensor qkv = leaf({s.tokens(), shape.width()});
@@ -114,7 +114,7 @@ void gate(benchmark::State& state) {
   for (auto _ : state) {
     x.mutable_grad() = Tensor();
     moe::Routing routing = gate->route({x, {}, true, 0});
-    routing.sequences = s.sequences;
+    routing.sequences = moe::Sequences::equal(s.sequences, s.positions);
     const Tensor loss = balance.loss(routing, static_cast<double>(s.tokens()));
     benchmark::DoNotOptimize(routing.counts_E(c.n_routed_experts));
     torch::autograd::backward({routing.weights_TK, loss}, {grad, torch::ones({})});

@@ -14,13 +14,11 @@
 #include <span>
 #include <vector>
 
+#include "corpus/batch_source.h"
 #include "corpus/dataset.h"
 #include "corpus/token_stream.h"
 
 namespace dsmoe::corpus {
-
-/// A target that does not count; what LibTorch's cross entropy ignores by default.
-inline constexpr int32_t kNotScored = -100;
 
 class ValidationWindows {
  public:

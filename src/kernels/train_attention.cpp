@@ -10,7 +10,7 @@ namespace dsmoe::kernels {
 namespace {
 
 struct ForwardBuffers {
-  explicit ForwardBuffers(const TrainAttention& a)
+  explicit ForwardBuffers(const AttentionSequence& a)
       : turned(scratch.numbers_in_step(a.positions * a.head_size, a.cosines)),
         keys(scratch.numbers(packed_numbers(a.head_size, padded_positions(a)))),
         values(scratch.numbers(packed_by_block(a))),
@@ -27,7 +27,7 @@ struct ForwardBuffers {
 
 /// One block of queries against one block of keys: a score product, the softmax over it, a value product.
 void forward_block(const Problem& problem, int64_t first, int64_t rows, int64_t block, const ForwardBuffers& b) {
-  const TrainAttention& a = problem.a;
+  const AttentionSequence& a = problem.a;
   const int64_t keys = problem.keys_in(block, first + rows), width = padded_head(a);
   const void* block_keys = at(b.keys, a.type, packed_numbers(a.head_size, kBlock) * block);
   multiply(a.type, rows_product(a.type, b.queries, a.head_size, rows, a.head_size), block_keys, a.head_size, keys,
@@ -46,7 +46,7 @@ void forward_block(const Problem& problem, int64_t first, int64_t rows, int64_t 
 }
 
 void forward_queries(const Problem& problem, int64_t head, int64_t first, const ForwardBuffers& b) {
-  const TrainAttention& a = problem.a;
+  const AttentionSequence& a = problem.a;
   const int64_t rows = std::min(kBlock, a.positions - first);
   problem.turn(first, rows, problem.query_column(head), problem.query_scale(), b.queries);
   prefetch_queries(problem, head, first + kBlock * problem.pieces);
@@ -54,7 +54,7 @@ void forward_queries(const Problem& problem, int64_t head, int64_t first, const 
   std::fill_n(b.total, rows, 0.0f);
   std::fill_n(b.top, rows, std::numeric_limits<float>::lowest());
   for (int64_t block = 0; block * kBlock < first + rows; ++block) forward_block(problem, first, rows, block, b);
-  float* log_sum = a.log_sum + (problem.sequence * a.heads + head) * a.positions + first;
+  float* log_sum = a.log_sums(head) + first;
   for (int64_t i = 0; i < rows; ++i) {
     log_sum[i] = b.top[i] + std::log(b.total[i]);
     b.total[i] = 1 / b.total[i];
@@ -67,7 +67,7 @@ void forward_queries(const Problem& problem, int64_t head, int64_t first, const 
 }
 
 void forward_problem(const Problem& problem) {
-  const TrainAttention& a = problem.a;
+  const AttentionSequence& a = problem.a;
   const ForwardBuffers b(a);
   turn_keys(problem, b.turned);
   pack_right(a.type, {b.turned, a.head_size, nullptr}, Along::kOutput, a.head_size, a.positions, a.type, b.keys);

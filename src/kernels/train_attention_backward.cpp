@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "kernels/train_problem.h"
@@ -8,7 +9,7 @@ namespace dsmoe::kernels {
 namespace {
 
 struct BackwardBuffers {
-  explicit BackwardBuffers(const TrainAttention& a)
+  explicit BackwardBuffers(const AttentionSequence& a)
       : keys(scratch.numbers_in_step(padded_positions(a) * a.head_size, a.cosines)),
         values(scratch.numbers(padded_positions(a) * a.head_size)),
         packed_keys(scratch.numbers(packed_by_block(a))),
@@ -40,12 +41,12 @@ struct BackwardBuffers {
 struct BackwardCall {
   const void* grad_out;
   void* grad_qkv;
-  float* partial;  ///< [items, 2, padded S, padded A]
+  std::span<std::vector<float>> partial;  ///< of each item [2, padded S, padded A]: its sums of keys, of values
 };
 
 /// The gradient of a block's queries: dS, keys by queries, is summed over its rows.
 void add_query_gradients(const Problem& problem, int64_t rows, int64_t block, int64_t keys, const BackwardBuffers& b) {
-  const TrainAttention& a = problem.a;
+  const AttentionSequence& a = problem.a;
   const bool pairs = a.type == Number::kBf16;
   TileProduct product;
   product.left = pairs ? b.grad_pairs : b.grad_scores;
@@ -58,7 +59,7 @@ void add_query_gradients(const Problem& problem, int64_t rows, int64_t block, in
 /// Scores are keys by queries, so that the rows of P and dS are left operands of dV and dK as they lie.
 void backward_block(const Problem& problem, int64_t first, int64_t rows, int64_t block, int64_t head,
                     const BackwardBuffers& b) {
-  const TrainAttention& a = problem.a;
+  const AttentionSequence& a = problem.a;
   const int64_t size = a.head_size, width = padded_head(a);
   const int64_t from = block * kBlock, keys = problem.keys_in(block, first + rows);
   multiply(a.type, rows_product(a.type, at(b.keys, a.type, from * size), size, keys, size), b.queries_across, size,
@@ -69,7 +70,7 @@ void backward_block(const Problem& problem, int64_t first, int64_t rows, int64_t
   SoftmaxGradTile tile;
   tile.scores = b.scores, tile.grad_p = b.grad_p;
   tile.keys = keys, tile.queries = rows, tile.stride = kBlock, tile.lead = first - from;
-  tile.log_sum = a.log_sum + (problem.sequence * a.heads + head) * a.positions + first;
+  tile.log_sum = a.log_sums(head) + first;
   tile.delta = b.delta, tile.p = b.p, tile.grad_scores = b.grad_scores, tile.grad_pairs = b.grad_pairs;
   kernels().train.softmax_grad_tile[static_cast<size_t>(a.type)](tile);
 
@@ -83,7 +84,7 @@ void backward_block(const Problem& problem, int64_t first, int64_t rows, int64_t
 
 void backward_queries(const Problem& problem, const BackwardCall& call, int64_t head, int64_t first,
                       const BackwardBuffers& b) {
-  const TrainAttention& a = problem.a;
+  const AttentionSequence& a = problem.a;
   const int64_t size = a.head_size, rows = std::min(kBlock, a.positions - first);
   problem.turn(first, rows, problem.query_column(head), problem.query_scale(), b.queries);
   const int64_t next = first + kBlock * problem.pieces, next_rows = std::clamp<int64_t>(a.positions - next, 0, kBlock);
@@ -110,7 +111,7 @@ void backward_queries(const Problem& problem, const BackwardCall& call, int64_t 
 
 /// Sums of one key/value head's gradients to their place in grad_qkv.
 void store_key_gradients(const Problem& problem, const BackwardCall& call, const float* keys, const float* values) {
-  const TrainAttention& a = problem.a;
+  const AttentionSequence& a = problem.a;
   problem.turn_back(0, a.positions, problem.key_column(), 1, keys, call.grad_qkv);
   ScaledRows rows;
   rows.x = values, rows.x_stride = padded_head(a), rows.rows = a.positions, rows.n = a.head_size;
@@ -120,7 +121,7 @@ void store_key_gradients(const Problem& problem, const BackwardCall& call, const
 }
 
 void backward_problem(const Problem& problem, const BackwardCall& call) {
-  const TrainAttention& a = problem.a;
+  const AttentionSequence& a = problem.a;
   const BackwardBuffers b(a);
   const int64_t numbers = padded_positions(a) * padded_head(a);
   turn_keys(problem, b.keys);
@@ -137,28 +138,29 @@ void backward_problem(const Problem& problem, const BackwardCall& call) {
     }
   }
   if (problem.pieces == 1) return store_key_gradients(problem, call, b.grad_keys, b.grad_values);
-  const int64_t item = (problem.sequence * a.kv_heads + problem.kv_head) * problem.pieces + problem.piece;
-  std::copy_n(b.grad_keys, numbers, call.partial + item * 2 * numbers);
-  std::copy_n(b.grad_values, numbers, call.partial + (item * 2 + 1) * numbers);
+  std::vector<float>& sums = call.partial[static_cast<size_t>(problem.item)];
+  sums.assign(b.grad_keys, b.grad_keys + numbers);
+  sums.insert(sums.end(), b.grad_values, b.grad_values + numbers);
 }
 
 }  // namespace
 
 void attention_backward(const base::ParallelFor& parallel_for, const TrainAttention& a, const void* grad_out,
                         void* grad_qkv) {
-  const int64_t problems = a.batch * a.kv_heads, pieces = pieces_of(a);
-  const int64_t numbers = padded_positions(a) * padded_head(a);
-  std::vector<float> partial(pieces > 1 ? static_cast<size_t>(problems * pieces * 2 * numbers) : 0);
-  const BackwardCall call{grad_out, grad_qkv, partial.data()};
+  const int64_t problems = a.sequences() * a.kv_heads, pieces = pieces_of(a);
+  std::vector<std::vector<float>> partial(pieces > 1 ? static_cast<size_t>(problems * pieces) : 0);
+  const BackwardCall call{grad_out, grad_qkv, partial};
   run_problems(parallel_for, a, [&](const Problem& problem) { backward_problem(problem, call); });
   if (pieces == 1) return;
   parallel_for(problems, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t problem = begin; problem < end; ++problem) {
-      float* sums = partial.data() + problem * pieces * 2 * numbers;
+    for (int64_t item = begin * pieces; item < end * pieces; item += pieces) {
+      std::vector<float>& sums = partial[static_cast<size_t>(item)];
       for (int64_t piece = 1; piece < pieces; ++piece) {
-        for (int64_t i = 0; i < 2 * numbers; ++i) sums[i] += sums[piece * 2 * numbers + i];
+        const std::vector<float>& more = partial[static_cast<size_t>(item + piece)];
+        for (size_t i = 0; i < sums.size(); ++i) sums[i] += more[i];
       }
-      store_key_gradients({a, problem / a.kv_heads, problem % a.kv_heads, 0, 1}, call, sums, sums + numbers);
+      const Problem whole = problem_of(a, item, pieces);
+      store_key_gradients(whole, call, sums.data(), sums.data() + sums.size() / 2);
     }
   });
 }

@@ -27,7 +27,7 @@ struct Place {
   int64_t first_row, column, width;
 };
 
-Head read(const TrainAttention& a, const void* data, const Place& place) {
+Head read(const AttentionSequence& a, const void* data, const Place& place) {
   Head head(static_cast<size_t>(a.positions * a.head_size));
   for (int64_t s = 0; s < a.positions; ++s) {
     for (int64_t i = 0; i < a.head_size; ++i) {
@@ -37,7 +37,7 @@ Head read(const TrainAttention& a, const void* data, const Place& place) {
   }
   return head;
 }
-void write(const TrainAttention& a, const Head& head, const Place& place, void* data) {
+void write(const AttentionSequence& a, const Head& head, const Place& place, void* data) {
   for (int64_t s = 0; s < a.positions; ++s) {
     for (int64_t i = 0; i < a.head_size; ++i) {
       put_number(a.type, data, (place.first_row + s) * place.width + place.column + i,
@@ -46,7 +46,7 @@ void write(const TrainAttention& a, const Head& head, const Place& place, void* 
   }
 }
 
-void turn(const TrainAttention& a, double scale, double direction, Head& head) {
+void turn(const AttentionSequence& a, double scale, double direction, Head& head) {
   const int64_t half = a.head_size / 2;
   for (int64_t s = 0; s < a.positions; ++s) {
     for (int64_t i = 0; i < half; ++i) {
@@ -65,10 +65,10 @@ struct Parts {
   Place q_at, k_at, v_at, out_at;
   Head q, k, v;
 };
-double scale_of(const TrainAttention& a) { return 1 / std::sqrt(static_cast<double>(a.head_size)); }
+double scale_of(const AttentionSequence& a) { return 1 / std::sqrt(static_cast<double>(a.head_size)); }
 
-Parts parts_of(const TrainAttention& a, int64_t sequence, int64_t head) {
-  const int64_t row = sequence * a.positions, kv = head / a.group(), size = a.head_size;
+Parts parts_of(const AttentionSequence& a, int64_t head) {
+  const int64_t row = a.first_row, kv = head / a.group(), size = a.head_size;
   Parts parts{{row, head * size, a.width()},
               {row, (a.heads + kv) * size, a.width()},
               {row, (a.heads + a.kv_heads + kv) * size, a.width()},
@@ -82,21 +82,21 @@ Parts parts_of(const TrainAttention& a, int64_t sequence, int64_t head) {
   return parts;
 }
 
-double dot(const TrainAttention& a, const Head& x, int64_t i, const Head& y, int64_t j) {
+double dot(const AttentionSequence& a, const Head& x, int64_t i, const Head& y, int64_t j) {
   double sum = 0;
   for (int64_t d = 0; d < a.head_size; ++d) {
     sum += x[static_cast<size_t>(i * a.head_size + d)] * y[static_cast<size_t>(j * a.head_size + d)];
   }
   return sum;
 }
-void add(const TrainAttention& a, double factor, const Head& x, int64_t i, Head& y, int64_t j) {
+void add(const AttentionSequence& a, double factor, const Head& x, int64_t i, Head& y, int64_t j) {
   for (int64_t d = 0; d < a.head_size; ++d) {
     y[static_cast<size_t>(j * a.head_size + d)] += factor * x[static_cast<size_t>(i * a.head_size + d)];
   }
 }
 
 /// Probabilities of row i over keys 0 .. i, and the logarithm of the sum that made them.
-std::vector<double> probabilities(const TrainAttention& a, const Parts& parts, int64_t i, double& log_sum) {
+std::vector<double> probabilities(const AttentionSequence& a, const Parts& parts, int64_t i, double& log_sum) {
   std::vector<double> p(static_cast<size_t>(i + 1));
   double top = -INFINITY, total = 0;
   for (int64_t j = 0; j <= i; ++j) top = std::max(top, p[static_cast<size_t>(j)] = dot(a, parts.q, i, parts.k, j));
@@ -108,30 +108,33 @@ std::vector<double> probabilities(const TrainAttention& a, const Parts& parts, i
 
 }  // namespace
 
-void attention_forward_ref(const base::ParallelFor& parallel_for, const TrainAttention& a) {
-  parallel_for(a.batch * a.heads, 1, [&](int64_t begin, int64_t end) {
+void attention_forward_ref(const base::ParallelFor& parallel_for, const TrainAttention& call) {
+  parallel_for(call.sequences() * call.heads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      const Parts parts = parts_of(a, item / a.heads, item % a.heads);
+      const AttentionSequence a(call, item / call.heads);
+      const int64_t head = item % call.heads;
+      const Parts parts = parts_of(a, head);
       Head out(parts.q.size(), 0.0);
       for (int64_t i = 0; i < a.positions; ++i) {
         double log_sum;
         const auto p = probabilities(a, parts, i, log_sum);
         for (int64_t j = 0; j <= i; ++j) add(a, p[static_cast<size_t>(j)], parts.v, j, out, i);
-        a.log_sum[item * a.positions + i] = static_cast<float>(log_sum);
+        a.log_sums(head)[i] = static_cast<float>(log_sum);
       }
       write(a, out, parts.out_at, a.out);
     }
   });
 }
 
-void attention_backward_ref(const base::ParallelFor& parallel_for, const TrainAttention& a, const void* grad_out,
+void attention_backward_ref(const base::ParallelFor& parallel_for, const TrainAttention& call, const void* grad_out,
                             void* grad_qkv) {
-  parallel_for(a.batch * a.kv_heads, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(call.sequences() * call.kv_heads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t sequence = item / a.kv_heads, first = item % a.kv_heads * a.group();
+      const AttentionSequence a(call, item / call.kv_heads);
+      const int64_t first = item % call.kv_heads * call.group();
       Head grad_k(static_cast<size_t>(a.positions * a.head_size), 0.0), grad_v = grad_k;
       for (int64_t head = first; head < first + a.group(); ++head) {
-        const Parts parts = parts_of(a, sequence, head);
+        const Parts parts = parts_of(a, head);
         const Head grad = read(a, grad_out, parts.out_at);
         Head grad_q(grad_k.size(), 0.0);
         for (int64_t i = 0; i < a.positions; ++i) {
@@ -148,7 +151,7 @@ void attention_backward_ref(const base::ParallelFor& parallel_for, const TrainAt
         turn(a, scale_of(a), -1, grad_q);
         write(a, grad_q, parts.q_at, grad_qkv);
       }
-      const Parts parts = parts_of(a, sequence, first);
+      const Parts parts = parts_of(a, first);
       turn(a, 1, -1, grad_k);
       write(a, grad_k, parts.k_at, grad_qkv);
       write(a, grad_v, parts.v_at, grad_qkv);

@@ -85,29 +85,36 @@ void gate_rows_backward_ref(const base::ParallelFor&, const GateRows& g, const G
 }
 
 void scope_sums(const base::ParallelFor& parallel_for, const ScopeSums& s, const float* x, float* sums) {
-  const int64_t pieces = (s.rows + kRowsPerItem - 1) / kRowsPerItem;
-  std::vector<float> partial(at(s.scopes * pieces * s.columns));
+  struct Piece {
+    int64_t scope, first, end;
+  };
+  std::vector<Piece> pieces;
+  for (int64_t scope = 0; scope < s.scopes(); ++scope) {
+    const int64_t scope_end = s.begins[at(scope + 1)];
+    for (int64_t first = s.begins[at(scope)]; first < scope_end; first += kRowsPerItem) {
+      pieces.push_back({scope, first, std::min(scope_end, first + kRowsPerItem)});
+    }
+  }
+  std::vector<float> partial(pieces.size() * at(s.columns));
   const auto add = kernels().add_scaled;
-  parallel_for(s.scopes * pieces, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(std::ssize(pieces), 1, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t scope = item / pieces, first = item % pieces * kRowsPerItem;
-      for (int64_t row = first; row < std::min(s.rows, first + kRowsPerItem); ++row) {
-        const int64_t i = scope * s.rows + row;
+      for (int64_t i = pieces[at(item)].first; i < pieces[at(item)].end; ++i) {
         if (!s.counts || s.counts[i]) add(1, x + i * s.columns, s.columns, partial.data() + item * s.columns);
       }
     }
   });
-  std::fill_n(sums, s.scopes * s.columns, 0.0f);
-  for (int64_t item = 0; item < s.scopes * pieces; ++item) {
-    add(1, partial.data() + item * s.columns, s.columns, sums + item / std::max<int64_t>(1, pieces) * s.columns);
+  std::fill_n(sums, s.scopes() * s.columns, 0.0f);
+  for (size_t item = 0; item < pieces.size(); ++item) {
+    add(1, partial.data() + item * at(s.columns), s.columns, sums + pieces[item].scope * s.columns);
   }
 }
 
 void scope_sums_ref(const base::ParallelFor&, const ScopeSums& s, const float* x, float* sums) {
-  for (int64_t scope = 0; scope < s.scopes; ++scope) {
+  for (int64_t scope = 0; scope < s.scopes(); ++scope) {
     for (int64_t c = 0; c < s.columns; ++c) {
       double sum = 0;
-      for (int64_t i = scope * s.rows; i < (scope + 1) * s.rows; ++i) {
+      for (int64_t i = s.begins[at(scope)]; i < s.begins[at(scope + 1)]; ++i) {
         if (!s.counts || s.counts[i]) sum += x[i * s.columns + c];
       }
       sums[scope * s.columns + c] = static_cast<float>(sum);
@@ -116,10 +123,12 @@ void scope_sums_ref(const base::ParallelFor&, const ScopeSums& s, const float* x
 }
 
 void scope_sums_backward(const base::ParallelFor& parallel_for, const ScopeSums& s, const float* grad, float* grad_x) {
-  parallel_for(s.scopes * s.rows, kRowsPerItem, [&](int64_t begin, int64_t end) {
+  parallel_for(s.begins.back(), kRowsPerItem, [&](int64_t begin, int64_t end) {
+    int64_t scope = std::upper_bound(s.begins.begin(), s.begins.end(), begin) - s.begins.begin() - 1;
     for (int64_t i = begin; i < end; ++i) {
+      while (i >= s.begins[at(scope + 1)]) ++scope;
       if (!s.counts || s.counts[i]) {
-        std::copy_n(grad + i / s.rows * s.columns, s.columns, grad_x + i * s.columns);
+        std::copy_n(grad + scope * s.columns, s.columns, grad_x + i * s.columns);
       } else {
         std::fill_n(grad_x + i * s.columns, s.columns, 0.0f);
       }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "base/parallel.h"
 
@@ -30,8 +31,10 @@ void gate_rows_backward_ref(const base::ParallelFor& parallel_for, const GateRow
 
 /// sums[b] = sum over the rows of scope b that count, pieces of fixed size added in ascending order.
 struct ScopeSums {
-  int64_t scopes = 0, rows = 0, columns = 0;  ///< rows of one scope
-  const bool* counts = nullptr;               ///< [scopes, rows]; null: all do
+  std::span<const int64_t> begins = {};  ///< [scopes + 1]: scope b has the rows from begins[b] up to begins[b + 1]
+  int64_t columns = 0;
+  const bool* counts = nullptr;  ///< a row each; null: all do
+  int64_t scopes() const { return std::ssize(begins) - 1; }
 };
 void scope_sums(const base::ParallelFor& parallel_for, const ScopeSums& s, const float* x, float* sums);
 void scope_sums_ref(const base::ParallelFor& parallel_for, const ScopeSums& s, const float* x, float* sums);

@@ -62,26 +62,32 @@ TEST_P(TrainGateTest, OfEqualsTheLowerExpertComesFirst) {
 TEST_P(TrainGateTest, ScopeSumsAreSumsWhateverTheThreads) {
   base::Rng rng(7);
   base::ThreadPool three(3);
-  for (const auto& [scopes, rows] : {std::pair{1, 1}, std::pair{3, 130}, std::pair{2, 64}}) {
-    const auto x = normal_values(rng, scopes * rows * 21);
-    auto counts = std::make_unique<bool[]>(static_cast<size_t>(scopes * rows));
-    for (int i = 0; i < scopes * rows; ++i) counts[static_cast<size_t>(i)] = i % 5 != 2;
+  for (const std::vector<int64_t>& begins :
+       {std::vector<int64_t>{0, 1}, {0, 130, 260, 390}, {0, 64, 128}, {0, 3, 3, 203, 267}}) {
+    const int64_t scopes = std::ssize(begins) - 1, rows = begins.back();
+    const auto x = normal_values(rng, rows * 21);
+    auto counts = std::make_unique<bool[]>(static_cast<size_t>(rows));
+    for (int i = 0; i < rows; ++i) counts[static_cast<size_t>(i)] = i % 5 != 2;
     for (const bool* mask : {static_cast<const bool*>(nullptr), static_cast<const bool*>(counts.get())}) {
-      const ScopeSums s{scopes, rows, 21, mask};
+      const ScopeSums s{begins, 21, mask};
       std::vector<float> sums(static_cast<size_t>(scopes * 21), 77), exact = sums, others = sums;
       scope_sums(base::serial_for, s, x.data(), sums.data());
       scope_sums(three.parallel_for(), s, x.data(), others.data());
       scope_sums_ref(base::serial_for, s, x.data(), exact.data());
       EXPECT_EQ(sums, others);
       // Each sum passes at most 64 + rows / 64 additions of values below 5 in size.
-      expect_within(
-          sums, exact, [&, r = rows](size_t) { return (66 + r / 64.0) * kRound * 5 * r; }, "sums");
+      const auto bound = [&](size_t) {
+        return (66 + static_cast<double>(rows) / 64) * kRound * 5 * static_cast<double>(rows);
+      };
+      expect_within(sums, exact, bound, "sums");
       std::vector<float> grad_x(x.size(), 77);
-      scope_sums_backward(base::serial_for, s, exact.data(), grad_x.data());
-      for (int64_t i = 0; i < scopes * rows; ++i) {
-        const bool counted = !mask || mask[i];
-        EXPECT_EQ(grad_x[static_cast<size_t>(i * 21 + 20)],
-                  counted ? exact[static_cast<size_t>(i / rows * 21 + 20)] : 0);
+      scope_sums_backward(three.parallel_for(), s, exact.data(), grad_x.data());
+      for (int64_t scope = 0; scope < scopes; ++scope) {
+        for (int64_t i = begins[static_cast<size_t>(scope)]; i < begins[static_cast<size_t>(scope) + 1]; ++i) {
+          const bool counted = !mask || mask[i];
+          EXPECT_EQ(grad_x[static_cast<size_t>(i * 21 + 20)],
+                    counted ? exact[static_cast<size_t>(scope * 21 + 20)] : 0);
+        }
       }
     }
   }

@@ -57,8 +57,8 @@ class Scratch {
 
 /// One key/value head of one sequence, or the part of it that one work item has.
 struct Problem {
-  const TrainAttention& a;
-  int64_t sequence, kv_head, piece, pieces;
+  AttentionSequence a;
+  int64_t kv_head, item, piece, pieces;
 
   int64_t blocks() const { return blocks_of(a.positions, kBlock); }
   int64_t keys_in(int64_t block, int64_t end) const { return std::min(kBlock, end - block * kBlock); }
@@ -66,7 +66,7 @@ struct Problem {
   int64_t query_column(int64_t head) const { return head * a.head_size; }
   int64_t key_column() const { return (a.heads + kv_head) * a.head_size; }
   int64_t value_column() const { return (a.heads + a.kv_heads + kv_head) * a.head_size; }
-  int64_t row(int64_t position) const { return sequence * a.positions + position; }
+  int64_t row(int64_t position) const { return a.first_row + position; }
   const void* qkv_at(int64_t position, int64_t column) const {
     return at(a.qkv, a.type, row(position) * a.width() + column);
   }
@@ -115,7 +115,7 @@ inline void prefetch_queries(const Problem& p, int64_t head, int64_t first) {
 /// All keys turned, asking for values on the way.
 inline void turn_keys(const Problem& p, void* out) {
   constexpr int64_t kAhead = 16;
-  const TrainAttention& a = p.a;
+  const AttentionSequence& a = p.a;
   for (int64_t i = 0; i < a.positions; i += kAhead) {
     const int64_t rows = std::min(kAhead, a.positions - i),
                   next = std::clamp<int64_t>(a.positions - i - kAhead, 0, kAhead);
@@ -126,14 +126,14 @@ inline void turn_keys(const Problem& p, void* out) {
 }
 
 /// Positions and columns of a head as buffers have them: whole blocks and whole panels.
-inline int64_t padded_positions(const TrainAttention& a) { return blocks_of(a.positions, kBlock) * kBlock; }
+inline int64_t padded_positions(const AttentionSequence& a) { return blocks_of(a.positions, kBlock) * kBlock; }
 inline int64_t padded_head(const TrainAttention& a) { return blocks_of(a.head_size, kPanel) * kPanel; }
 /// Numbers of one panel, and cells of a sum, over k numbers.
 inline int64_t panel_numbers(int64_t k) { return packed_numbers(k, kPanel); }
 inline int64_t cells_of(Number type, int64_t k) { return type == Number::kF32 ? k : (k + 1) / 2; }
 inline int64_t numbers_per_cell(Number type) { return type == Number::kF32 ? 1 : 2; }
 /// Numbers of all blocks of keys packed with k running over a block's keys.
-inline int64_t packed_by_block(const TrainAttention& a) {
+inline int64_t packed_by_block(const AttentionSequence& a) {
   return blocks_of(a.positions, kBlock) * packed_numbers(kBlock, padded_head(a));
 }
 
@@ -165,19 +165,23 @@ inline void multiply(Number type, TileProduct product, const void* right, int64_
 
 /// How many items a problem is cut into, by blocks of queries.
 inline int64_t pieces_of(const TrainAttention& a) {
-  const int64_t problems = std::max<int64_t>(1, a.batch * a.kv_heads);
-  return std::clamp<int64_t>(kItems / problems, 1, std::max<int64_t>(1, blocks_of(a.positions, kBlock)));
+  const int64_t problems = std::max<int64_t>(1, a.sequences() * a.kv_heads);
+  return std::clamp<int64_t>(kItems / problems, 1, std::max<int64_t>(1, blocks_of(a.longest(), kBlock)));
+}
+
+/// Item i is piece i % pieces of problem i / pieces; problems count the key/value heads of the first sequence, then of
+/// the next. A short sequence's last pieces may have no block.
+inline Problem problem_of(const TrainAttention& a, int64_t item, int64_t pieces) {
+  const int64_t problem = item / pieces;
+  return {AttentionSequence(a, problem / a.kv_heads), problem % a.kv_heads, item, item % pieces, pieces};
 }
 
 inline void run_problems(const base::ParallelFor& parallel_for, const TrainAttention& a,
                          const std::function<void(const Problem&)>& run) {
   DSMOE_CHECK(a.head_size % 2 == 0 && a.heads % a.kv_heads == 0, "whole pairs and groups of heads");
-  const int64_t problems = a.batch * a.kv_heads, pieces = pieces_of(a);
-  parallel_for(problems * pieces, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t problem = item / pieces;
-      run({a, problem / a.kv_heads, problem % a.kv_heads, item % pieces, pieces});
-    }
+  const int64_t pieces = pieces_of(a);
+  parallel_for(a.sequences() * a.kv_heads * pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) run(problem_of(a, item, pieces));
   });
 }
 

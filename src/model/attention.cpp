@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/error.h"
 #include "base/part_clock.h"
 #include "kernels/train_attention.h"
 #include "moe/composed.h"
@@ -18,12 +19,13 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// The kernel's view of tensors; they outlive it.
+/// The kernel's view of tensors and of a shape; they outlive it.
 kernels::TrainAttention arguments(const AttentionShape& s, const variable_list& tensors) {
   const Tensor &qkv_TW = tensors[0], &cos_SA = tensors[1], &sin_SA = tensors[2];
   kernels::TrainAttention a;
   a.type = moe::number_of(qkv_TW.scalar_type());
-  a.batch = s.batch, a.positions = s.positions, a.heads = s.heads, a.kv_heads = s.kv_heads, a.head_size = s.head_size;
+  a.begins = s.sequences.begins();
+  a.heads = s.heads, a.kv_heads = s.kv_heads, a.head_size = s.head_size;
   a.cosines = cos_SA.data_ptr<float>(), a.sines = sin_SA.data_ptr<float>();
   a.qkv = qkv_TW.data_ptr(), a.out = tensors[3].data_ptr(), a.log_sum = tensors[4].data_ptr<float>();
   return a;
@@ -34,20 +36,22 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
   static Tensor forward(AutogradContext* context, const Tensor& qkv_TW, const Tensor& cos_SA, const Tensor& sin_SA,
                         const AttentionShape& s) {
     const base::Part part("attention");
-    const Tensor out = torch::empty({s.batch * s.positions, s.heads * s.head_size}, qkv_TW.options());
-    const Tensor log_sum_BHS = torch::empty({s.batch, s.heads, s.positions}, cos_SA.options());
-    const variable_list tensors{qkv_TW, cos_SA, sin_SA, out, log_sum_BHS};
+    const Tensor out = torch::empty({s.sequences.tokens(), s.heads * s.head_size}, qkv_TW.options());
+    const Tensor log_sum_TH = torch::empty({s.sequences.tokens() * s.heads}, cos_SA.options());
+    const variable_list tensors{qkv_TW, cos_SA, sin_SA, out, log_sum_TH};
     kernels::attention_forward(moe::torch_parallel_for(), arguments(s, tensors));
     context->save_for_backward(tensors);
-    context->saved_data["shape"] = std::vector<int64_t>{s.batch, s.positions, s.heads, s.kv_heads, s.head_size};
+    context->saved_data["lengths"] = s.sequences.lengths();
+    context->saved_data["heads"] = std::vector<int64_t>{s.heads, s.kv_heads, s.head_size};
     return out;
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const base::Part part("attention");
     const auto saved = context->get_saved_variables();
-    const auto sizes = context->saved_data["shape"].toIntVector();
-    const AttentionShape s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]};
+    const auto heads = context->saved_data["heads"].toIntVector();
+    const AttentionShape s{moe::Sequences::of_lengths(context->saved_data["lengths"].toIntVector()), heads[0], heads[1],
+                           heads[2]};
     const Tensor grad_out = gradients[0].contiguous(), grad_qkv_TW = torch::empty_like(saved[0]);
     kernels::attention_backward(moe::torch_parallel_for(), arguments(s, saved), grad_out.data_ptr(),
                                 grad_qkv_TW.data_ptr());
@@ -55,35 +59,45 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
   }
 };
 
-}  // namespace
-
-Tensor causal_attention(const Tensor& qkv_TW, const RotaryTable& rotary, const AttentionShape& shape) {
-  if (moe::composed(qkv_TW)) return causal_attention_reference(qkv_TW, rotary, shape);
-  const auto angles = [&](const Tensor& table) {
-    return table.narrow(0, 0, shape.positions).to(torch::kFloat32).contiguous();
-  };
-  return CausalAttention::apply(qkv_TW.contiguous(), angles(rotary.cos_SA), angles(rotary.sin_SA), shape);
-}
-
-Tensor causal_attention_reference(const Tensor& qkv_TW, const RotaryTable& rotary, const AttentionShape& s) {
-  const auto type = qkv_TW.scalar_type();
-  const auto parts = qkv_TW.view({s.batch, s.positions, s.heads + 2 * s.kv_heads, s.head_size})
+/// One sequence [S, (H + 2 Hkv) A] to [S, H A].
+Tensor attend_reference(const Tensor& qkv_SW, const RotaryTable& rotary, const AttentionShape& s) {
+  const auto type = qkv_SW.scalar_type();
+  const int64_t positions = qkv_SW.size(0);
+  const auto parts = qkv_SW.view({1, positions, s.heads + 2 * s.kv_heads, s.head_size})
                          .split_with_sizes({s.heads, s.kv_heads, s.kv_heads}, 2);
   const auto heads_first = [&](const Tensor& x) {  // key/value heads are repeated for the queries that share them
     return x.repeat_interleave(s.heads / x.size(2), 2).transpose(1, 2);
   };
   const Tensor q = heads_first(rotate(parts[0], rotary)), k = heads_first(rotate(parts[1], rotary));
-  const Tensor future = torch::ones({s.positions, s.positions}, torch::kBool).triu(1).to(qkv_TW.device());
+  const Tensor future = torch::ones({positions, positions}, torch::kBool).triu(1).to(qkv_SW.device());
   const Tensor scores = (q.matmul(k.transpose(2, 3)) / std::sqrt(double(s.head_size)))
                             .masked_fill(future, -std::numeric_limits<double>::infinity());
   const Tensor p = torch::softmax(scores.to(moe::wide(type)), -1).to(type);
-  return p.matmul(heads_first(parts[2])).transpose(1, 2).reshape({s.batch * s.positions, s.heads * s.head_size});
+  return p.matmul(heads_first(parts[2])).transpose(1, 2).reshape({positions, s.heads * s.head_size});
 }
 
-Tensor Attention::forward(const Tensor& x_TD, const Tensor& residual_TD, int64_t batch,
+}  // namespace
+
+Tensor causal_attention(const Tensor& qkv_TW, const RotaryTable& rotary, const AttentionShape& shape) {
+  DSMOE_CHECK(qkv_TW.size(0) == shape.sequences.tokens(), "every token belongs to a sequence");
+  if (moe::composed(qkv_TW)) return causal_attention_reference(qkv_TW, rotary, shape);
+  const auto angles = [&](const Tensor& table) {
+    return table.narrow(0, 0, shape.sequences.longest()).to(torch::kFloat32).contiguous();
+  };
+  return CausalAttention::apply(qkv_TW.contiguous(), angles(rotary.cos_SA), angles(rotary.sin_SA), shape);
+}
+
+Tensor causal_attention_reference(const Tensor& qkv_TW, const RotaryTable& rotary, const AttentionShape& s) {
+  std::vector<Tensor> out;
+  for (const Tensor& qkv_SW : qkv_TW.split_with_sizes(s.sequences.lengths())) {
+    out.push_back(attend_reference(qkv_SW, rotary, s));
+  }
+  return torch::cat(out);
+}
+
+Tensor Attention::forward(const Tensor& x_TD, const Tensor& residual_TD, const moe::Sequences& sequences,
                           const RotaryTable& rotary) const {
-  const AttentionShape shape{batch, x_TD.size(0) / batch, config_.num_attention_heads, config_.num_key_value_heads,
-                             config_.head_dim()};
+  const AttentionShape shape{sequences, config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim()};
   const Tensor qkv_TW = moe::linear(x_TD, qkv_);
   return moe::linear(causal_attention(qkv_TW, rotary, shape), out_, residual_TD);
 }

@@ -116,11 +116,11 @@ class CausalAttention : public ::testing::TestWithParam<AttentionShape> {
  protected:
   Tensor input() const {
     const AttentionShape& s = GetParam();
-    return random_tensor({s.batch * s.positions, s.width()}, 1);
+    return random_tensor({s.sequences.tokens(), s.width()}, 1);
   }
   TypedFunction run() const {
     return [this](const std::vector<Tensor>& in, torch::ScalarType type) {
-      const RotaryTable rotary = rotary_table(GetParam().positions + 3, GetParam().head_size, 10000.0, type);
+      const RotaryTable rotary = rotary_table(GetParam().sequences.longest() + 3, GetParam().head_size, 10000.0, type);
       return causal_attention(in[0].to(type), rotary, GetParam());
     };
   }
@@ -128,12 +128,13 @@ class CausalAttention : public ::testing::TestWithParam<AttentionShape> {
 
 TEST_P(CausalAttention, GradientsByCentralDifferences) {
   const auto in_double = [&](const std::vector<Tensor>& in) { return run()(in, torch::kFloat64); };
-  if (GetParam().positions <= 8) expect_gradients(in_double, {input()});
+  if (GetParam().sequences.longest() <= 8) expect_gradients(in_double, {input()});
 }
 
 // bf16 adds the roundings of probabilities, of their gradients and of angles to those of every operation here.
 TEST_P(CausalAttention, IsItsDefinition) {
-  if (GetParam().positions == 1) {  // gradients of queries and keys are zero, and their rounding is no share of that
+  if (GetParam().sequences.longest() ==
+      1) {  // gradients of queries and keys are zero, and their rounding is no share of that
     EXPECT_LT(distance(run()({input()}, torch::kFloat32), run()({input()}, torch::kFloat64)), kFloatBound);
     return;
   }
@@ -141,27 +142,39 @@ TEST_P(CausalAttention, IsItsDefinition) {
   expect_near_float64(run(), torch::kBFloat16, {input()}, 2 * kBf16Bound);
 }
 
-TEST_P(CausalAttention, NeverLooksAhead) {
+// Neither ahead nor into another sequence: whatever those hold, each has the bits that it has alone.
+TEST_P(CausalAttention, SeesThePastOfItsOwnSequenceOnly) {
   const AttentionShape& s = GetParam();
-  const Tensor x = input(), y = run()({x}, torch::kFloat32);
-  Tensor later = x.clone().view({s.batch, s.positions, s.width()});
-  const int64_t seen = s.positions / 2 + 1;
-  later.narrow(1, seen, s.positions - seen).fill_(1e3);
-  const Tensor z = run()({later.view(x.sizes())}, torch::kFloat32);
-  const auto first = [&](const Tensor& t) { return t.view({s.batch, s.positions, -1}).narrow(1, 0, seen); };
-  EXPECT_TRUE(first(y).equal(first(z)));
+  const Tensor x = input();
+  for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
+    const Tensor y = run()({x}, type);
+    for (int64_t b = 0; b < s.sequences.count(); ++b) {
+      const int64_t first = s.sequences.begins()[static_cast<size_t>(b)], length = s.sequences.length(b);
+      const int64_t seen = length / 2 + 1;
+      Tensor alone = x.narrow(0, first, length).clone();
+      alone.narrow(0, seen, length - seen).fill_(1e3);
+      const AttentionShape one{moe::Sequences::equal(1, length), s.heads, s.kv_heads, s.head_size};
+      const Tensor z =
+          causal_attention(alone.to(type), rotary_table(length, s.head_size, 10000.0, type), one).narrow(0, 0, seen);
+      EXPECT_TRUE(y.narrow(0, first, seen).equal(z)) << "sequence " << b;
+    }
+  }
 }
 
+AttentionShape shape_of(const std::vector<int64_t>& lengths, int64_t heads, int64_t kv_heads, int64_t head_size) {
+  return {moe::Sequences::of_lengths(lengths), heads, kv_heads, head_size};
+}
 INSTANTIATE_TEST_SUITE_P(Shapes, CausalAttention,
-                         ::testing::Values(AttentionShape{1, 1, 1, 1, 2}, AttentionShape{2, 5, 2, 2, 4},
-                                           AttentionShape{2, 7, 4, 2, 2}, AttentionShape{1, 6, 6, 1, 2},
-                                           AttentionShape{2, 128, 2, 1, 4}, AttentionShape{1, 129, 2, 2, 4},
-                                           AttentionShape{2, 300, 3, 1, 6}),
+                         ::testing::Values(shape_of({1}, 1, 1, 2), shape_of({5, 5}, 2, 2, 4), shape_of({7, 7}, 4, 2, 2),
+                                           shape_of({6}, 6, 1, 2), shape_of({4, 1, 8}, 2, 1, 2),
+                                           shape_of({128, 128}, 2, 1, 4), shape_of({129}, 2, 2, 4),
+                                           shape_of({300, 300}, 3, 1, 6), shape_of({3, 200, 64, 65}, 2, 1, 4)),
                          [](const auto& info) {
                            const AttentionShape& s = info.param;
-                           return std::to_string(s.batch) + "_of_" + std::to_string(s.positions) + "_heads_" +
-                                  std::to_string(s.heads) + "_on_" + std::to_string(s.kv_heads) + "_of_" +
-                                  std::to_string(s.head_size);
+                           std::string name;
+                           for (const int64_t length : s.sequences.lengths()) name += std::to_string(length) + "_";
+                           return name + "heads_" + std::to_string(s.heads) + "_on_" + std::to_string(s.kv_heads) +
+                                  "_of_" + std::to_string(s.head_size);
                          });
 
 TEST(HeadCrossEntropy, IsItsDefinition) {

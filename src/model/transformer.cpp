@@ -28,13 +28,8 @@ struct Transformer::Impl {
     }
   }
 
-  void check(const Tensor& ids_BS) const;
-  moe::MoeContext context(const Tensor& ids_BS) const {
-    moe::MoeContext context;
-    context.token_ids_T = ids_BS.reshape(-1);
-    context.sequences = ids_BS.size(0);
-    return context;
-  }
+  /// Throws Error(kInvalid) for ids and sequences that the model does not take.
+  moe::MoeContext context(const Tensor& ids_BS, moe::Sequences sequences) const;
   Tensor forward(const Tensor& ids_BS, const moe::MoeContext& context, std::vector<moe::Routing>& routings,
                  Tensor* balance_loss) const;
 
@@ -47,18 +42,24 @@ struct Transformer::Impl {
   std::vector<Tensor> router_biases;
 };
 
-void Transformer::Impl::check(const Tensor& ids_BS) const {
+moe::MoeContext Transformer::Impl::context(const Tensor& ids_BS, moe::Sequences sequences) const {
   DSMOE_CHECK(ids_BS.dim() == 2 && ids_BS.scalar_type() == torch::kInt64, "token ids are int64 [B, S]");
   DSMOE_CHECK(ids_BS.numel() > 0, "an empty batch");
-  if (ids_BS.size(1) > config.max_position_embeddings) {
+  if (sequences.count() == 0) sequences = moe::Sequences::equal(ids_BS.size(0), ids_BS.size(1));
+  DSMOE_CHECK(sequences.tokens() == ids_BS.numel(), "every token belongs to a sequence");
+  if (sequences.longest() > config.max_position_embeddings) {
     base::fail_invalid("model", "a sequence is longer than max_position_embeddings",
-                       std::to_string(ids_BS.size(1)) + " > " + std::to_string(config.max_position_embeddings));
+                       std::to_string(sequences.longest()) + " > " + std::to_string(config.max_position_embeddings));
   }
   const auto least = ids_BS.min().item<int64_t>(), most = ids_BS.max().item<int64_t>();
   if (least < 0 || most >= config.vocab_size) {
     base::fail_invalid("model", "token ids lie in [0, vocab_size)", std::to_string(least < 0 ? least : most),
                        "the data was made with another tokenizer");
   }
+  moe::MoeContext context;
+  context.token_ids_T = ids_BS.reshape(-1);
+  context.sequences = std::move(sequences);
+  return context;
 }
 
 /// Final hidden states [T, D]; balance losses are added to `balance_loss` where given.
@@ -90,10 +91,9 @@ const std::vector<NamedTensor>& Transformer::tensors() const { return impl_->sto
 const std::vector<Tensor>& Transformer::router_biases() const { return impl_->router_biases; }
 
 StepOutput Transformer::forward_loss(const Batch& batch, const BatchTotals& totals) const {
-  impl_->check(batch.ids_BS);
+  moe::MoeContext context = impl_->context(batch.ids_BS, batch.sequences);
   DSMOE_CHECK(batch.targets_BS.sizes() == batch.ids_BS.sizes(), "one target for each id");
   DSMOE_CHECK(totals.targets > 0 && totals.tokens > 0, "the totals of a step are positive");
-  moe::MoeContext context = impl_->context(batch.ids_BS);
   context.training = true;
   context.total_tokens = totals.tokens;
   context.random_key = batch.random_key;
@@ -105,20 +105,20 @@ StepOutput Transformer::forward_loss(const Batch& batch, const BatchTotals& tota
   return out;
 }
 
-Evaluation Transformer::evaluate(const Tensor& ids_BS, const Tensor& targets_BS) const {
+Evaluation Transformer::evaluate(const Batch& batch) const {
   const torch::NoGradGuard no_grad;
-  impl_->check(ids_BS);
+  const moe::MoeContext context = impl_->context(batch.ids_BS, batch.sequences);
   Evaluation out;
-  const Tensor x_TD = impl_->forward(ids_BS, impl_->context(ids_BS), out.routings, nullptr);
-  out.losses_BS = token_losses(x_TD, impl_->head, targets_BS.reshape(-1)).view(ids_BS.sizes());
+  const Tensor x_TD = impl_->forward(batch.ids_BS, context, out.routings, nullptr);
+  out.losses_BS = token_losses(x_TD, impl_->head, batch.targets_BS.reshape(-1)).view(batch.ids_BS.sizes());
   return out;
 }
 
 Tensor Transformer::logits(const Tensor& ids_BS) const {
   const torch::NoGradGuard no_grad;
-  impl_->check(ids_BS);
+  const moe::MoeContext context = impl_->context(ids_BS, {});
   std::vector<moe::Routing> routings;
-  const Tensor x_TD = impl_->forward(ids_BS, impl_->context(ids_BS), routings, nullptr);
+  const Tensor x_TD = impl_->forward(ids_BS, context, routings, nullptr);
   const Tensor logits_TV = moe::linear(x_TD, impl_->head);
   return logits_TV.to(moe::wide(x_TD.scalar_type())).view({ids_BS.size(0), ids_BS.size(1), -1});
 }

@@ -14,6 +14,7 @@
 
 #include "model/cross_entropy.h"
 #include "moe/routing.h"
+#include "moe/sequences.h"
 #include "moe/training_options.h"
 #include "moe/weight.h"
 #include "spec/model_config.h"
@@ -40,6 +41,8 @@ struct Batch {
   Tensor targets_BS;    ///< int64, the successor of each id; kIgnore where there is no loss
   Tensor mask_BS = {};  ///< bool, true for real tokens; undefined: all are. Padding stays out of balance and capacity
   uint64_t random_key = 0;  ///< draws of this micro-batch (random second experts): same key, same draws
+  /// Of all B S tokens, one row after another. None given: each row is one.
+  moe::Sequences sequences = {};
 };
 
 /// What the whole optimiser step holds over all its micro-batches and ranks; losses are shares of it, so that the
@@ -94,7 +97,7 @@ class Transformer {
   /// Forward in training mode. Call .total().backward() to accumulate gradients.
   StepOutput forward_loss(const Batch& batch, const BatchTotals& totals) const;
   /// Evaluation mode, without graph: dropless, no random second expert, no balance loss.
-  Evaluation evaluate(const Tensor& ids_BS, const Tensor& targets_BS) const;
+  Evaluation evaluate(const Batch& batch) const;
   Tensor logits(const Tensor& ids_BS) const;  ///< float32 [B, S, V]
 
   /// By spec role, the same values as `dsmoe init`. Frequencies (one per token id) shape a balanced hash table.

@@ -1,12 +1,14 @@
 #include "moe/balance_term.h"
 
+#include <algorithm>
+
 #include "moe/selection.h"
 
 namespace dsmoe::moe {
 namespace {
 
-int64_t scopes_of(const Routing& routing, BalanceScope scope) {
-  return scope == BalanceScope::kSequence ? routing.sequences : 1;
+Sequences scopes_of(const Routing& routing, BalanceScope scope) {
+  return scope == BalanceScope::kSequence ? routing.sequences : Sequences::equal(1, routing.tokens());
 }
 
 /// 1 for real tokens, 0 for padding, [T, 1] in the scores' type.
@@ -16,12 +18,22 @@ Tensor real_T1(const Routing& routing) {
                                   : torch::ones({routing.tokens(), 1}, options);
 }
 
+/// int64 [T]: the scope of each token.
+Tensor scope_of_tokens_T(const Sequences& scopes) {
+  const Tensor scope_T = torch::empty({scopes.tokens()}, torch::kLong);
+  for (int64_t s = 0; s < scopes.count(); ++s) {
+    std::fill_n(scope_T.data_ptr<int64_t>() + scopes.begins()[static_cast<size_t>(s)], scopes.length(s), s);
+  }
+  return scope_T;
+}
+
 /// How often each of `buckets` is named by real tokens, by scope: [B, buckets].
-Tensor count_choices(const Routing& routing, const Tensor& choices_TC, int64_t buckets, BalanceScope scope) {
+Tensor count_choices(const Routing& routing, const Tensor& choices_TC, int64_t buckets, const Sequences& scopes) {
   const torch::NoGradGuard no_grad;
-  const int64_t scopes = scopes_of(routing, scope);
-  const Tensor ones = real_T1(routing).expand_as(choices_TC).reshape({scopes, -1});
-  return torch::zeros({scopes, buckets}, ones.options()).scatter_add_(1, choices_TC.reshape({scopes, -1}), ones);
+  const Tensor ones = real_T1(routing).expand_as(choices_TC).reshape(-1);
+  const Tensor place_TC = choices_TC + scope_of_tokens_T(scopes).to(choices_TC.device()).unsqueeze(1) * buckets;
+  const Tensor counts = torch::zeros({scopes.count() * buckets}, ones.options());
+  return counts.scatter_add_(0, place_TC.reshape(-1), ones).view({scopes.count(), buckets});
 }
 
 Tensor sum_over_groups(const Tensor& x_BE, int64_t groups) {
@@ -44,11 +56,12 @@ Tensor choices_without_bias(const Routing& routing) {
 }  // namespace
 
 BalanceStatistics balance_statistics(const Routing& routing, const Tensor& choices_TC, BalanceScope scope) {
-  const int64_t experts = routing.scores_TE.size(1), chosen = choices_TC.size(1), scopes = scopes_of(routing, scope);
+  const int64_t experts = routing.scores_TE.size(1), chosen = choices_TC.size(1);
+  const Sequences scopes = scopes_of(routing, scope);
   BalanceStatistics statistics;
-  statistics.tokens_B = real_T1(routing).view({scopes, -1}).sum(1);
+  statistics.tokens_B = sum_by_scope(real_T1(routing), {}, scopes).squeeze(1);
   const Tensor per_token = statistics.tokens_B.clamp_min(1).unsqueeze(1);
-  const Tensor counts_BE = count_choices(routing, choices_TC, experts, scope);
+  const Tensor counts_BE = count_choices(routing, choices_TC, experts, scopes);
   statistics.f_BE = counts_BE * (static_cast<double>(experts) / static_cast<double>(chosen)) / per_token;
   statistics.p_BE = sum_by_scope(routing.probabilities_TE(), routing.mask_T, scopes) / per_token;
   return statistics;
@@ -86,7 +99,8 @@ Tensor CommunicationBalance::loss(const Routing& routing, double total_tokens) c
 Tensor ZLoss::loss(const Routing& routing, double total_tokens) const {
   if (!routing.logits_TE.defined()) return zero_like(routing.weights_TK);
   const Tensor squares_T1 = routing.logits_TE.logsumexp(1, /*keepdim=*/true).square();
-  return sum_by_scope(squares_T1, routing.mask_T, 1).sum() * (alpha_ / total_tokens);
+  return sum_by_scope(squares_T1, routing.mask_T, Sequences::equal(1, routing.tokens())).sum() *
+         (alpha_ / total_tokens);
 }
 
 }  // namespace dsmoe::moe

@@ -31,7 +31,7 @@ TEST(Golden, Losses) {
   Routing routing = golden_routing(golden_config());
   EXPECT_NEAR(value(ExpertBalance(1, kPooled, false).loss(routing, 6)), 1.100916497792, 1e-12);
   EXPECT_NEAR(value(DeviceBalance(1, kPooled, 4).loss(routing, 6)), 1.053356394796, 1e-12);
-  routing.sequences = 2;
+  routing.sequences = Sequences::equal(2, 3);
   EXPECT_NEAR(value(ExpertBalance(1, kSequence, false).loss(routing, 6)), 1.416616267, 1e-9);
   routing.mask_T = torch::tensor({true, true, true, false, false, false});
   EXPECT_NEAR(value(ExpertBalance(1, kSequence, false).loss(routing, 3)), 1.712252709, 1e-9);
@@ -83,6 +83,7 @@ Routing perfectly_balanced(int64_t devices, bool softmax = true) {
   routing.scores_sum_to_one = softmax;
   routing.experts_TK = std::get<1>(routing.scores_TE.topk(2, -1));
   routing.weights_TK = routing.scores_TE.gather(1, routing.experts_TK);
+  routing.sequences = Sequences::equal(1, experts);
   return routing;
 }
 
@@ -172,7 +173,7 @@ Routing routing_of(const Tensor& logits, bool softmax, int64_t sequences, const 
   routing.scores_sum_to_one = softmax;
   routing.experts_TK = std::get<1>(routing.scores_TE.detach().topk(2, -1));
   routing.weights_TK = routing.scores_TE.gather(1, routing.experts_TK);
-  routing.sequences = sequences;
+  routing.sequences = Sequences::equal(sequences, logits.size(0) / sequences);
   routing.mask_T = mask_T;
   return routing;
 }

@@ -12,6 +12,7 @@
 #include "moe/expert_bank.h"
 #include "moe/ffn.h"
 #include "moe/gate.h"
+#include "moe/sequences.h"
 
 namespace dsmoe::moe {
 
@@ -19,7 +20,7 @@ namespace dsmoe::moe {
 struct MoeContext {
   Tensor token_ids_T;
   Tensor mask_T;            ///< bool, true for real tokens; undefined: all
-  int64_t sequences = 1;    ///< B
+  Sequences sequences;      ///< of all T tokens
   bool training = false;    ///< capacity, random second experts and balance terms exist in training only
   double total_tokens = 1;  ///< real tokens of the whole optimiser step
   uint64_t random_key = 0;  ///< of this micro-batch

@@ -11,6 +11,8 @@
 
 #include <cstdint>
 
+#include "moe/sequences.h"
+
 namespace dsmoe::moe {
 
 using torch::Tensor;
@@ -22,7 +24,7 @@ struct Routing {
   Tensor scores_TE;               ///< affinities of every expert, before selection and without bias; undefined likewise
   Tensor kept_TK;                 ///< bool, false where a slot was dropped; undefined: none was (dropless)
   Tensor mask_T;                  ///< bool, true for real tokens; undefined: all are. Padding visits no routed expert
-  int64_t sequences = 1;          ///< B: the tokens are this many sequences of T/B, one after another
+  Sequences sequences;            ///< of all T tokens
   bool scores_sum_to_one = true;  ///< false for sigmoid affinities
   bool selection_biased = false;  ///< true where a balance bias took part in the selection
 

@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "base/error.h"
 #include "base/part_clock.h"
 #include "kernels/topk.h"
 #include "kernels/train_gate.h"
@@ -51,24 +52,23 @@ struct Choice : torch::autograd::Function<Choice> {
 };
 
 struct SumByScope : torch::autograd::Function<SumByScope> {
-  static kernels::ScopeSums sums_of(const OptionalTensor& mask_T, int64_t scopes, at::IntArrayRef sizes) {
-    return {scopes, sizes[0] / scopes, sizes[1], mask_T ? mask_T->data_ptr<bool>() : nullptr};
-  }
-  static Tensor forward(AutogradContext* context, const Tensor& x_TE, const OptionalTensor& mask_T, int64_t scopes) {
+  static Tensor forward(AutogradContext* context, const Tensor& x_TE, const OptionalTensor& mask_T,
+                        const std::vector<int64_t>& begins) {
     const base::Part part("gate and balance");
-    const Tensor sums_BE = torch::empty({scopes, x_TE.size(1)}, x_TE.options());
-    kernels::scope_sums(torch_parallel_for(), sums_of(mask_T, scopes, x_TE.sizes()), floats(x_TE),
-                        sums_BE.data_ptr<float>());
+    const Tensor sums_BE = torch::empty({std::ssize(begins) - 1, x_TE.size(1)}, x_TE.options());
+    kernels::scope_sums(torch_parallel_for(), {begins, x_TE.size(1), mask_T ? mask_T->data_ptr<bool>() : nullptr},
+                        floats(x_TE), sums_BE.data_ptr<float>());
     context->save_for_backward({mask_T ? *mask_T : Tensor()});
-    context->saved_data["sizes"] = x_TE.sizes().vec();
+    context->saved_data["begins"] = begins;
     return sums_BE;
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const base::Part part("gate and balance");
     const Tensor mask_T = context->get_saved_variables()[0], grad_BE = gradients[0].contiguous();
-    const auto sizes = context->saved_data["sizes"].toIntVector();
-    const Tensor grad_x_TE = torch::empty(sizes, grad_BE.options());
-    kernels::scope_sums_backward(torch_parallel_for(), sums_of(optional_of(mask_T), grad_BE.size(0), sizes),
+    const std::vector<int64_t> begins = context->saved_data["begins"].toIntVector();
+    const Tensor grad_x_TE = torch::empty({begins.back(), grad_BE.size(1)}, grad_BE.options());
+    kernels::scope_sums_backward(torch_parallel_for(),
+                                 {begins, grad_BE.size(1), mask_T.defined() ? mask_T.data_ptr<bool>() : nullptr},
                                  floats(grad_BE), grad_x_TE.data_ptr<float>());
     return {grad_x_TE, Tensor(), Tensor()};
   }
@@ -105,14 +105,17 @@ Tensor best_experts(const Tensor& ranking, int64_t chosen) {
   return experts_TK;
 }
 
-Tensor sum_by_scope(const Tensor& x_TE, const Tensor& mask_T, int64_t scopes) {
+Tensor sum_by_scope(const Tensor& x_TE, const Tensor& mask_T, const Sequences& scopes) {
+  DSMOE_CHECK(scopes.tokens() == x_TE.size(0), "every token has a scope");
   if (!on_kernels(x_TE)) return sum_by_scope_reference(x_TE, mask_T, scopes);
-  return SumByScope::apply(x_TE.contiguous(), optional_of(contiguous(mask_T)), scopes);
+  return SumByScope::apply(x_TE.contiguous(), optional_of(contiguous(mask_T)), scopes.begins());
 }
 
-Tensor sum_by_scope_reference(const Tensor& x_TE, const Tensor& mask_T, int64_t scopes) {
+Tensor sum_by_scope_reference(const Tensor& x_TE, const Tensor& mask_T, const Sequences& scopes) {
   const Tensor real_TE = mask_T.defined() ? x_TE * mask_T.to(x_TE.scalar_type()).unsqueeze(1) : x_TE;
-  return real_TE.reshape({scopes, -1, x_TE.size(1)}).sum(1);
+  std::vector<Tensor> sums;
+  for (const Tensor& part : real_TE.split_with_sizes(scopes.lengths())) sums.push_back(part.sum(0));
+  return torch::stack(sums);
 }
 
 }  // namespace dsmoe::moe

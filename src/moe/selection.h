@@ -7,6 +7,8 @@
 
 #include <torch/types.h>
 
+#include "moe/sequences.h"
+
 namespace dsmoe::moe {
 
 using torch::Tensor;
@@ -22,9 +24,9 @@ SoftmaxChoice softmax_choice_reference(const Tensor& logits_TE, int64_t chosen);
 /// int64 [T, chosen], best first; without graph.
 Tensor best_experts(const Tensor& ranking_TE, int64_t chosen);
 
-/// x [T, E] summed over the tokens that count, by `scopes` equal parts of T: [scopes, E]. `mask_T` bool; undefined: all
-/// count. Differentiable in x.
-Tensor sum_by_scope(const Tensor& x_TE, const Tensor& mask_T, int64_t scopes);
-Tensor sum_by_scope_reference(const Tensor& x_TE, const Tensor& mask_T, int64_t scopes);
+/// x [T, E] summed over the tokens that count, by scope: [scopes, E]. `mask_T` bool; undefined: all count.
+/// Differentiable in x.
+Tensor sum_by_scope(const Tensor& x_TE, const Tensor& mask_T, const Sequences& scopes);
+Tensor sum_by_scope_reference(const Tensor& x_TE, const Tensor& mask_T, const Sequences& scopes);
 
 }  // namespace dsmoe::moe

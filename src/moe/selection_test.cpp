@@ -36,9 +36,13 @@ TEST(Selection, SoftmaxChoiceIsItsDefinition) {
 
 TEST(Selection, SumByScopeIsItsDefinition) {
   const Tensor x = random_tensor({60, 9}, 2).to(torch::kFloat32).to(torch::kFloat64);
-  for (const Tensor& mask : {Tensor(), torch::arange(60).remainder(4).ne(1)}) {
+  const Sequences equal = Sequences::equal(3, 20), unequal = Sequences::of_lengths(std::vector<int64_t>{1, 0, 40, 19});
+  for (const auto& [mask, scopes] : {std::pair{Tensor(), equal}, std::pair{torch::arange(60).remainder(4).ne(1), equal},
+                                     std::pair{torch::arange(60).remainder(4).ne(1), unequal}}) {
     const auto run = [&](torch::ScalarType type) {
-      return [=](const std::vector<Tensor>& in) { return sum_by_scope(in[0].to(type), mask, 3); };
+      return [mask = mask, scopes = scopes, type](const std::vector<Tensor>& in) {
+        return sum_by_scope(in[0].to(type), mask, scopes);
+      };
     };
     EXPECT_LT(largest_difference(run(torch::kFloat32)({x}), run(torch::kFloat64)({x})), kBound);
     EXPECT_LT(

@@ -143,7 +143,7 @@ inline Tensor some_ids(int64_t tokens) { return torch::arange(tokens, torch::kIn
 inline MoeContext context_of(int64_t tokens, bool training = false, int64_t sequences = 1) {
   MoeContext context;
   context.token_ids_T = some_ids(tokens);
-  context.sequences = sequences;
+  context.sequences = Sequences::equal(sequences, tokens / sequences);
   context.training = training;
   context.total_tokens = static_cast<double>(tokens);
   return context;

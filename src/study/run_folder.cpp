@@ -42,8 +42,10 @@ void read_event(const Json& record, const std::string& where, RunReport& run) {
   const std::string type = base::require_string(record, "type", where);
   const double step = number_or_nan(record, "step");
   if (type == "validation" && record.contains("nats_per_token")) {
-    const bool counted = !run.step.empty() && run.step.back() == step;
-    run.validations.push_back({step, counted ? run.tokens.back() : std::nan(""), scores_of(record, where)});
+    // What a run begins with has seen nothing yet.
+    double tokens = step == 0 ? 0 : std::nan("");
+    if (!run.step.empty() && run.step.back() == step) tokens = run.tokens.back();
+    run.validations.push_back({step, tokens, scores_of(record, where)});
   } else if (type == "sample") {
     run.written.push_back({step, base::require_string(record, "text", where)});
   } else if (type == "alarm") {

@@ -46,7 +46,7 @@ double gemm_flops_per_s() {
   return 2.0 * kSize * kSize * kSize / best;
 }
 
-RowSource random_rows(int64_t vocab_size) {
+corpus::RowSource random_rows(int64_t vocab_size) {
   return [vocab_size](int64_t step, int64_t row, std::span<int32_t> out) {
     for (size_t i = 0; i < out.size(); ++i) {
       const uint64_t bits = base::random_bits(static_cast<uint64_t>(step), static_cast<uint64_t>(row), i);
@@ -72,7 +72,10 @@ BenchResult run_bench(const spec::RunConfig& config, const BenchOptions& options
   reset_high_water_mark();
   const int64_t held = status_bytes("VmRSS");
   {
-    Trainer trainer(config, random_rows(config.model.vocab_size), {}, options.parallel_for);
+    const corpus::RowBatches batches(
+        random_rows(config.model.vocab_size),
+        {config.train.micro_batch, config.train.global_batch, config.train.sequence_length});
+    Trainer trainer(config, batches, {}, options.parallel_for);
     for (int i = 0; i < options.warm_up; ++i) trainer.step();
     base::PartClock clock;
     for (int i = 0; i < options.steps; ++i) {

@@ -47,7 +47,6 @@ class Run {
   Trainer trainer_;
   RunRecords records_;
   RouterWatch watch_;
-  std::optional<corpus::ValidationWindows> windows_;
   std::optional<tokenizer::Tokenizer> tokenizer_;
   bool validation_due_ = false, sample_due_ = false;  // after the last step done
   fs::path saved_as_;                                 // the newest checkpoint
@@ -60,7 +59,7 @@ Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunL
       folder_(folder),
       options_(options),
       listener_(listener),
-      trainer_(config_, plan.data->train, options.parallel_for),
+      trainer_(config_, *plan.data.batches, plan.data.token_frequencies, options.parallel_for),
       records_(folder.path(), plan.step(), config_.train.log_every, *options.files),
       watch_(config_.model.num_experts_per_tok) {
   if (plan.checkpoint) {
@@ -72,10 +71,8 @@ Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunL
   } else if (!options.init_path.empty()) {
     trainer_.model().load(formats::ModelFolder::open(options.init_path));
   }
-  if (plan.data->valid) {
-    windows_.emplace(*plan.data->valid, config_.train.sequence_length, config_.train.validate_tokens);
-  }
-  if (config_.train.sample_every > 0) tokenizer_ = tokenizer::load_tokenizer(plan.data->train.folder());
+  if (config_.train.sample_every > 0) tokenizer_ = tokenizer::load_tokenizer(plan.data.tokenizer_from);
+  if (!plan.checkpoint) validation_due_ = plan.data.validation && plan.data.validates_first;
   if (records_.held("step")) {
     find_what_is_due(plan.step());
     validation_due_ = validation_due_ && !records_.held("validation");
@@ -90,7 +87,7 @@ void Run::announce() {
   start.steps = config_.train.steps;
   start.resumed_from = saved_as_.string();
   for (const Parameter& p : trainer_.optimizer().parameters()) start.parameters += p.value.numel();
-  start.tokens_per_step = config_.train.tokens_per_step();
+  start.tokens_per_step = plan_.data.batches->tokens_before(start.steps) / start.steps;
   records_.add_line(start.to_json());
   listener_.on_start(start);
 }
@@ -127,7 +124,7 @@ void Run::one_step() {
 }
 
 void Run::find_what_is_due(int64_t step) {
-  validation_due_ = windows_ && is_due(step, config_.train.validate_every, config_.train.steps);
+  validation_due_ = plan_.data.validation && is_due(step, config_.train.validate_every, config_.train.steps);
   sample_due_ = tokenizer_ && is_due(step, config_.train.sample_every, config_.train.steps);
 }
 
@@ -143,8 +140,8 @@ void Run::raise(const AlarmRecord& alarm) {
 }
 
 void Run::validate_now() {
-  const auto record =
-      validate(trainer_.model(), *plan_.data->valid, *windows_, config_.train.micro_batch, options_.stop);
+  const int64_t most_tokens = config_.train.micro_batch * config_.train.sequence_length;
+  const auto record = validate(trainer_.model(), *plan_.data.validation, most_tokens, options_.stop);
   if (!record) return;  // stopped: still owed, and the records show it
   ValidationRecord stamped = *record;
   stamped.step = trainer_.steps_done();
@@ -169,11 +166,11 @@ void Run::save() {
                            .tokens = trainer_.tokens(),
                            .seed = config_.train.seed,
                            .threads = options_.threads,
-                           .data_hash = plan_.data->train.hash(),
+                           .data_hash = plan_.data.hash,
                            .router_watch = watch_.state()};
   const fs::path path = folder_.checkpoint_path(step);
   const uint64_t bytes =
-      write_checkpoint(path, {trainer_.model(), trainer_.optimizer(), state, plan_.config, plan_.data->train.folder()},
+      write_checkpoint(path, {trainer_.model(), trainer_.optimizer(), state, plan_.config, plan_.data.tokenizer_from},
                        *options_.files, options_.parallel_for);
   saved_at_ = step;
   saved_as_ = path;
@@ -184,23 +181,20 @@ void Run::save() {
   listener_.on_checkpoint(record);
 }
 
-void require_places(const spec::RunConfig& config) {
-  if (config.data.path.empty()) {
-    base::fail_invalid("train", "data.path must name a folder made by dsmoe data build", "nothing",
-                       "set data.path=FOLDER");
-  }
-  if (config.output.dir.empty()) {
-    base::fail_invalid("train", "output.dir must name a folder for the results", "nothing", "set output.dir=FOLDER");
-  }
-}
-
 }  // namespace
 
 RunEnd run_training(spec::ResolvedConfig config, const RunOptions& options, RunListener& listener) {
-  require_places(config.config);
+  RunData data = open_corpus(config, options.init_path);
+  return run_training(std::move(config), std::move(data), options, listener);
+}
+
+RunEnd run_training(spec::ResolvedConfig config, RunData data, const RunOptions& options, RunListener& listener) {
+  if (config.config.output.dir.empty()) {
+    base::fail_invalid("train", "output.dir must name a folder for the results", "nothing", "set output.dir=FOLDER");
+  }
   require_memory(config.config, options.memory);
   RunFolder folder(config.config.output.dir, *options.files);
-  const RunPlan plan = plan_run(std::move(config), folder, options, listener);
+  const RunPlan plan = plan_run(std::move(config), std::move(data), folder, options, listener);
   Run run(plan, folder, options, listener);
   return run.to_the_end();
 }

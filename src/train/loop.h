@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "spec/settings.h"
 #include "train/record.h"
+#include "train/run_data.h"
 
 namespace dsmoe::train {
 
@@ -48,9 +49,11 @@ class RunListener {
 
 enum class RunEnd { kDone, kStopped };
 
-/// Trains. With train.minutes the number of steps is measured and fixed before the first one.
-/// Throws Error: kInvalid (configuration, memory, data, another run's checkpoint), kIo (a full disk: the last
+/// Trains on the corpus at data.path. With train.minutes the number of steps is measured and fixed before the first
+/// one. Throws Error: kInvalid (configuration, memory, data, another run's checkpoint), kIo (a full disk: the last
 /// checkpoint stays whole), kNoCheckpoint, kNonFinite (naming the last good checkpoint).
 RunEnd run_training(spec::ResolvedConfig config, const RunOptions& options, RunListener& listener);
+/// The same on other data; `config` fits it.
+RunEnd run_training(spec::ResolvedConfig config, RunData data, const RunOptions& options, RunListener& listener);
 
 }  // namespace dsmoe::train

@@ -1,6 +1,7 @@
 // A run's output folder: who may write in it, and which checkpoints it holds.
 //
 //   OUT/run.toml            the resolved configuration, with where each value came from
+//   OUT/data.json           what the examples of fine-tuning were, and how many
 //   OUT/metrics.jsonl       records (record.h); OUT/tensorboard/ beside it
 //   OUT/step-00001000/      checkpoints (checkpoint.h); they appear whole or not at all
 //   OUT/report.html         the run's page, made anew from the folder whenever the program ends

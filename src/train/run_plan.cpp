@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "formats/manifest.h"
 #include "moe/composed.h"
-#include "tokenizer/tokenizer_json.h"
 #include "train/trainer.h"
 
 namespace dsmoe::train {
@@ -13,34 +12,6 @@ namespace {
 
 namespace fs = base::fs;
 using base::fail_invalid;
-
-std::unique_ptr<RunData> open_data(const std::string& path) {
-  auto data = std::make_unique<RunData>(RunData{corpus::TokenDataset::open(path, "train"), std::nullopt});
-  corpus::TokenDataset valid = corpus::TokenDataset::open(path, "valid");
-  if (valid.total_tokens() > 0) data->valid.emplace(std::move(valid));
-  return data;
-}
-
-// The tokens that begin and end a document are the tokenizer's to say. A value that somebody set must agree.
-void take_border(spec::ResolvedConfig& config, const char* key, int64_t& member, int32_t of_data) {
-  if (of_data < 0 || member == of_data) return;
-  if (config.origins.contains(key)) {
-    fail_invalid("train", std::string(key) + " differs from the data's tokenizer",
-                 std::to_string(member) + " and " + std::to_string(of_data), "leave it out: the data says it");
-  }
-  member = of_data;
-  config.origins[key] = "data";
-}
-
-void fit_to_data(spec::ResolvedConfig& config, const corpus::TokenDataset& data) {
-  if (data.vocab_size() > config.config.model.vocab_size) {
-    fail_invalid("train", "the data's vocabulary is larger than model.vocab_size",
-                 std::to_string(data.vocab_size()) + " and " + std::to_string(config.config.model.vocab_size),
-                 "set model.vocab_size=" + std::to_string(data.vocab_size()) + " or build the data anew");
-  }
-  take_border(config, "model.bos_token_id", config.config.model.bos_token_id, data.bos_id());
-  take_border(config, "model.eos_token_id", config.config.model.eos_token_id, data.eos_id());
-}
 
 // A folder as a person writes it: "RUN/step-00000010/", or "." inside it.
 fs::path without_trailing_slash(const fs::path& named) {
@@ -114,7 +85,7 @@ void fix_steps(RunPlan& plan, const RunFolder& folder, const RunOptions& options
   const auto start = std::chrono::steady_clock::now();
   const double step_seconds = options.step_seconds > 0
                                   ? options.step_seconds
-                                  : measure_step_seconds(plan.config.config, plan.data->train, options.parallel_for);
+                                  : measure_step_seconds(plan.config.config, plan.data, options.parallel_for);
   const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   train.steps = steps_for_minutes(train, step_seconds, spent);
   char text[160];
@@ -123,21 +94,12 @@ void fix_steps(RunPlan& plan, const RunFolder& folder, const RunOptions& options
   listener.on_notice(text);
 }
 
-// Ids of one tokenizer mean nothing to weights that another one's text has trained.
-void require_tokenizer_of(const fs::path& init, const corpus::TokenDataset& data) {
-  if (init.empty() || !fs::exists(init / "tokenizer.json") || data.tokenizer_hash().empty()) return;
-  if (tokenizer::tokenizer_hash(tokenizer::load_tokenizer(init)) == data.tokenizer_hash()) return;
-  fail_invalid("train", "the data was built with another tokenizer than the model's of --init", data.folder().string(),
-               "build it with --tokenizer " + init.string());
-}
-
 // What is asked for and will not happen.
 void tell_what_will_not_be(const RunPlan& plan, RunListener& listener) {
   const spec::TrainConfig& train = plan.config.config.train;
-  if (!plan.data->valid) {
-    listener.on_notice(
-        "the data has nothing to validate on, so there will be no validation; dsmoe data build holds out " +
-        std::string("more with a larger --valid-share"));
+  if (!plan.data.validation) {
+    listener.on_notice("the data has nothing to validate on, so there will be no validation; " +
+                       plan.data.without_validation);
   }
   if (train.warmup_steps > train.steps) {
     listener.on_notice("the warm-up of " + std::to_string(train.warmup_steps) + " steps is longer than the run of " +
@@ -147,17 +109,16 @@ void tell_what_will_not_be(const RunPlan& plan, RunListener& listener) {
 
 }  // namespace
 
-RunPlan plan_run(spec::ResolvedConfig config, RunFolder& folder, const RunOptions& options, RunListener& listener) {
+RunPlan plan_run(spec::ResolvedConfig config, RunData data, RunFolder& folder, const RunOptions& options,
+                 RunListener& listener) {
   RunPlan plan;
   plan.config = std::move(config);
-  plan.data = open_data(plan.config.config.data.path);
-  fit_to_data(plan.config, plan.data->train);
-  require_tokenizer_of(options.init_path, plan.data->train);
+  plan.data = std::move(data);
   plan.checkpoint = choose_checkpoint(folder, options, listener);
   fix_steps(plan, folder, options, listener);
   tell_what_will_not_be(plan, listener);
   if (plan.checkpoint) {
-    require_same_run(*plan.checkpoint, plan.config.config, plan.data->train.hash());
+    require_same_run(*plan.checkpoint, plan.config.config, plan.data.hash);
     if (plan.checkpoint->state.threads != options.threads && moe::composed(torch::zeros({1}))) {
       listener.on_notice("the run began with " + std::to_string(plan.checkpoint->state.threads) + " threads and has " +
                          std::to_string(options.threads) + " now: the last bits of sums may differ");
@@ -167,6 +128,9 @@ RunPlan plan_run(spec::ResolvedConfig config, RunFolder& folder, const RunOption
     listener.on_notice("set aside " + name + ", which is newer than where the run goes on");
   }
   base::write_file(folder.path() / "run.toml", spec::to_toml(plan.config.config, &plan.config.origins), *options.files);
+  if (!plan.data.description.is_null()) {
+    base::write_file(folder.path() / "data.json", base::dump_json(plan.data.description, 2) + "\n", *options.files);
+  }
   return plan;
 }
 

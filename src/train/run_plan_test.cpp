@@ -35,7 +35,9 @@ std::vector<std::string> notices_of(const fs::path& corpus, const fs::path& outp
                                     const std::vector<std::string>& settings, const RunOptions& options = {}) {
   Notices notices;
   RunFolder folder(output, base::unsynced_files);
-  plan_run(tiny_run(corpus, output, settings), folder, options, notices);
+  spec::ResolvedConfig config = tiny_run(corpus, output, settings);
+  RunData data = open_corpus(config, options.init_path);
+  plan_run(std::move(config), std::move(data), folder, options, notices);
   return notices.all;
 }
 

@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "base/part_clock.h"
 #include "base/rng.h"
-#include "corpus/batches.h"
 #include "moe/bias_balancer.h"
 #include "train/layer_loads.h"
+#include "train/model_batch.h"
 #include "train/schedule.h"
 
 namespace dsmoe::train {
@@ -48,37 +48,12 @@ std::vector<Parameter> optimised(const model::Transformer& model) {
   return parameters;
 }
 
-// How often each token occurs: what a balanced hash table is made from. Empty for every other router.
-std::vector<int64_t> token_frequencies(const spec::ModelConfig& config, const corpus::TokenDataset& data) {
-  std::vector<int64_t> counts;
-  if (config.router_type != spec::RouterType::kHashBalanced) return counts;
-  counts.resize(static_cast<size_t>(config.vocab_size));
-  for (int64_t document = 0; document < data.documents(); ++document) {
-    for (const int32_t id : data.tokens(document)) ++counts[static_cast<size_t>(id)];
-  }
-  return counts;
-}
-
-RowSource rows_of(const spec::RunConfig& config, const corpus::TokenDataset& data) {
-  const spec::TrainConfig& t = config.train;
-  const auto order =
-      std::make_shared<corpus::BatchOrder>(data, static_cast<uint64_t>(t.seed), t.sequence_length, config.data.weights);
-  return [order, batch = t.global_batch](int64_t step, int64_t row, std::span<int32_t> out) {
-    int domain = 0;
-    order->sequence(step, row, batch, out, domain);
-  };
-}
-
 }  // namespace
 
-Trainer::Trainer(const spec::RunConfig& config, const corpus::TokenDataset& train_data, base::ParallelFor parallel_for)
-    : Trainer(config, rows_of(config, train_data), token_frequencies(config.model, train_data),
-              std::move(parallel_for)) {}
-
-Trainer::Trainer(const spec::RunConfig& config, RowSource rows, std::span<const int64_t> token_frequencies,
-                 base::ParallelFor parallel_for)
+Trainer::Trainer(const spec::RunConfig& config, const corpus::BatchSource& batches,
+                 std::span<const int64_t> token_frequencies, base::ParallelFor parallel_for)
     : config_(config),
-      rows_(std::move(rows)),
+      batches_(batches),
       model_(config.model, training_options(config.train), transformer_options(config.train)),
       optimizer_(optimised(model_),
                  {.beta1 = config.train.beta1,
@@ -90,31 +65,25 @@ Trainer::Trainer(const spec::RunConfig& config, RowSource rows, std::span<const 
 }
 
 model::Batch Trainer::read_batch(int64_t micro) const {
-  const spec::TrainConfig& t = config_.train;
-  const int64_t B = t.micro_batch, S = t.sequence_length;
-  model::Batch batch;
-  batch.ids_BS = torch::empty({B, S}, torch::kLong);
-  batch.targets_BS = torch::empty({B, S}, torch::kLong);
-  std::vector<int32_t> row(static_cast<size_t>(S + 1));
-  for (int64_t b = 0; b < B; ++b) {
-    rows_(step_, micro * B + b, row);
-    std::copy(row.begin(), row.end() - 1, batch.ids_BS.data_ptr<int64_t>() + b * S);
-    std::copy(row.begin() + 1, row.end(), batch.targets_BS.data_ptr<int64_t>() + b * S);
-  }
-  const auto index = static_cast<uint64_t>(step_ * t.micro_batches() + micro);
-  batch.random_key = base::random_bits(static_cast<uint64_t>(t.seed), kRoutingStream, index);
+  corpus::TokenBatch texts;
+  batches_.read(step_, micro, texts);
+  model::Batch batch = model_batch(texts);
+  const auto index = static_cast<uint64_t>(step_ * config_.train.micro_batches() + micro);
+  batch.random_key = base::random_bits(static_cast<uint64_t>(config_.train.seed), kRoutingStream, index);
   return batch;
 }
 
 StepRecord Trainer::step() {
   const auto start = Clock::now();
   const spec::TrainConfig& train = config_.train;
-  const auto tokens = static_cast<double>(train.tokens_per_step());
+  const corpus::StepSize size = batches_.size(step_);
+  const model::BatchTotals totals{.targets = static_cast<double>(size.targets),
+                                  .tokens = static_cast<double>(size.tokens)};
   StepRecord record;
   record.layers = empty_loads(config_.model);
 
-  for (int64_t micro = 0; micro < train.micro_batches(); ++micro) {
-    const model::StepOutput output = model_.forward_loss(read_batch(micro), {.targets = tokens, .tokens = tokens});
+  for (int64_t micro = 0; micro < batches_.micro_batches(step_); ++micro) {
+    const model::StepOutput output = model_.forward_loss(read_batch(micro), totals);
     output.total().backward();
     record.loss += output.loss.item<double>();
     record.balance_loss += output.balance_loss.item<double>();
@@ -129,8 +98,8 @@ StepRecord Trainer::step() {
   move_router_biases(record.layers);
 
   record.step = ++step_;
-  record.tokens = step_ * train.tokens_per_step();
-  record.tokens_per_s = tokens / seconds_since(start);
+  record.tokens = tokens();
+  record.tokens_per_s = totals.tokens / seconds_since(start);
   return record;
 }
 
@@ -153,11 +122,10 @@ void Trainer::require_finite(double loss, double grad_norm) const {
              "the weights are as they were before this step");
 }
 
-double measure_step_seconds(const spec::RunConfig& config, const corpus::TokenDataset& train_data,
-                            const base::ParallelFor& parallel_for) {
+double measure_step_seconds(const spec::RunConfig& config, const RunData& data, const base::ParallelFor& parallel_for) {
   constexpr int kWarmUp = 2, kAtLeast = 3, kAtMost = 20;
   constexpr double kLongEnough = 5;  // seconds
-  Trainer trainer(config, train_data, parallel_for);
+  Trainer trainer(config, *data.batches, data.token_frequencies, parallel_for);
   for (int i = 0; i < kWarmUp; ++i) trainer.step();
   std::vector<double> seconds;
   const auto start = Clock::now();

@@ -4,28 +4,24 @@
 // signals, is loop.h's. Everything a step computes is a function of the configuration, the data and the step number.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 
 #include "base/parallel.h"
-#include "corpus/dataset.h"
+#include "corpus/batch_source.h"
 #include "model/transformer.h"
 #include "spec/run_config.h"
 #include "train/optimizer.h"
 #include "train/record.h"
+#include "train/run_data.h"
 
 namespace dsmoe::train {
 
-/// Fills the S+1 ids of row `row` of the global batch of `step`: a pure function of the two.
-using RowSource = std::function<void(int64_t step, int64_t row, std::span<int32_t> out)>;
-
 class Trainer {
  public:
-  /// Initialises the model from train.seed. `train_data` must outlive this.
-  Trainer(const spec::RunConfig& config, const corpus::TokenDataset& train_data, base::ParallelFor parallel_for);
-  /// The same on rows from anywhere; `token_frequencies` (may be empty) shape a balanced hash table.
-  Trainer(const spec::RunConfig& config, RowSource rows, std::span<const int64_t> token_frequencies,
+  /// Initialises the model from train.seed; `token_frequencies` (may be empty) shape a balanced hash table. `batches`
+  /// must outlive this.
+  Trainer(const spec::RunConfig& config, const corpus::BatchSource& batches, std::span<const int64_t> token_frequencies,
           base::ParallelFor parallel_for);
 
   /// batch -> micro-batches: forward, loss, backward -> clip, AdamW, schedule -> router biases.
@@ -33,7 +29,7 @@ class Trainer {
   StepRecord step();
 
   int64_t steps_done() const { return step_; }
-  int64_t tokens() const { return step_ * config_.train.tokens_per_step(); }
+  int64_t tokens() const { return batches_.tokens_before(step_); }
   /// After the weights and moments of `step` have been loaded.
   void go_to(int64_t step) { step_ = step; }
 
@@ -42,14 +38,13 @@ class Trainer {
   const spec::RunConfig& config() const { return config_; }
 
  private:
-  /// Rows [micro * micro_batch, ...) of the global batch.
   model::Batch read_batch(int64_t micro) const;
   /// Loss-free balancing, by the loads of the whole step.
   void move_router_biases(const std::vector<LayerLoad>& loads);
   void require_finite(double loss, double grad_norm) const;
 
   spec::RunConfig config_;
-  RowSource rows_;
+  const corpus::BatchSource& batches_;
   model::Transformer model_;
   AdamW optimizer_;
   int64_t step_ = 0;
@@ -57,8 +52,7 @@ class Trainer {
 
 /// Seconds that a step of this configuration takes on this machine: the median of a few, on a trainer that is thrown
 /// away, so that measuring leaves no trace in the run.
-double measure_step_seconds(const spec::RunConfig& config, const corpus::TokenDataset& train_data,
-                            const base::ParallelFor& parallel_for);
+double measure_step_seconds(const spec::RunConfig& config, const RunData& data, const base::ParallelFor& parallel_for);
 
 /// The number of steps that fill train.minutes at that speed, validations included; at least 1.
 int64_t steps_for_minutes(const spec::TrainConfig& train, double step_seconds, double seconds_spent);

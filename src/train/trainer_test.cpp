@@ -42,7 +42,8 @@ class Bits : public ::testing::TestWithParam<BitsCase> {
         out[i] = static_cast<int32_t>(u * u * static_cast<double>(config.model.vocab_size));
       }
     };
-    Trainer trainer(config, rows, {}, moe::torch_parallel_for());
+    const corpus::RowBatches batches(rows, {4, 8, 512});
+    Trainer trainer(config, batches, {}, moe::torch_parallel_for());
     Outcome outcome;
     for (int step = 0; step < 2; ++step) {
       const StepRecord record = trainer.step();

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "corpus/validation.h"
 #include "train/layer_loads.h"
+#include "train/model_batch.h"
 
 namespace dsmoe::train {
 namespace {
@@ -13,13 +15,13 @@ DomainScore score_of(const std::string& name, const corpus::TextScore& score) {
 }
 
 // The figures of all domains, those with something to score in them.
-ValidationRecord summary(const corpus::TokenDataset& dataset, const std::vector<corpus::TextScore>& scores,
+ValidationRecord summary(const corpus::ScoredTexts& texts, const std::vector<corpus::TextScore>& scores,
                          const std::vector<LayerLoad>& loads) {
   ValidationRecord record;
   corpus::TextScore all;
   for (size_t domain = 0; domain < scores.size(); ++domain) {
     if (scores[domain].tokens == 0) continue;
-    record.domains.push_back(score_of(dataset.domain_names()[domain], scores[domain]));
+    record.domains.push_back(score_of(texts.domain_names()[domain], scores[domain]));
     all += scores[domain];
   }
   record.all = score_of("", all);
@@ -31,35 +33,36 @@ ValidationRecord summary(const corpus::TokenDataset& dataset, const std::vector<
 
 }  // namespace
 
-std::optional<ValidationRecord> validate(const model::Transformer& model, const corpus::TokenDataset& dataset,
-                                         const corpus::ValidationWindows& windows, int64_t rows,
-                                         const std::function<bool()>& stop) {
+std::optional<ValidationRecord> validate(const model::Transformer& model, const corpus::ScoredTexts& texts,
+                                         int64_t most_tokens, const std::function<bool()>& stop) {
   const auto start = std::chrono::steady_clock::now();
-  const int64_t S = windows.sequence_length();
-  std::vector<corpus::TextScore> scores(dataset.domain_names().size());
+  std::vector<corpus::TextScore> scores(texts.domain_names().size());
   std::vector<LayerLoad> loads = empty_loads(model.config());
-  std::vector<int32_t> inputs(static_cast<size_t>(S)), targets(static_cast<size_t>(S));
-  for (int64_t begin = 0; begin < windows.size(); begin += rows) {
+  corpus::TokenBatch batch;
+  for (int64_t begin = 0, end = 0; begin < texts.size(); begin = end) {
     if (stop()) return std::nullopt;
-    const int64_t B = std::min(rows, windows.size() - begin);
-    const torch::Tensor ids_BS = torch::empty({B, S}, torch::kLong), targets_BS = torch::empty({B, S}, torch::kLong);
-    for (int64_t b = 0; b < B; ++b) {
-      windows.read(begin + b, inputs, targets);
-      std::copy(inputs.begin(), inputs.end(), ids_BS.data_ptr<int64_t>() + b * S);
-      std::copy(targets.begin(), targets.end(), targets_BS.data_ptr<int64_t>() + b * S);
-    }
-    const model::Evaluation evaluation = model.evaluate(ids_BS, targets_BS);
-    const torch::Tensor nats_B = evaluation.losses_BS.sum(1, /*keepdim=*/false, torch::kDouble).contiguous();
-    for (int64_t b = 0; b < B; ++b) {
-      scores[static_cast<size_t>(windows.domain(begin + b))] +=
-          {nats_B.data_ptr<double>()[b], windows.scored(begin + b), 0};
+    batch.clear();
+    do {
+      texts.add(end++, batch);
+    } while (end < texts.size() && std::ssize(batch.ids) + texts.length(end) <= most_tokens);
+    const model::Evaluation evaluation = model.evaluate(model_batch(batch));
+    const torch::Tensor losses = evaluation.losses_BS.reshape(-1).contiguous();
+    const float* nats = losses.data_ptr<float>();
+    for (size_t at = 0, text = 0; text < batch.lengths.size(); ++text) {
+      corpus::TextScore& score = scores[static_cast<size_t>(texts.domain(begin + static_cast<int64_t>(text)))];
+      double sum = 0;
+      for (const size_t past = at + static_cast<size_t>(batch.lengths[text]); at < past; ++at) {
+        sum += nats[at];
+        score.tokens += batch.targets[at] != corpus::kNotScored;
+      }
+      score.nats += sum;
     }
     add_loads(evaluation.routings, loads);
   }
   for (size_t domain = 0; domain < scores.size(); ++domain) {
-    if (scores[domain].tokens > 0) scores[domain].bytes = windows.bytes(static_cast<int>(domain));
+    if (scores[domain].tokens > 0) scores[domain].bytes = texts.bytes(static_cast<int>(domain));
   }
-  ValidationRecord record = summary(dataset, scores, loads);
+  ValidationRecord record = summary(texts, scores, loads);
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return record;
 }

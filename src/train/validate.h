@@ -4,16 +4,15 @@
 #include <functional>
 #include <optional>
 
-#include "corpus/validation.h"
+#include "corpus/batch_source.h"
 #include "model/transformer.h"
 #include "train/record.h"
 
 namespace dsmoe::train {
 
-/// Scores every window, `rows` at a time, in evaluation mode (dropless, no balance loss). Nothing when `stop` asks to
-/// leave in between.
-std::optional<ValidationRecord> validate(const model::Transformer& model, const corpus::TokenDataset& dataset,
-                                         const corpus::ValidationWindows& windows, int64_t rows,
-                                         const std::function<bool()>& stop);
+/// Scores every text in evaluation mode (dropless, no balance loss), as many at a time as have `most_tokens` ids
+/// together, at least one. Nothing when `stop` asks to leave in between.
+std::optional<ValidationRecord> validate(const model::Transformer& model, const corpus::ScoredTexts& texts,
+                                         int64_t most_tokens, const std::function<bool()>& stop);
 
 }  // namespace dsmoe::train

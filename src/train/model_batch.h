@@ -1,0 +1,12 @@
+// Texts as the model takes them.
+#pragma once
+
+#include "corpus/batch_source.h"
+#include "model/transformer.h"
+
+namespace dsmoe::train {
+
+/// All of them in one row, told apart by Batch::sequences.
+model::Batch model_batch(const corpus::TokenBatch& batch);
+
+}  // namespace dsmoe::train
