@@ -21,6 +21,7 @@ void add_quantize(CLI::App& program);
 void add_export(CLI::App& program);
 void add_tokenizer(CLI::App& program);
 void add_train_command(CLI::App& program);
+void add_sft_command(CLI::App& program);
 void add_version(CLI::App& program);
 
 // In the order of a model's life. One command to a line, and clang-format kept out, so that two branches adding a command
@@ -35,6 +36,7 @@ inline const std::vector<CommandGroup> kCommands = {
         add_plan,
         add_init,
         add_train_command,
+        add_sft_command,
         add_compare,
     }},
     {"Look", {

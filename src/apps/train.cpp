@@ -1,4 +1,4 @@
-// dsmoe train: hands over to dsmoe-train, the half built on LibTorch, the way git finds its subcommands.
+// dsmoe train and dsmoe sft: hand over to dsmoe-train, the half built on LibTorch, the way git finds its subcommands.
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,13 +32,21 @@ std::filesystem::path program_beside(const char* name) {
   base::fail_io("train", "cannot start", program.string(), errno);
 }
 
+void add_handed_over(CLI::App& program, const std::string& name, const std::string& help) {
+  CLI::App* command = program.add_subcommand(name, help);
+  command->set_help_flag();  // dsmoe-train has the real one
+  command->prefix_command();
+  command->callback([command, name] { hand_over(name, command->remaining()); });
+}
+
 }  // namespace
 
 void add_train_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("train", "Train a model: CONFIG [section.key=value ...] [--resume auto]");
-  command->set_help_flag();  // dsmoe-train has the real one
-  command->prefix_command();
-  command->callback([command] { hand_over("train", command->remaining()); });
+  add_handed_over(program, "train", "Train a model: CONFIG [section.key=value ...] [--resume auto]");
+}
+
+void add_sft_command(CLI::App& program) {
+  add_handed_over(program, "sft", "Teach a base model to answer: BASE CONVERSATIONS.jsonl ... -o OUT");
 }
 
 }  // namespace dsmoe::apps

@@ -55,15 +55,19 @@ void verify_model(const base::fs::path& path, int threads,
   formats::verify_once(path, options);
 }
 
+std::optional<tokenizer::Tokenizer> tokenizer_of(const base::fs::path& path, const spec::ModelConfig& config) {
+  auto read = read_tokenizer(path);
+  if (read && read->vocab_size() > config.vocab_size) {
+    base::fail_invalid("tokenizer", "it may have at most the model's vocab_size of tokens",
+                       std::to_string(read->vocab_size()) + " and " + std::to_string(config.vocab_size),
+                       path.string() + "'s belongs to another model");
+  }
+  return read;
+}
+
 const tokenizer::Tokenizer* Model::tokenizer() {
   if (!tokenizer_read_) {
-    auto read = read_tokenizer(path_);
-    if (read && read->vocab_size() > config().vocab_size) {
-      base::fail_invalid("tokenizer", "it may have at most the model's vocab_size of tokens",
-                         std::to_string(read->vocab_size()) + " and " + std::to_string(config().vocab_size),
-                         path_.string() + "'s belongs to another model");
-    }
-    tokenizer_ = std::move(read);
+    tokenizer_ = tokenizer_of(path_, config());
     tokenizer_read_ = true;
   }
   return tokenizer_ ? &*tokenizer_ : nullptr;
@@ -107,15 +111,19 @@ Model::Prompt Model::prompt(std::string_view text) {
 std::string Model::chat_template() const { return formats::chat_template_of(path_); }
 
 tokenizer::ChatEncoder Model::chat_encoder(std::string_view format) {
-  const tokenizer::Tokenizer& tokenizer = require_tokenizer("chat needs one");
+  return chat_encoder_of(path_, require_tokenizer("chat needs one"), config(), format);
+}
+
+tokenizer::ChatEncoder chat_encoder_of(const base::fs::path& path, const tokenizer::Tokenizer& tokenizer,
+                                       const spec::ModelConfig& config, std::string_view format) {
   const auto id = [](std::optional<int32_t> own, int64_t models) {
     return own || models < 0 ? own : std::optional(static_cast<int32_t>(models));
   };
   return tokenizer::ChatEncoder(
       tokenizer,
-      format.empty() ? tokenizer::chat_format_of(chat_template(), path_.string())
+      format.empty() ? tokenizer::chat_format_of(formats::chat_template_of(path), path.string())
                      : tokenizer::chat_format_named(format),
-      {id(tokenizer.bos_id(), config().bos_token_id), id(tokenizer.eos_id(), config().eos_token_id)});
+      {id(tokenizer.bos_id(), config.bos_token_id), id(tokenizer.eos_id(), config.eos_token_id)});
 }
 
 }  // namespace dsmoe::loading

@@ -51,9 +51,7 @@ class Model {
   Prompt prompt(std::string_view text);
   /// The model's own chat template, Jinja text; empty where it has none.
   std::string chat_template() const;
-  /// How a conversation is written for this model: in the format of this name, or else as its chat template says, and
-  /// in the plain format where it has none. Needs the tokenizer. Throws Error(kInvalid) where the template is not
-  /// known, or the vocabulary lacks what the format needs.
+  /// See chat_encoder_of. Needs the tokenizer.
   tokenizer::ChatEncoder chat_encoder(std::string_view format = {});
 
  private:
@@ -65,6 +63,14 @@ class Model {
   bool tokenizer_read_ = false;
   std::optional<tokenizer::Tokenizer> tokenizer_;
 };
+
+/// The tokenizer of the model at `path`, for who does not open the model; see Model::tokenizer.
+std::optional<tokenizer::Tokenizer> tokenizer_of(const base::fs::path& path, const spec::ModelConfig& config);
+/// How conversations are written for the model at `path`: in the format of this name, or else as its chat template
+/// says, and in the plain format where it has none. Throws Error(kInvalid) where the template is not known, or the
+/// vocabulary lacks what the format needs.
+tokenizer::ChatEncoder chat_encoder_of(const base::fs::path& path, const tokenizer::Tokenizer& tokenizer,
+                                       const spec::ModelConfig& config, std::string_view format = {});
 
 /// Opens a model folder or a GGUF file. Throws Error: kIo when it cannot be read, kInvalid when it is no model, a
 /// broken one, damaged, or larger than the machine's memory, kUsage for a file where `convert` is given.

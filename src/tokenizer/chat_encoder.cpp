@@ -98,6 +98,11 @@ void ChatEncoder::Writer::flush() {
   text_.clear();
 }
 
+size_t ChatEncoder::Writer::pause() {
+  flush();
+  return ids_.size();
+}
+
 std::vector<int32_t> ChatEncoder::Writer::take() {
   flush();
   return std::exchange(ids_, {});

@@ -45,6 +45,8 @@ class ChatEncoder {
     void frame(std::string_view text);  ///< the format's own, with markers
     void content(std::string_view text) { text_ += text; }
     void ids(std::span<const int32_t> ids);
+    /// What follows is encoded apart from what stands here. Returns how many ids that is.
+    size_t pause();
     std::vector<int32_t> take();
 
    private:

@@ -1,124 +1,27 @@
-// dsmoe-train train: arguments, signals, threads, and the run.
-#include <c10/util/Exception.h>
-#include <unistd.h>
-
-#include <csignal>
-#include <cstdlib>
-#include <iostream>
+// dsmoe-train train: a run on a corpus.
 #include <memory>
 
 #include "apps/familiar_options.h"
-#include "apps/stop_signals.h"
-#include "apps/training/threads.h"
-#include "apps/training/train_progress.h"
+#include "apps/training/run_command.h"
 #include "apps/training/training_commands.h"
-#include "apps/whole_number.h"
-#include "base/error.h"
-#include "base/json.h"
-#include "formats/verified.h"
-#include "moe/parallel.h"
 #include "spec/settings.h"
-#include "study/report.h"
-#include "train/run_folder.h"
 
 namespace dsmoe::apps {
 namespace {
 
-// Said as soon as a signal comes: a step may take minutes. On a terminal a line of progress may be open.
-constexpr const char* kAcknowledgement = "train: stopping after this step; once more to stop now\n";
-constexpr const char* kClearedAcknowledgement = "\r\x1b[Ktrain: stopping after this step; once more to stop now\n";
-
 struct TrainArguments {
   std::string config;
   std::vector<std::string> overrides;
-  std::string resume = "never", init;
-  int threads = 0;
-  bool print_config = false, quiet = false, json = false, no_memory_check = false, no_verify = false;
+  std::string init;
+  RunArguments run;
 };
 
-train::RunOptions run_options(const TrainArguments& arguments, const StopSignals& signals) {
-  train::RunOptions options;
-  if (arguments.resume == "auto") {
-    options.resume = train::Resume::kAuto;
-  } else if (arguments.resume != "never") {
-    options.resume = train::Resume::kPath;
-    options.resume_path = arguments.resume;
-  }
-  options.init_path = arguments.init;
-  options.threads = use_threads(arguments.threads);
-  options.parallel_for = moe::torch_parallel_for();
-  if (arguments.no_memory_check) options.memory = UINT64_MAX;
-  if (!arguments.init.empty() && !arguments.no_verify) {
-    formats::verify_once(arguments.init, {.parallel_for = options.parallel_for});
-  }
-  options.stop = [&signals] { return signals.requested(); };
-  return options;
-}
-
-bool live_terminal() {
-  const char* term = std::getenv("TERM");
-  return ::isatty(STDERR_FILENO) == 1 && term != nullptr && std::string(term) != "dumb";
-}
-
-// LibTorch reports memory that is not there as its own exception.
-[[noreturn]] void rethrow(const c10::Error& error) {
-  const std::string text = error.what_without_backtrace();
-  if (text.find("alloc") == std::string::npos) throw std::runtime_error(text);
-  base::fail(base::ErrorKind::kFailure, "memory", "not enough memory for this run", text.substr(0, text.find('\n')),
-             "lower train.micro_batch or set train.recompute=true; dsmoe plan says what a run takes");
-}
-
-void print_summary(const TrainProgress& progress, bool done) {
-  const base::Json summary = {
-      {"end", done ? "done" : "stopped"}, {"step", progress.last_step()}, {"checkpoint", progress.last_checkpoint()}};
-  std::cout << base::dump_json(summary) << "\n";
-}
-
-// The page is made of the folder's files, so it can be made again: where it cannot be written now, the run is none the
-// worse.
-void write_page(const base::fs::path& folder, TrainProgress& progress) {
-  try {
-    base::write_file(folder / train::kRunPage, study::run_page(folder, "dsmoe " + version_text()));
-  } catch (const std::exception& error) {
-    progress.on_notice("the run's page was not written: " + std::string(error.what()));
-  }
-}
-
-// However the run ends of itself, its page is written: done, stopped, or with a loss that is not finite.
-train::RunEnd run_and_write_page(spec::ResolvedConfig config, const train::RunOptions& options,
-                                 TrainProgress& progress) {
-  const base::fs::path folder = config.config.output.dir;
-  try {
-    const train::RunEnd end = train::run_training(std::move(config), options, progress);
-    write_page(folder, progress);
-    return end;
-  } catch (const base::Error& error) {
-    if (error.kind() == base::ErrorKind::kNonFinite) write_page(folder, progress);
-    throw;
-  } catch (const c10::Error& error) {
-    rethrow(error);
-  }
-}
-
 void run(const TrainArguments& arguments) {
-  spec::ResolvedConfig config = spec::resolve(arguments.config, arguments.overrides);
-  if (arguments.print_config) {
-    std::cout << spec::to_toml(config.config, &config.origins);
-    return;
-  }
-  const bool live = live_terminal();
-  const StopSignals signals({SIGINT, SIGTERM, SIGHUP, SIGUSR1}, live ? kClearedAcknowledgement : kAcknowledgement);
-  std::signal(SIGPIPE, SIG_IGN);  // nobody reading the progress is no reason to stop
-  TrainProgress progress(arguments.quiet, live);
-  if (std::getenv("OPENBLAS_CORETYPE") != nullptr && config.config.train.precision == spec::Precision::kF32) {
-    progress.on_notice("OPENBLAS_CORETYPE is set, which slows float32 products; unset it unless you mean it");
-  }
-  const train::RunEnd end = run_and_write_page(std::move(config), run_options(arguments, signals), progress);
-  if (arguments.json) print_summary(progress, end == train::RunEnd::kDone);
-  if (end == train::RunEnd::kStopped) {
-    base::fail(base::ErrorKind::kStopped, "train", "stopped after step " + std::to_string(progress.last_step()),
-               progress.last_checkpoint(), "the same command with --resume auto goes on");
-  }
+  run_to_the_end({spec::resolve(arguments.config, arguments.overrides), arguments.init,
+                  [](spec::ResolvedConfig config, const train::RunOptions& options, train::RunListener& listener) {
+                    return train::run_training(std::move(config), options, listener);
+                  }},
+                 arguments.run);
 }
 
 }  // namespace
@@ -128,22 +31,8 @@ void add_train(CLI::App& program) {
   const auto arguments = std::make_shared<TrainArguments>();
   command->add_option("config", arguments->config, "a preset, or a .toml or .json file")->required();
   command->add_option(kSettings, arguments->overrides, "section.key=value, later ones win");
-  command
-      ->add_option("--resume", arguments->resume,
-                   "auto: from the newest undamaged checkpoint of output.dir, or begin; PATH: from that one; never")
-      ->capture_default_str();
   command->add_option("--init", arguments->init, "begin with the weights of this model folder");
-  command->add_flag("--no-verify", arguments->no_verify,
-                    "do not compare that folder with the checksums of its manifest.json, if it has one");
-  add_threads(*command, arguments->threads);
-  command->add_flag("--no-memory-check", arguments->no_memory_check, "begin a run that will not fit into memory too");
-  command->add_flag("--print-config", arguments->print_config, "print the resolved configuration and leave");
-  command->add_flag("-q,--quiet", arguments->quiet, "no progress; alarms and notices only");
-  command->add_flag("--json", arguments->json, "print one object at the end: how it ended, step, checkpoint");
-  command->footer(
-      "Exit codes: 0 done, 3 bad configuration or data, 4 input/output (a full disk), 5 no usable checkpoint,\n"
-      "6 loss or gradient not finite, 75 stopped by SIGINT, SIGTERM, SIGHUP or SIGUSR1 after saving (a second\n"
-      "one leaves).");
+  add_run_arguments(*command, arguments->run);
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -1,0 +1,107 @@
+// A run on examples in place of a corpus: it learns their answers, and goes on to the same bits.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "corpus/example_batches.h"
+#include "train/loop.h"
+#include "train/test_support.h"
+
+namespace dsmoe::train {
+namespace {
+
+using namespace testing;
+
+/// Questions of a few ids, each answered by as many of another id and an end.
+corpus::ExampleData some_examples() {
+  corpus::ExampleData data;
+  data.domains = {"made"};
+  base::Rng rng(4);
+  for (int i = 0; i < 40; ++i) {
+    corpus::Example example;
+    const auto count = 1 + rng.below(9);
+    const auto add = [&](int32_t id, bool trained) {
+      example.ids.push_back(id);
+      example.trained.push_back(trained ? 1 : 0);
+    };
+    add(0, false);
+    for (size_t k = 0; k < count; ++k) add(static_cast<int32_t>(20 + count), false);
+    for (size_t k = 0; k < count; ++k) add(static_cast<int32_t>(60 + count), true);
+    add(1, true);
+    example.answer_bytes = static_cast<int64_t>(count);
+    (i < 36 ? data.train : data.valid).add(example, 0);
+  }
+  return data;
+}
+
+class ExampleRun : public ::testing::Test {
+ protected:
+  RunData data() const {
+    RunData data;
+    data.batches = std::make_unique<corpus::ExampleBatches>(
+        examples_.train, corpus::ExampleBatches::Shape{.seed = 1, .examples = 8, .micro_tokens = 64});
+    data.validation = std::make_unique<corpus::ScoredExamples>(examples_.valid, examples_.domains, 0);
+    data.validates_first = true;
+    data.hash = examples_.train.hash();
+    data.description = {{"files", {"made"}}};
+    return data;
+  }
+  spec::ResolvedConfig config(const std::string& output, const std::vector<std::string>& settings = {}) const {
+    std::vector<std::string> all = {"train.global_batch=8", "train.learning_rate=0.01", "train.aux_loss_alpha=0.01"};
+    all.insert(all.end(), settings.begin(), settings.end());
+    return tiny_run("", folder_ / output, all);
+  }
+  base::TestFolder folder_{"example_run"};
+  corpus::ExampleData examples_ = some_examples();
+};
+
+struct Listener : RunListener {
+  void on_step(const StepRecord& record) override { steps.push_back(record); }
+  void on_validation(const ValidationRecord& record) override { validations.push_back(record); }
+  std::vector<StepRecord> steps;
+  std::vector<ValidationRecord> validations;
+};
+
+TEST_F(ExampleRun, LearnsTheAnswers) {
+  Listener listener;
+  EXPECT_EQ(run_training(config("a", {"train.steps=40", "train.validate_every=20"}), data(), {}, listener),
+            RunEnd::kDone);
+  ASSERT_EQ(listener.validations.size(), 3U);
+  EXPECT_EQ(listener.validations[0].step, 0) << "what it began with";
+  EXPECT_LT(listener.validations[2].all.nats_per_token, 2.0);
+  EXPECT_LT(listener.validations[2].all.nats_per_token, listener.validations[0].all.nats_per_token);
+  int64_t targets = 0;
+  for (int64_t i = 0; i < examples_.valid.size(); ++i) targets += examples_.valid.targets(i);
+  EXPECT_EQ(listener.validations[2].all.tokens, targets) << "answers alone are scored";
+  int64_t tokens = 0;
+  for (const StepRecord& step : listener.steps) {
+    int64_t read = 0;
+    for (const int64_t count : step.layers.back().counts_E) read += count;
+    tokens += read / 3;
+    EXPECT_EQ(step.tokens, tokens) << "no padding: every routed token is one of an example";
+  }
+  EXPECT_NE(base::read_file(folder_ / "a" / "data.json").find("made"), std::string::npos);
+}
+
+TEST_F(ExampleRun, GoesOnToTheSameBits) {
+  Listener whole, parts;
+  run_training(config("whole"), data(), {}, whole);
+  RunOptions options;
+  options.resume = Resume::kAuto;
+  int asked = 0;
+  options.stop = [&asked] { return ++asked > 7; };
+  EXPECT_EQ(run_training(config("parts"), data(), options, parts), RunEnd::kStopped);
+  options.stop = [] { return false; };
+  EXPECT_EQ(run_training(config("parts"), data(), options, parts), RunEnd::kDone);
+  for (const char* name : {"model.safetensors", "optimizer.safetensors"}) {
+    EXPECT_EQ(base::read_file(folder_ / "whole" / "step-00000012" / name),
+              base::read_file(folder_ / "parts" / "step-00000012" / name))
+        << name;
+  }
+  RunData other = data();
+  other.hash = "another";
+  EXPECT_THAT(error_of([&] { run_training(config("parts"), std::move(other), options, parts); }).what(),
+              ::testing::HasSubstr("trained on other data"));
+}
+
+}  // namespace
+}  // namespace dsmoe::train
