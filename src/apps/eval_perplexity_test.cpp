@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "apps/testing.h"
+#include "apps/test_corpus.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -12,8 +12,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-const corpus::NamedTexts kTexts = {{"prose", {"the text", "another text, there", "the end"}}, {"code", {"x = 1"}}};
 
 // Bytes, and one token more for "th": other tokens of the same text.
 tokenizer::TokenizerSpec merging_tokenizer() {
@@ -30,21 +28,11 @@ class EvalPerplexity : public ::testing::Test {
     write_byte_model(folder_ / "merging", 40);
     base::fs::remove(folder_ / "merging/tokenizer.json");
     tokenizer::save_tokenizer(merging_tokenizer(), folder_ / "merging");
-    build("bytes", corpus::byte_tokenizer(), kTexts);
+    build("bytes", corpus::byte_tokenizer(), kFourTexts);
   }
   // A corpus of the whole of `texts`, in split train.
   void build(const std::string& name, const tokenizer::TokenizerSpec& spec, const corpus::NamedTexts& texts) {
-    const tokenizer::Tokenizer tokenizer(spec);
-    corpus::CorpusEncoder encoder{[&](std::string_view text) { return tokenizer.encode(text); },
-                                  tokenizer.vocab_size() + 2,
-                                  tokenizer.vocab_size(),
-                                  tokenizer.vocab_size() + 1,
-                                  tokenizer::tokenizer_hash(tokenizer),
-                                  {}};
-    corpus::BuildOptions options;
-    options.valid_share = 0;
-    base::fs::remove_all(folder_ / "out");
-    corpus::build_test_corpus(folder_, texts, encoder, options);
+    write_corpus(folder_, texts, spec);
     base::fs::rename(folder_ / "out", folder_ / name);
   }
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
@@ -103,7 +91,7 @@ TEST_F(EvalPerplexity, AModelIsComparedWithTheRecordsOfAnother) {
 }
 
 TEST_F(EvalPerplexity, OtherTokensOfTheSameTextAreComparedInBitsPerByteAlone) {
-  build("merged", merging_tokenizer(), kTexts);
+  build("merged", merging_tokenizer(), kFourTexts);
   const base::Json bytes = scored("model", "bytes", {"--samples", path("a.jsonl")});
   const base::Json merged = scored("merging", "merged", {"--against", path("a.jsonl")});
   EXPECT_LT(merged["tokens"], bytes["tokens"]);

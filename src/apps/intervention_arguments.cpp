@@ -44,19 +44,22 @@ LayerExperts experts_of(const std::string& text) {
 
 }  // namespace
 
-void InterventionArguments::add_to(CLI::App& command) {
+void InterventionArguments::add_to(CLI::App& command, const std::string& prefix) {
+  const auto named = [&](const char* name) { return "--" + prefix + name; };
   const auto grouped = [](CLI::Option* option) { option->group("What the experts are kept from (docs/studies.md)"); };
-  grouped(add_real_number(command, "--masked-top-fraction", masked_top_fraction,
+  grouped(add_real_number(command, named("masked-top-fraction"), masked_top_fraction,
                           "each token loses this share of the routed experts, those of highest affinity for it"));
-  grouped(add_whole_number(command, "--experts-per-tok", experts_per_tok,
+  grouped(add_whole_number(command, named("experts-per-tok"), experts_per_tok,
                            "routed experts a token visits; 0: as many as in training", {0, 1 << 20}));
-  grouped(command.add_flag("--drop-shared", drop_shared, "the shared experts add nothing"));
+  grouped(command.add_flag(named("drop-shared"), drop_shared, "the shared experts add nothing"));
   grouped(
-      command.add_option("--mask-experts", masked, "LAYER:ID,ID: experts that no token visits; ID,ID: of every layer")
+      command
+          .add_option(named("mask-experts"), masked, "LAYER:ID,ID: experts that no token visits; ID,ID: of every layer")
           ->expected(1)
           ->take_all());
   grouped(
-      command.add_option("--force-experts", forced, "LAYER:ID,ID: the experts that every token visits, and no others")
+      command
+          .add_option(named("force-experts"), forced, "LAYER:ID,ID: the experts that every token visits, and no others")
           ->expected(1)
           ->take_all());
 }

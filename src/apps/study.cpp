@@ -9,6 +9,7 @@ void add_study(CLI::App& program) {
   group->require_subcommand(1);
   add_study_routing(*group);
   add_study_ablations(*group);
+  add_study_diff(*group);
 }
 
 }  // namespace dsmoe::apps

@@ -9,4 +9,6 @@ void add_study_routing(CLI::App& group);
 /// disable, shared, fewer.
 void add_study_ablations(CLI::App& group);
 
+void add_study_diff(CLI::App& group);
+
 }  // namespace dsmoe::apps

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "apps/testing.h"
+#include "apps/test_corpus.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -13,17 +13,7 @@ class StudyAblations : public ::testing::Test {
  protected:
   void SetUp() override {
     write_byte_model(folder_ / "model", 30);
-    const tokenizer::Tokenizer tokenizer(corpus::byte_tokenizer());
-    corpus::CorpusEncoder encoder{[&](std::string_view text) { return tokenizer.encode(text); },
-                                  tokenizer.vocab_size() + 2,
-                                  tokenizer.vocab_size(),
-                                  tokenizer.vocab_size() + 1,
-                                  tokenizer::tokenizer_hash(tokenizer),
-                                  {}};
-    corpus::BuildOptions options;
-    options.valid_share = 0;
-    corpus::build_test_corpus(folder_, {{"prose", {"the text", "another text, there", "the end"}}, {"code", {"x = 1"}}},
-                              encoder, options);
+    write_corpus(folder_, kFourTexts);
   }
   Outcome on_corpus(std::vector<std::string> words, const std::vector<std::string>& more = {}) const {
     words.insert(words.end(),

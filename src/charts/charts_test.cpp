@@ -9,6 +9,7 @@
 #include "charts/lines.h"
 #include "charts/page.h"
 #include "charts/palette.h"
+#include "charts/picked.h"
 #include "charts/scale.h"
 #include "charts/testing.h"
 #include "charts/text.h"
@@ -165,6 +166,35 @@ TEST(HeatMaps, CellsSayTheirShareAndAreAsStrongAsItDiffersFromEven) {
   EXPECT_EQ(cells_of(draw(map).drawing).at("layer 3, expert 3: 12.5 % (0.5 times the even share)").x, 0);
   EXPECT_EQ(draw(map).numbers.csv(),
             "layer,expert 0,expert 1,expert 2,expert 3\nlayer 3,0.25,0.5,0.125,0.125\nlayer 4,,,,\n");
+}
+
+TEST(HeatMaps, PairsStandAgainstChanceOrAsCosines) {
+  HeatMap map{"t", "a", "b", {"0", "1"}, {"0", "1"}, {{NAN, 2}, {2, NAN}}};
+  map.of_pairs = true;
+  map.scale = HeatMap::Scale::kRatio;
+  EXPECT_EQ(cells_of(draw(map).drawing).at("0, b 1: 2 times chance").strength, 0.5);
+  EXPECT_EQ(cells_of(draw(map).drawing).size(), 2u);
+  EXPECT_TRUE(hatched_of(draw(map).drawing).empty()) << "nothing is missing on the diagonal";
+  map.scale = HeatMap::Scale::kCosine;
+  map.values = {{NAN, -0.25}, {NAN, NAN}};
+  const Cell cell = cells_of(draw(map).drawing).at("0, b 1: cosine -0.25");
+  EXPECT_EQ(cell.strength, 0.25);
+  EXPECT_EQ(cell.colour, "var(--below)");
+  EXPECT_EQ(hatched_of(draw(map).drawing).size(), 1u);
+}
+
+TEST(Picked, OneOfSeveralIsShownFirst) {
+  EXPECT_EQ(draw_picked({{"a", "<p>x</p>"}}, "g"), "<p>x</p>");
+  const std::string html = draw_picked({{"a<", "<p>x</p>"}, {"b", "<p>y</p>"}}, "A group", 1);
+  EXPECT_EQ(matches(html, "name=\"a-group-pick\"").size(), 2u);
+  EXPECT_EQ(matches(html, "checked><label for=\"a-group-pick-1\">b</label>").size(), 1u);
+  EXPECT_EQ(matches(html, "a&lt;").size(), 1u);
+}
+
+TEST(Thinned, ValuesAreMeansOfNeighbours) {
+  EXPECT_TRUE(thinned({}, 3).empty());
+  EXPECT_EQ(thinned({1, 2, 3}, 3), (std::vector<double>{1, 2, 3}));
+  EXPECT_EQ(thinned({1, 3, 5, 7, 9}, 3), (std::vector<double>{2, 6, 9}));
 }
 
 TEST(Pages, GiveEveryFiguresNumbersWithWhereTheyComeFrom) {

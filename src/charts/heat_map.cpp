@@ -13,8 +13,12 @@ namespace {
 
 constexpr int kCell = 18;
 
-// From -1, a quarter of the even share or less, to 1, four times or more.
-double strength(double ratio) { return std::clamp(std::log2(std::max(ratio, 1e-3)) / 2, -1.0, 1.0); }
+using Scale = HeatMap::Scale;
+
+// From -1, a quarter of the even share or less, to 1, four times or more; a cosine as it is.
+double strength(Scale scale, double value) {
+  return std::clamp(scale == Scale::kCosine ? value : std::log2(std::max(value, 1e-3)) / 2, -1.0, 1.0);
+}
 
 std::string fill(double strength) {
   char opacity[16];
@@ -22,15 +26,23 @@ std::string fill(double strength) {
   return std::string("fill=\"var(--") + (strength >= 0 ? "above" : "below") + ")\" fill-opacity=\"" + opacity + "\"";
 }
 
+std::string value_text(Scale scale, double value, double columns) {
+  if (scale == Scale::kCosine) return "cosine " + short_number(value);
+  if (scale == Scale::kRatio) return short_number(value) + " times chance";
+  return short_number(100 * value) + " % (" + short_number(value * columns) + " times the even share)";
+}
+
 std::string cell_rect(const HeatMap& map, size_t row, size_t column, size_t place) {
   const auto count = static_cast<double>(map.columns.size());
   const std::string at = "x=\"" + percent(100 * static_cast<double>(place) / count) + "\" width=\"" +
                          percent(100 / count) + "\" height=\"" + std::to_string(kCell - 1) + "\"";
   const std::string name = map.rows[row] + ", " + map.column_title + " " + map.columns[column];
-  const double value = map.values[row][column], ratio = value * count;
+  const double value = map.values[row][column];
+  if (map.of_pairs && row == column) return "";
   if (!std::isfinite(value)) return hatched(at, name);
-  return "<rect class=\"cell\" " + at + " " + fill(strength(ratio)) + "><title>" + escape_html(name) + ": " +
-         short_number(100 * value) + " % (" + short_number(ratio) + " times the even share)</title></rect>";
+  const double scaled = map.scale == Scale::kShare ? value * count : value;
+  return "<rect class=\"cell\" " + at + " " + fill(strength(map.scale, scaled)) + "><title>" +
+         escape_html(name + ": " + value_text(map.scale, value, count)) + "</title></rect>";
 }
 
 size_t column_at(const HeatMap& map, size_t row, size_t place) {
@@ -60,18 +72,22 @@ Row head_row(const HeatMap& map) {
   return row;
 }
 
-Row colour_bar() {
-  Row row{"times the even share", "", 34};
+Row colour_bar(Scale scale) {
+  constexpr const char* kTimes[] = {"\u00bc", "\u00bd", "1", "2", "4"};
+  constexpr const char* kCosines[] = {"\u22121", "\u2212\u00bd", "0", "\u00bd", "1"};
+  Row row{scale == Scale::kCosine  ? "cosine"
+          : scale == Scale::kRatio ? "times chance"
+                                   : "times the even share",
+          "", 34};
   constexpr int kSteps = 16;
   constexpr double kWidth = 60;  // share of the track
   for (int i = 0; i < kSteps; ++i) {
     row.marks += "<rect x=\"" + percent(kWidth * i / kSteps) + "\" y=\"4\" width=\"" + percent(kWidth / kSteps + 0.05) +
                  "\" height=\"12\" " + fill(2 * (i + 0.5) / kSteps - 1) + "/>";
   }
-  constexpr const char* kNames[] = {"\u00bc", "\u00bd", "1", "2", "4"};
   for (int i = 0; i < 5; ++i) {
     row.marks += "<text x=\"" + percent(kWidth * i / 4) + "\" y=\"29\" text-anchor=\"" + (i == 0 ? "start" : "middle") +
-                 "\">" + kNames[i] + "</text>";
+                 "\">" + (scale == Scale::kCosine ? kCosines : kTimes)[i] + "</text>";
   }
   return row;
 }
@@ -98,7 +114,7 @@ Figure draw(const HeatMap& map) {
     }
     rows.push_back(std::move(row));
   }
-  rows.push_back(colour_bar());
+  rows.push_back(colour_bar(map.scale));
   return {map.title, draw_rows(rows, map.title), map.note, numbers_of(map)};
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
@@ -222,6 +223,18 @@ std::string note_of(const LineChart& chart, const Clipped& clipped) {
 }
 
 }  // namespace
+
+std::vector<double> thinned(const std::vector<double>& values, size_t most) {
+  const size_t stride = (values.size() + most - 1) / most;
+  std::vector<double> out;
+  for (size_t begin = 0; begin < values.size(); begin += stride) {
+    const size_t end = std::min(begin + stride, values.size());
+    out.push_back(
+        std::accumulate(values.begin() + static_cast<long>(begin), values.begin() + static_cast<long>(end), 0.0) /
+        static_cast<double>(end - begin));
+  }
+  return out;
+}
 
 Series smoothed(const Series& series, size_t points) {
   Series out{series.name, {}, {}};

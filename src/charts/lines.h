@@ -20,6 +20,9 @@ struct Series {
 /// follow. Ends lie half a window inside those of the series.
 Series smoothed(const Series& series, size_t points = 120);
 
+/// At most `most` means of neighbours, all of as many values but the last, so that a long record stays short.
+std::vector<double> thinned(const std::vector<double>& values, size_t most);
+
 struct LineChart {
   std::string title, x_label, y_label;
   std::vector<Series> lines = {};   ///< drawn as they are; pale where there are marks too

@@ -44,6 +44,14 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: color-mix(in s
 .prompt { border-left: 3px solid var(--series-0); padding: .1rem 0 .1rem .8rem; font-style: italic; white-space: pre-wrap; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: .4rem 1.4rem; }
 .pair > div { min-width: 0; } details { margin: .4rem 0; } summary { cursor: pointer; }
+.pick { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem .4rem; margin: .5rem 0; }
+.pick > input { position: absolute; opacity: 0; } .pick > label { cursor: pointer; font-size: .82rem; padding: .05rem .5rem; border: 1px solid var(--line); border-radius: 999px; }
+.pick > input:checked + label { border-color: var(--ink); font-weight: 600; } .pick > input:focus-visible + label { outline: 2px solid var(--series-0); }
+.picked { display: none; order: 1; flex-basis: 100%; min-width: 0; } .pick > input:checked + label + .picked { display: block; }
+.tokens { white-space: pre-wrap; line-height: 1.9; max-width: 60rem; margin: .4rem 0; }
+.tokens span { background: color-mix(in srgb, var(--c, transparent) 30%, transparent); border-bottom: 2px solid var(--c, transparent); padding: .1rem 0; }
+.swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; } mark { background: color-mix(in srgb, var(--series-4) 40%, transparent); color: inherit; }
+.words td { font-size: .85rem; } .words .context { min-width: 16rem; } .words .taken { min-width: 11rem; }
 @media print { * { print-color-adjust: exact; } }
 )";
 

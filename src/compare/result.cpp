@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
+#include "charts/lines.h"
 #include "corpus/logged_objects.h"
 
 namespace dsmoe::compare {
@@ -15,20 +15,7 @@ using base::Json;
 
 constexpr const char* kFormat = "dsmoe-comparison-run 1";
 constexpr uint64_t kLongest = 1 << 20;
-constexpr size_t kPoints = 200;
-
-// About kPoints averages of neighbours.
-std::vector<double> thinned(const std::vector<double>& values) {
-  const size_t stride = (values.size() + kPoints - 1) / kPoints;
-  std::vector<double> out;
-  for (size_t begin = 0; begin < values.size(); begin += stride) {
-    const size_t end = std::min(begin + stride, values.size());
-    out.push_back(
-        std::accumulate(values.begin() + static_cast<long>(begin), values.begin() + static_cast<long>(end), 0.0) /
-        static_cast<double>(end - begin));
-  }
-  return out;
-}
+constexpr size_t kPoints = 200;  // of a curve
 
 // Six digits are plenty for a figure, and keep a file small.
 Json rounded(const std::vector<double>& values) {
@@ -112,8 +99,8 @@ void read_records(const base::fs::path& metrics, int64_t steps, RunResult& resul
   }
   result.steps = steps;
   result.tokens = static_cast<int64_t>(tokens.empty() ? 0 : tokens.back());
-  result.curve_tokens = thinned(tokens);
-  result.curve_loss = thinned(losses);
+  result.curve_tokens = charts::thinned(tokens, kPoints);
+  result.curve_loss = charts::thinned(losses, kPoints);
   result.spikes = count_spikes(losses);
 }
 

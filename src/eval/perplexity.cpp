@@ -31,9 +31,10 @@ namespace {
 // Scores windows one after another, in memory made once.
 class WindowScorer {
  public:
-  WindowScorer(engine::Engine& engine, const engine::Intervention& intervention)
+  WindowScorer(engine::Engine& engine, const PerplexityOptions& options)
       : session_(engine), parallel_for_(engine.parallel_for()), V_(static_cast<size_t>(engine.config().vocab_size)) {
-    session_.intervention = intervention;
+    session_.intervention = options.intervention;
+    session_.probe = options.probe;
   }
 
   /// Minus the log-probability in nats of each target, 0 for corpus::kNotScored; the past is empty. Lives until the
@@ -130,12 +131,14 @@ Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus
   int64_t all = 0, done = 0;
   for (size_t d = 0; d < corpus.domain_names().size(); ++d) all += windows.tokens(static_cast<int>(d));
   Documents documents(corpus, windows);
-  WindowScorer scorer(engine, options.intervention);
+  WindowScorer scorer(engine, options);
   std::vector<int32_t> inputs(static_cast<size_t>(windows.sequence_length())), targets(inputs.size());
   for (int64_t w = 0; w < windows.size(); ++w) {
     windows.read(w, inputs, targets);
     const auto count = static_cast<size_t>(windows.scored(w));  // what follows is padding
-    documents.add(w, scorer.nats(std::span(inputs).first(count), std::span(targets).first(count)));
+    const auto nats = scorer.nats(std::span(inputs).first(count), std::span(targets).first(count));
+    documents.add(w, nats);
+    if (options.on_window) options.on_window(w, std::span(inputs).first(count), std::span(targets).first(count), nats);
     done += windows.scored(w);
     if (on_scored) on_scored(done, all);
   }
@@ -155,7 +158,7 @@ Perplexity second_halves(engine::Engine& engine, const tokenizer::Tokenizer& tok
                        std::to_string(ids.size()) + " tokens, windows of " + std::to_string(S));
   }
   Perplexity result;
-  WindowScorer scorer(engine, options.intervention);
+  WindowScorer scorer(engine, options);
   std::vector<int32_t> targets(S - 1);
   for (size_t at = 0; at + S <= ids.size(); at += S) {
     const std::span<int32_t> window = std::span(ids).subspan(at, S);
@@ -185,7 +188,7 @@ Perplexity perplexity(engine::Engine& engine, const tokenizer::Tokenizer& tokeni
   if (ids.size() < 2) base::fail_invalid("perplexity", "there is nothing to score", "one token, and no bos before it");
   const auto S = static_cast<size_t>(window_length(engine, options));
   Perplexity result;
-  WindowScorer scorer(engine, options.intervention);
+  WindowScorer scorer(engine, options);
   result.total.tokens = static_cast<int64_t>(ids.size()) - 1;
   result.total.bytes = static_cast<int64_t>(text.size());
   for (size_t at = 0; at + 1 < ids.size(); at += S) {

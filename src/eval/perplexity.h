@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,11 @@ struct PerplexityOptions {
   /// the tokenizer adds one, and only the second half of each scored.
   bool second_half = false;
   engine::Intervention intervention = {};  ///< what the pass leaves out or changes; none by default
+  engine::RoutingProbe* probe = nullptr;   ///< sees every routing on the way; null: nobody does
+  /// Sees each window of a corpus when it is scored: what was read, and the nats of the targets, all equally long.
+  std::function<void(int64_t window, std::span<const int32_t> inputs, std::span<const int32_t> targets,
+                     std::span<const double> nats)>
+      on_window = {};
 };
 
 struct Perplexity {

@@ -4,7 +4,9 @@
 #include <numeric>
 
 #include "charts/heat_map.h"
+#include "charts/lines.h"
 #include "charts/text.h"
+#include "study/expert_order.h"
 #include "study/page_sections.h"
 
 namespace dsmoe::study {
@@ -16,42 +18,6 @@ std::vector<std::string> expert_names(int64_t count) {
   std::vector<std::string> names;
   for (int64_t e = 0; e < count; ++e) names.push_back(std::to_string(e));
   return names;
-}
-
-// [domain][expert] shares; NaN for a domain of which no token was looked at.
-std::vector<std::vector<double>> shares_of(const RoutingCounts& counts, size_t layer) {
-  auto shares = counts.domain_share(layer);
-  for (size_t d = 0; d < shares.size(); ++d) {
-    if (counts.tokens[d] == 0) std::fill(shares[d].begin(), shares[d].end(), std::nan(""));
-  }
-  return shares;
-}
-
-// The domain that a layer's expert is picked for most often beside how often it is picked at all.
-size_t preferred_domain(const std::vector<std::vector<double>>& shares, size_t expert) {
-  size_t best = 0;
-  for (size_t d = 0; d < shares.size(); ++d) {
-    if (std::isfinite(shares[d][expert]) && !(shares[best][expert] >= shares[d][expert])) best = d;
-  }
-  return best;
-}
-
-// Experts of one preferred domain together, the most decided of each first; those that nothing was sent to last.
-void order_by_domain(charts::HeatMap& map, const std::vector<double>& load) {
-  const size_t experts = map.columns.size(), nobody = map.rows.size();
-  std::vector<size_t> order(experts), domain(experts);
-  std::iota(order.begin(), order.end(), size_t{0});
-  for (size_t e = 0; e < experts; ++e) domain[e] = load[e] > 0 ? preferred_domain(map.values, e) : nobody;
-  const auto decided = [&](size_t e) { return domain[e] == nobody ? 0 : map.values[domain[e]][e] / load[e]; };
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return domain[a] != domain[b] ? domain[a] < domain[b] : decided(a) > decided(b);
-  });
-  for (const size_t e : order) {
-    const std::string name = domain[e] == nobody ? "never picked" : map.rows[domain[e]];
-    if (map.groups.empty() || map.groups.back().first != name) map.groups.emplace_back(name, 0);
-    ++map.groups.back().second;
-  }
-  map.order = {order};
 }
 
 charts::Figure load_map(const RunReport& run) {
@@ -79,30 +45,94 @@ charts::Figure domain_map(const RunReport& run, size_t layer) {
                       "expert",
                       counts.domains,
                       expert_names(counts.n_routed_experts),
-                      shares_of(counts, layer)};
-  order_by_domain(map, counts.layer_share(layer));
+                      measured_shares(counts, layer)};
+  const DomainOrder order = order_by_domain(counts, layer);
+  map.order = {order.order};
+  map.groups = order.groups;
   map.note = "Experts stand under the domain that they are picked for most, the most decided first.";
   return draw(map);
 }
 
+std::string percent_of(double share) {
+  return std::isfinite(share) ? short_number(std::round(1000 * share) / 10) + " %" : "\u2013";
+}
+std::string bits_of(double bits) {
+  return std::isfinite(bits) ? short_number(std::round(1000 * bits) / 1000) : "\u2013";
+}
+
+// A row for each mixture layer. The counts of a long record hold some of the layers only, its findings all.
+std::string layer_table(const RunReport& run) {
+  const RoutingCounts& counts = *run.routing;
+  std::vector<charts::HtmlRow> rows;
+  if (run.findings.layers.empty()) {
+    for (size_t l = 0; l < counts.layers.size(); ++l) {
+      rows.push_back({{std::to_string(counts.layers[l]), short_number(counts.max_violation(l)),
+                       bits_of(counts.domain_information(l))}});
+    }
+    return charts::html_table({"layer", "MaxVio", "bits an expert tells of the domain"}, rows) +
+           "<p class=\"note\">The last column is the mutual information of expert and domain: 0 when every kind of "
+           "text is spread alike, more the better one could guess the text from the expert.</p>\n";
+  }
+  for (const RoutingFindings::Layer& layer : run.findings.layers) {
+    rows.push_back({{std::to_string(layer.layer), bits_of(layer.max_violation), bits_of(layer.load_entropy),
+                     bits_of(layer.router_entropy), percent_of(layer.domain_of_pick), percent_of(layer.domain_of_token),
+                     bits_of(layer.pairs_bits), bits_of(layer.similarity)}});
+  }
+  return charts::html_table({"layer", "MaxVio", "load bits", "router bits", "domain of a pick", "domain of a token",
+                             "pairs bits", "likeness"},
+                            rows) +
+         "<p class=\"note\">MaxVio: how far the busiest expert is above the mean. Load bits: log2 of the experts where "
+         "load is even. Router bits: the entropy of one token\u2019s affinities. Domain: what one pick, or all picks "
+         "of a "
+         "token, tell of the kind of text, as a share of the most that they could. Pairs bits: how far the experts of "
+         "a "
+         "token are from independent. Likeness: mean cosine of the outputs of two experts that read one token.</p>\n";
+}
+
 void add_run(const RunReport& run, charts::Page& page) {
   const RoutingCounts& counts = *run.routing;
-  size_t best = 0;
-  std::vector<charts::HtmlRow> rows;
-  for (size_t l = 0; l < counts.layers.size(); ++l) {
-    rows.push_back({{std::to_string(counts.layers[l]), short_number(counts.max_violation(l)),
-                     short_number(counts.domain_information(l))}});
-    if (counts.domain_information(l) > counts.domain_information(best)) best = l;
-  }
+  const size_t best = most_telling_layer(counts);
   page.add("<h3>" + escape_html(run.name) + "</h3>\n<p>The top " + std::to_string(counts.num_experts_per_tok) + " of " +
            std::to_string(counts.n_routed_experts) + " experts read each token.</p>\n");
   page.add({load_map(run), domain_map(run, best)});
   for (size_t l = 0; l < counts.layers.size(); ++l) {
     if (l != best) page.add_folded("Experts by domain, layer " + std::to_string(counts.layers[l]), domain_map(run, l));
   }
-  page.add(charts::html_table({"layer", "MaxVio", "bits an expert tells of the domain"}, rows) +
-           "<p class=\"note\">The last column is the mutual information of expert and domain: 0 when every kind of "
-           "text is spread alike, more the better one could guess the text from the expert.</p>\n");
+  page.add(layer_table(run));
+}
+
+// Specialisation in measures that models of any granularity share, a curve for each run.
+charts::Figure specialisation(const Runs& runs, const char* title, double RoutingFindings::Layer::*share) {
+  charts::LineChart chart{title, "layer", "% of the most that could be told"};
+  chart.names = names_of(runs);
+  for (const RunReport& run : runs) {
+    charts::Series series{run.name, {}, {}};
+    for (const RoutingFindings::Layer& layer : run.findings.layers) {
+      series.x.push_back(static_cast<double>(layer.layer));
+      series.y.push_back(100 * layer.*share);
+    }
+    if (!series.x.empty()) chart.points.push_back(std::move(series));
+  }
+  chart.note = "0 %: every kind of text is spread alike. 100 %: the experts of a token give its kind of text away.";
+  return draw(chart);
+}
+
+void begin_section(const Runs& runs, charts::Page& page) {
+  page.section("How the experts are used");
+  using Layer = RoutingFindings::Layer;
+  const auto told = [&](double Layer::*share) {
+    return std::ranges::any_of(runs, [&](const RunReport& run) {
+      return std::ranges::any_of(run.findings.layers, [&](const Layer& layer) { return std::isfinite(layer.*share); });
+    });
+  };
+  std::vector<charts::Figure> figures;
+  if (told(&Layer::domain_of_token)) {
+    figures.push_back(specialisation(runs, "What a token\u2019s experts tell of its domain", &Layer::domain_of_token));
+  }
+  if (told(&Layer::domain_of_pick)) {
+    figures.push_back(specialisation(runs, "What one pick tells of the domain", &Layer::domain_of_pick));
+  }
+  page.add(figures);
 }
 
 }  // namespace
@@ -111,7 +141,7 @@ void add_routing(const Runs& runs, charts::Page& page) {
   bool first = true;
   for (const RunReport& run : runs) {
     if (!run.routing || run.routing->layers.empty()) continue;
-    if (first) page.section("How the experts are used");
+    if (first) begin_section(runs, page);
     first = false;
     add_run(run, page);
   }

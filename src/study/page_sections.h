@@ -16,6 +16,11 @@ void add_summary(const Runs& runs, charts::Page& page);     ///< page_summary.cp
 void add_evaluation(const Runs& runs, charts::Page& page);  ///< page_evaluation.cpp: scores by domain of text
 void add_curves(const Runs& runs, charts::Page& page);      ///< page_curves.cpp: loss, balance and speed over tokens
 void add_routing(const Runs& runs, charts::Page& page);     ///< page_routing.cpp: which expert takes what
+void add_experts(const Runs& runs, charts::Page& page);     ///< page_experts.cpp: which tokens an expert takes
+void add_pairs(const Runs& runs, charts::Page& page);       ///< page_pairs.cpp: experts picked together, and alike
+void add_text(const Runs& runs, charts::Page& page);  ///< page_text.cpp: a text coloured by the experts that read it
+void add_saturation(const Runs& runs, charts::Page& page);  ///< page_saturation.cpp: when the routers had settled
+void add_diff(const Runs& runs, charts::Page& page);        ///< page_diff.cpp: where a model and another one part
 void add_ablations(const Runs& runs, charts::Page& page);   ///< page_ablations.cpp: what is lost without experts
 void add_samples(const Runs& runs, charts::Page& page);     ///< page_samples.cpp: what the models write
 void add_settings(const Runs& runs, charts::Page& page);    ///< page_settings.cpp: how the runs were made

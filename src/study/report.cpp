@@ -1,10 +1,9 @@
 #include "study/report.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <numeric>
 
+#include "charts/lines.h"
 #include "charts/text.h"
 #include "study/page_sections.h"
 
@@ -15,7 +14,8 @@ using base::Json;
 
 // In the order of the page.
 constexpr void (*kSections[])(const Runs&, charts::Page&) = {
-    add_summary, add_curves, add_evaluation, add_routing, add_ablations, add_samples, add_settings,
+    add_summary, add_curves,     add_evaluation, add_routing,   add_experts, add_pairs,
+    add_text,    add_saturation, add_diff,       add_ablations, add_samples, add_settings,
 };
 
 Json numbers(const std::vector<double>& values) {
@@ -38,21 +38,11 @@ Json scores_json(const RunReport::Scores& scores) {
 // Records of steps are averaged down to this many, so that a long run's page opens at once; metrics.jsonl has them all.
 constexpr size_t kMostSteps = 1000;
 
-std::vector<double> thinned(const std::vector<double>& values) {
-  const size_t stride = (values.size() + kMostSteps - 1) / kMostSteps;
-  std::vector<double> out;
-  for (size_t begin = 0; begin < values.size(); begin += stride) {
-    const size_t end = std::min(begin + stride, values.size());
-    out.push_back(
-        std::accumulate(values.begin() + static_cast<long>(begin), values.begin() + static_cast<long>(end), 0.0) /
-        static_cast<double>(end - begin));
-  }
-  return out;
-}
-
 Json data_of(const RunReport& run) {
   Json json = {{"name", run.name}, {"parameters", run.parameters}, {"plan", run.plan}};
-  const auto add = [&](const char* key, const std::vector<double>& values) { json[key] = numbers(thinned(values)); };
+  const auto add = [&](const char* key, const std::vector<double>& values) {
+    json[key] = numbers(charts::thinned(values, kMostSteps));
+  };
   add("step", run.step), add("tokens", run.tokens), add("loss", run.loss), add("max_vio", run.max_vio);
   json["validations"] = Json::array();
   for (const auto& validation : run.validations) {

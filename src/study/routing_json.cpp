@@ -1,6 +1,7 @@
 // A routing study as one JSON object of bounded length.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "study/routing_study.h"
 #include "study/token_text.h"
@@ -88,15 +89,28 @@ Json experts_json(const RoutingStudy& study, const tokenizer::Tokenizer* tokeniz
   return layers;
 }
 
-// Rows above the diagonal: lifts[a][i] is of a and a + 1 + i.
-Json lifts_json(const ExpertPairs& pairs) {
+// Rows above the diagonal: row a holds what `of(a, b)` is for b = a + 1, a + 2, ...
+Json by_pair(int64_t experts, const std::function<Json(int64_t a, int64_t b)>& of) {
   Json rows = Json::array();
-  for (int64_t a = 0; a + 1 < pairs.experts; ++a) {
+  for (int64_t a = 0; a + 1 < experts; ++a) {
     Json row = Json::array();
-    for (int64_t b = a + 1; b < pairs.experts; ++b) row.push_back(rounded(pairs.lift(a, b), 1e2));
+    for (int64_t b = a + 1; b < experts; ++b) row.push_back(of(a, b));
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+Json lifts_json(const ExpertPairs& pairs) {
+  return by_pair(pairs.experts, [&](int64_t a, int64_t b) -> Json { return rounded(pairs.lift(a, b), 1e2); });
+}
+
+// Null for pairs that hardly any token picked.
+Json cosines_json(const ExpertSimilarity& similarity) {
+  return by_pair(similarity.experts, [&](int64_t a, int64_t b) -> Json {
+    const size_t at = similarity.at(a, b);
+    if (similarity.counts[at] < kFewestShared) return nullptr;
+    return rounded(similarity.cosines[at] / static_cast<double>(similarity.counts[at]), 1e2);
+  });
 }
 
 Json pairs_json(const RoutingStudy& study) {
@@ -114,6 +128,7 @@ Json pairs_json(const RoutingStudy& study) {
       }
     }
     json["lifts"] = lifts_json(study.pairs[l]);
+    if (!study.similarity.empty()) json["cosines"] = cosines_json(study.similarity[l]);
     layers.push_back(std::move(json));
   }
   return layers;
@@ -158,9 +173,9 @@ std::vector<Cut> cuts(const RoutingStudy& study) {
     return Cut{std::string("experts: ") + list + " end after " + std::to_string(most),
                [list, most](Json& record) { shorten_experts(record, list, most); }};
   };
-  std::vector<Cut> all = {{"pairs: lifts of all pairs are left out",
+  std::vector<Cut> all = {{"pairs: lifts and cosines of all pairs are left out",
                            [](Json& record) {
-                             for (Json& layer : record["pairs"]) layer.erase("lifts");
+                             for (Json& layer : record["pairs"]) layer.erase("lifts"), layer.erase("cosines");
                            }},
                           experts("examples", 1),
                           experts("tokens", 4),

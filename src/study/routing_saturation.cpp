@@ -143,6 +143,31 @@ Json to_json(const RouterSaturation& saturation) {
   return json;
 }
 
+RouterSaturation router_saturation_from_json(const Json& json, std::string_view where) {
+  RouterSaturation saturation;
+  saturation.n_routed_experts = base::require_int(json, "n_routed_experts", 1, 1 << 16, where);
+  saturation.num_experts_per_tok =
+      base::require_int(json, "num_experts_per_tok", 1, saturation.n_routed_experts, where);
+  saturation.tokens = base::require_int(json, "tokens", 0, INT64_MAX, where);
+  try {
+    base::require_member(json, "layers", where).get_to(saturation.layers);
+    for (const Json& point : base::require_member(json, "checkpoints", where)) {
+      saturation.points.push_back({base::require_int(point, "step", 0, INT64_MAX, where),
+                                   base::require_member(point, "agreement", where).get<std::vector<double>>(),
+                                   base::require_member(point, "chance", where).get<std::vector<double>>()});
+    }
+  } catch (const Json::exception&) {
+    base::fail_invalid(where, "not the checkpoints' routing that `dsmoe study routing --checkpoints` writes");
+  }
+  const size_t layers = saturation.layers.size();
+  for (const RouterSaturation::Point& point : saturation.points) {
+    if (point.agreement.size() != layers || point.chance.size() != layers) {
+      base::fail_invalid(where, "each checkpoint must have a number for each layer");
+    }
+  }
+  return saturation;
+}
+
 std::string saturation_table(const RouterSaturation& saturation, size_t columns) {
   const size_t L = saturation.layers.size(), shown = std::min(L, std::max<size_t>(1, (columns - 28) / 8));
   char cell[48];

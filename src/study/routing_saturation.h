@@ -43,6 +43,8 @@ RouterSaturation router_saturation(const std::vector<CheckpointFolder>& folders,
                                    const std::function<RoutingTrace(size_t folder)>& trace);
 
 base::Json to_json(const RouterSaturation& saturation);
+/// From what to_json wrote. Throws Error(kInvalid) naming `where` when the numbers do not fit together.
+RouterSaturation router_saturation_from_json(const base::Json& json, std::string_view where);
 /// A line for each checkpoint, a column for each layer that `columns` characters hold.
 std::string saturation_table(const RouterSaturation& saturation, size_t columns = 110);
 

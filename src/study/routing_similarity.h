@@ -12,6 +12,9 @@
 
 namespace dsmoe::study {
 
+/// A mean over fewer tokens than this says little of a pair.
+inline constexpr int64_t kFewestShared = 10;
+
 struct ExpertSimilarity {
   int64_t experts = 0;          ///< E
   std::vector<int64_t> counts;  ///< [E, E] tokens that picked both; filled above the diagonal, a < b
@@ -26,7 +29,7 @@ struct ExpertSimilarity {
     double cosine = 0;
   };
   /// Those most alike of the pairs that at least `fewest` tokens share, best first.
-  std::vector<Pair> most_alike(size_t most, int64_t fewest = 10) const;
+  std::vector<Pair> most_alike(size_t most, int64_t fewest = kFewestShared) const;
 };
 
 /// Sees a pass; `layers()` is what it saw, [L], empty for a model that picks one expert or has more than

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/error.h"
 #include "study/routing_trace.h"
 #include "study/token_text.h"
 
@@ -36,6 +37,20 @@ Json by_token(const std::vector<Value>& values, size_t tokens, size_t slots, con
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+// [L][T][K] of a record to [L][T K]. A token without all its slots makes the whole too short, which is found later.
+template <class Value>
+std::vector<std::vector<Value>> joined(const Json& layers, int64_t slots) {
+  std::vector<std::vector<Value>> out;
+  for (const Json& tokens : layers) {
+    out.emplace_back();
+    for (const Json& row : tokens) {
+      if (std::ssize(row) != slots) continue;
+      for (const Json& value : row) out.back().push_back(value.get<Value>());
+    }
+  }
+  return out;
 }
 
 Json first_tokens(const TextRouting& routing, const tokenizer::Tokenizer* tokenizer, size_t tokens) {
@@ -89,6 +104,35 @@ Json to_json(const TextRouting& routing, const tokenizer::Tokenizer* tokenizer, 
     if (length <= longest || tokens == 0) return json;
     tokens = std::min(tokens - 1, tokens * longest / length);
   }
+}
+
+TextRecord text_record_from_json(const Json& json, std::string_view where) {
+  TextRecord record;
+  TextRouting& routing = record.routing;
+  routing.n_routed_experts = base::require_int(json, "n_routed_experts", 1, 1 << 16, where);
+  routing.num_experts_per_tok = base::require_int(json, "num_experts_per_tok", 1, routing.n_routed_experts, where);
+  try {
+    base::require_member(json, "layers", where).get_to(routing.layers);
+    base::require_member(json, "ids", where).get_to(routing.ids);
+    routing.experts = joined<int32_t>(base::require_member(json, "experts", where), routing.num_experts_per_tok);
+    routing.weights = joined<float>(base::require_member(json, "weights", where), routing.num_experts_per_tok);
+    if (json.contains("texts")) json["texts"].get_to(record.texts);
+    if (json.contains("cut") && !json["cut"].empty()) json["cut"].at(0).get_to(record.cut);
+  } catch (const Json::exception&) {
+    base::fail_invalid(where, "not the routing of a text that `dsmoe study routing` writes");
+  }
+  if (record.texts.empty()) {
+    for (const int32_t id : routing.ids) record.texts.push_back(std::to_string(id));
+  }
+  const size_t picks = routing.ids.size() * static_cast<size_t>(routing.num_experts_per_tok);
+  bool fits = routing.experts.size() == routing.layers.size() && routing.weights.size() == routing.layers.size() &&
+              record.texts.size() == routing.ids.size();
+  for (size_t l = 0; fits && l < routing.layers.size(); ++l) {
+    fits = routing.experts[l].size() == picks && routing.weights[l].size() == picks &&
+           std::ranges::all_of(routing.experts[l], [&](int32_t e) { return e >= 0 && e < routing.n_routed_experts; });
+  }
+  if (!fits) base::fail_invalid(where, "layers, ids, texts, experts and weights do not have fitting sizes");
+  return record;
 }
 
 std::string text_table(const TextRouting& routing, const tokenizer::Tokenizer* tokenizer, size_t columns) {

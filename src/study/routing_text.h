@@ -26,6 +26,14 @@ TextRouting route_text(engine::Engine& engine, std::span<const int32_t> ids);
 
 /// The record; docs/studies.md has its keys. Of a text whose record is longer than `longest` bytes, the beginning.
 base::Json to_json(const TextRouting& routing, const tokenizer::Tokenizer* tokenizer, size_t longest);
+/// What such a record says of a text.
+struct TextRecord {
+  TextRouting routing;
+  std::vector<std::string> texts;  ///< [T] of each token; its number where the study had no tokenizer
+  std::string cut;                 ///< what the record left out; empty: nothing
+};
+/// Throws Error(kInvalid) naming `where` when the numbers do not fit together.
+TextRecord text_record_from_json(const base::Json& json, std::string_view where);
 /// A line for each token: the best expert and its weight in as many layers as `columns` characters hold.
 std::string text_table(const TextRouting& routing, const tokenizer::Tokenizer* tokenizer, size_t columns = 110);
 

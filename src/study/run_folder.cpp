@@ -89,7 +89,26 @@ void read_evaluation(const fs::path& file, RunReport& run) {
 void read_routing(const fs::path& file, RunReport& run) {
   const Json json = base::parse_json(base::read_file(file), file.string());
   run.routing = routing_counts_from_json(json, file.string());
+  run.findings = routing_findings_from_json(json, run.routing->n_routed_experts, run.routing->domains, file.string());
   run.provenance["routing"] = json.value("provenance", Json::object());
+}
+
+void read_text_routing(const fs::path& file, RunReport& run) {
+  const Json json = base::parse_json(base::read_file(file), file.string());
+  run.text = text_record_from_json(json, file.string());
+  run.provenance["routing_text"] = json.value("provenance", Json::object());
+}
+
+void read_saturation(const fs::path& file, RunReport& run) {
+  const Json json = base::parse_json(base::read_file(file), file.string());
+  run.saturation = router_saturation_from_json(json, file.string());
+  run.provenance["routing_checkpoints"] = json.value("provenance", Json::object());
+}
+
+void read_diff(const fs::path& file, RunReport& run) {
+  const Json json = base::parse_json(base::read_file(file), file.string());
+  run.diff = model_diff_from_json(json, file.string());
+  run.provenance["diff"] = json.value("provenance", Json::object());
 }
 
 void read_settings(const fs::path& file, RunReport& run) {
@@ -160,7 +179,8 @@ std::string end_of(const fs::path& path, size_t parts) {
 
 std::vector<fs::path> run_files(const fs::path& folder) {
   std::vector<fs::path> files;
-  for (const char* name : {"metrics.jsonl", "plan.json", "run.toml", "eval.json", "routing.json", "samples"}) {
+  for (const char* name : {"metrics.jsonl", "plan.json", "run.toml", "eval.json", "routing.json", "routing_text.json",
+                           "routing_checkpoints.json", "diff.json", "samples"}) {
     files.push_back(folder / name);
   }
   for (const AblationWords& words : ablation_words()) files.push_back(ablation_file(folder, words.kind));
@@ -180,6 +200,9 @@ RunReport read_run(const fs::path& folder) {
   if (there("run.toml")) read_settings(folder / "run.toml", run);
   if (there("eval.json")) read_evaluation(folder / "eval.json", run);
   if (there("routing.json")) read_routing(folder / "routing.json", run);
+  if (there("routing_text.json")) read_text_routing(folder / "routing_text.json", run);
+  if (there("routing_checkpoints.json")) read_saturation(folder / "routing_checkpoints.json", run);
+  if (there("diff.json")) read_diff(folder / "diff.json", run);
   read_ablations(folder, run);
   read_samples(folder / "samples", run);
   return run;

@@ -10,7 +10,11 @@
 
 #include "base/json.h"
 #include "study/ablation.h"
+#include "study/model_diff.h"
 #include "study/routing_counts.h"
+#include "study/routing_findings.h"
+#include "study/routing_saturation.h"
+#include "study/routing_text.h"
 
 namespace dsmoe::study {
 
@@ -33,7 +37,11 @@ struct RunReport {
   std::vector<Validation> validations;         ///< from metrics.jsonl
   Scores evaluation;                           ///< from eval.json
   std::optional<RoutingCounts> routing;        ///< from routing.json
+  RoutingFindings findings;                    ///< the same file's
+  std::optional<TextRecord> text;              ///< from routing_text.json
+  std::optional<RouterSaturation> saturation;  ///< from routing_checkpoints.json
   std::map<AblationKind, Ablation> ablations;  ///< from disable.json, shared.json and fewer.json
+  std::optional<ModelDiff> diff;               ///< from diff.json
   struct Sample {
     std::string name, prompt, text;  ///< the prompt is empty where the folder does not tell it apart
   };

@@ -33,10 +33,9 @@ std::string token_text(const tokenizer::Tokenizer& tokenizer, int32_t id) {
   return readable(tokenizer.token_bytes(id), "<0x%02X>", [](char32_t) { return true; });
 }
 
-std::string shown_token(const tokenizer::Tokenizer* tokenizer, int32_t id) {
-  if (tokenizer == nullptr) return std::to_string(id);
+std::string shown_text(std::string_view bytes) {
   std::string text;
-  for (const char c : tokenizer->token_bytes(id)) {
+  for (const char c : bytes) {
     switch (c) {
       case '\n':
         text += "\\n";
@@ -53,6 +52,10 @@ std::string shown_token(const tokenizer::Tokenizer* tokenizer, int32_t id) {
     }
   }
   return "\"" + readable(text, "\\x%02x", [](char32_t c) { return c >= 0x20 && (c < 0x7f || c > 0x9f); }) + "\"";
+}
+
+std::string shown_token(const tokenizer::Tokenizer* tokenizer, int32_t id) {
+  return tokenizer == nullptr ? std::to_string(id) : shown_text(tokenizer->token_bytes(id));
 }
 
 }  // namespace dsmoe::study
