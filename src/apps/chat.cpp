@@ -32,12 +32,15 @@ struct Options {
 };
 
 /// Whether the folder is a checkpoint of training on text (docs/training.md). Its tokenizer's template says how a
-/// conversation would be written, not that the model has ever seen one.
+/// conversation would be written, not that the model has ever seen one. A run on text reads a corpus, which is a
+/// folder; dsmoe sft names the files of conversations that it read, which end in .json or .jsonl, perhaps compressed.
 bool trained_on_text(const base::fs::path& model) {
   const base::fs::path run = model / "run.toml";
   std::error_code ignored;
-  return base::fs::is_regular_file(run, ignored) &&
-         !base::parse_toml(base::read_file(run), run.string()).contains("sft");
+  if (!base::fs::is_regular_file(run, ignored)) return false;
+  const base::Json data = base::parse_toml(base::read_file(run), run.string()).value("data", base::Json::object());
+  const auto path = data.find("path");
+  return path == data.end() || !path->is_string() || path->get<std::string>().find(".json") == std::string::npos;
 }
 
 /// What follows a command: without the quotes that a shell would have taken away.

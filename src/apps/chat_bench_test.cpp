@@ -83,7 +83,9 @@ TEST_F(Commands, ChatIntroducesTheModel) {
 TEST_F(Commands, ChatKnowsACheckpointOfTrainingOnText) {
   base::write_file(folder_ / "model/chat_template.jinja", tokenizer::kPlainChatTemplate);
   EXPECT_THAT(chat("").err, Not(HasSubstr("base model")));
-  base::write_file(folder_ / "model/run.toml", "[train]\nseed = 1\n");
+  base::write_file(folder_ / "model/run.toml", "[data]\npath = \"talk.jsonl.gz\"\n");
+  EXPECT_THAT(chat("").err, Not(HasSubstr("base model"))) << "conversations were learnt";
+  base::write_file(folder_ / "model/run.toml", "[data]\npath = \"corpus/shards\"\n");
   EXPECT_THAT(chat("").err, HasSubstr("this is a base model"));
   EXPECT_THAT(chat("", {"--chat-format", "plain"}).err, Not(HasSubstr("base model"))) << "chosen, so known";
 }
