@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""dsmoe sft as a person uses it: a base model learns one answer, says it in `dsmoe chat` and ends there.
+
+Promises: a run that is cut and resumed has the bytes of one that is not; what is wrong with data is said with file and
+line and exit code 3, and nothing is left behind.
+
+  sft_test.py BIN
+
+BIN: folder of the programs.
+"""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BIN = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+QUESTION, ANSWER = "What is the answer?", "Forty-two, said the machine."
+
+
+def conversation(question, answer):
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+
+
+class Sft(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="dsmoe-sft-")
+        text = cls.write("text.txt", f"{QUESTION} {ANSWER}\n" * 20)
+        cls.run_program("tokenizer", "train", text, "--vocab-size", "280", "--out", cls.path("base"), check=True)
+        cls.run_program("init", "tiny", "-o", cls.path("base"), "model.vocab_size=300", "model.bos_token_id=0", "model.eos_token_id=1",
+                        "model.max_position_embeddings=128", "--dtype", "f32", "--force", check=True)  # fmt: skip
+        cls.data = cls.write("qa.jsonl", json.dumps(conversation(QUESTION, ANSWER)) + "\n")
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def path(cls, name):
+        return os.path.join(cls.folder, name)
+
+    @classmethod
+    def write(cls, name, text):
+        with open(cls.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return cls.path(name)
+
+    @classmethod
+    def run_program(cls, *words, check=False, **options):
+        done = subprocess.run([os.path.join(BIN, "dsmoe"), *words], capture_output=True, text=True, **options)
+        if check and done.returncode:
+            raise AssertionError(f"{words}: {done.stderr}")
+        return done
+
+    def sft(self, data, out, *more, check=True):
+        return self.run_program("sft", self.path("base"), data, "-o", self.path(out), "-q", "-t", "1", "--batch", "4",
+                                "train.precision=f32", "train.learning_rate=0.01", "train.schedule=constant", *more, check=check)  # fmt: skip
+
+    def test_a_model_says_what_it_has_learnt_and_ends_there(self):
+        self.sft(self.data, "learnt", "train.steps=60", "train.validate_every=0", "train.checkpoint_every=0")
+        said = self.run_program("chat", "-m", self.path("learnt/latest"), "--temp", "0", "-n", "40", input=QUESTION + "\n", check=True)
+        self.assertEqual(said.stdout.strip(), ANSWER)
+        with open(self.path("learnt/data.json"), encoding="utf-8") as file:
+            about = json.load(file)
+        self.assertEqual((about["chat_format"], about["conversations"], about["train"]["examples"]), ("plain", 1, 1))
+
+    def test_a_cut_run_goes_on_to_the_same_bytes(self):
+        lines = [json.dumps({"instruction": f"Count to {i}.", "output": " ".join(map(str, range(i)))}) for i in range(1, 20)]
+        with gzip.open(self.path("count.jsonl.gz"), "wt", encoding="utf-8") as file:
+            file.write("\n".join(lines))
+        self.sft(self.path("count.jsonl.gz"), "whole", "train.steps=6", "train.checkpoint_every=3")
+        self.sft(self.path("count.jsonl.gz"), "cut", "train.steps=3", "train.checkpoint_every=3")
+        self.sft(self.path("count.jsonl.gz"), "cut", "train.steps=6", "train.checkpoint_every=3", "--resume", "auto")
+        for name in ("model.safetensors", "optimizer.safetensors"):
+            with open(self.path(f"whole/step-00000006/{name}"), "rb") as a, open(self.path(f"cut/step-00000006/{name}"), "rb") as b:
+                self.assertEqual(a.read(), b.read(), name)
+        other = self.sft(self.data, "cut", "train.steps=6", "--resume", "auto", check=False)
+        self.assertEqual(other.returncode, 3)
+        self.assertIn("trained on other data", other.stderr)
+
+    def test_wrong_data_is_refused_with_its_place(self):
+        good = json.dumps(conversation("q", "a"))
+        user, assistant = conversation("q", "a")["messages"]
+        wrong = {
+            "no answer": {"messages": [user]},
+            "roles out of order": {"messages": [assistant, user, assistant]},
+            "an empty answer": conversation("q", " "),
+            "another shape": {"text": "a"},
+        }
+        for name, line in wrong.items():
+            data = self.write("wrong.jsonl", good + "\n" + json.dumps(line) + "\n")
+            self.refused(data, "wrong.jsonl:2", name)
+            done = self.sft(data, "skipped", "--faulty", "skip", "train.steps=1", check=True)
+            self.assertIn("1 left out as faulty", done.stderr)
+            shutil.rmtree(self.path("skipped"))
+        self.refused(self.write("broken.jsonl", good + "\n{\n"), "broken.jsonl:2", "no JSON")
+        self.refused(self.write("empty.jsonl", ""), "empty.jsonl", "an empty file")
+        self.refused(self.write("long.jsonl", json.dumps(conversation("q " * 400, "a")) + "\n"), "1 too long", "longer than the context")
+        self.refused(self.data, "chatml needs its markers", "a format that the vocabulary cannot carry", "--chat-format", "chatml")
+
+    def refused(self, data, words, name, *more):
+        done = self.sft(data, "refused", *more, check=False)
+        self.assertEqual(done.returncode, 3, name + done.stderr)
+        self.assertIn(words, done.stderr, name)
+        self.assertFalse(os.path.exists(self.path("refused")), name)
+
+
+if __name__ == "__main__":
+    unittest.main()
