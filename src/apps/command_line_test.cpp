@@ -95,9 +95,16 @@ TEST(CommandLine, LettersBehindAShortOptionAreNotItsValue) {
   EXPECT_THAT(hint("--max_tokens"), HasSubstr("did you mean --predict?"));
   EXPECT_THAT(hint("-n5"), HasSubstr("its value is the next word: -n VALUE"));
   EXPECT_THAT(hint("-zz"), Not(HasSubstr("did you mean")));
-  EXPECT_THAT(refusal_of({"bench", "-m", "x", "-pg", "512,32"}), HasSubstr("did you mean --pg?"));
   EXPECT_THAT(refusal_of({"init", "tiny", "-o", "x", "--lr", "1"}),
               HasSubstr("settings have no dashes; did you mean train.learning_rate=VALUE?"));
+}
+
+// As llama.cpp writes them: -np, -pg. A name of two letters that is not there is refused as any other.
+TEST(CommandLine, NamesOfTwoLettersMayHaveOneDash) {
+  EXPECT_THAT(refusal_of({"bench", "-m", "x", "-pg", "512"}), HasSubstr("--pg takes PROMPT,GEN"));
+  EXPECT_THAT(refusal_of({"bench", "-m", "x", "-pg=512"}), HasSubstr("--pg takes PROMPT,GEN"));
+  EXPECT_THAT(refusal_of({"serve", "-m", "x", "-np", "0"}), HasSubstr("from 1 to 256"));
+  EXPECT_THAT(refusal_of({"generate", "-m", "x", "-np", "2"}), HasSubstr("unknown option: \"-np\""));
 }
 
 TEST(CommandLine, ValuesAreTheNextWordOrBehindAnEqualsSign) {

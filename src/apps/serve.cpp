@@ -141,15 +141,20 @@ void warn_if_open_to_all(const Options& options, bool has_keys) {
 }
 
 void act(Options options) {
+  if (options.cache_gigabytes < 0) {
+    base::fail(base::ErrorKind::kUsage, "serve", "--cache-memory must be 0 or more",
+               std::to_string(options.cache_gigabytes));
+  }
   options.http.port = static_cast<uint16_t>(options.port);
   if (!options.chat_format.empty()) tokenizer::chat_format_named(options.chat_format);  // before the model is opened
   serve::ServiceOptions described = service_options(options);
   Stop stop;
   warn_if_open_to_all(options, !described.gate.keys.empty());
   serve::Service service(std::move(described));
-  serve::HttpServer http(options.http, [&](serve::HttpRequest request, std::shared_ptr<serve::ResponseWriter> writer) {
-    service.handle(std::move(request), std::move(writer));
-  });
+  serve::HttpServer http(options.http,
+                         [&](const serve::HttpRequest& request, std::shared_ptr<serve::ResponseWriter> writer) {
+                           service.handle(request, std::move(writer));
+                         });
   loading::Model model = open_model(options.model);
   serve::BackendOptions backend{model_name(options), options.chat_format, scheduler_options(options, model.engine())};
   service.open(std::make_shared<serve::Backend>(std::move(model), backend));

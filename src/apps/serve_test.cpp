@@ -24,6 +24,7 @@ TEST(Serve, IsRefusedBeforeAnythingIsOpened) {
                                                                  {"--parallel", "257"},
                                                                  {"-c", "-1"},
                                                                  {"--cache-memory", "nan"},
+                                                                 {"--cache-memory", "-1"},
                                                                  {"--chat-format", "none-such"}}) {
     std::vector<std::string> all = {"serve", "-m", "none"};
     all.insert(all.end(), words.begin(), words.end());

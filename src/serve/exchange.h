@@ -48,6 +48,6 @@ class ResponseWriter {
 };
 
 /// What answers requests. Called from any of the threads of the network; must not throw.
-using Handler = std::function<void(HttpRequest request, std::shared_ptr<ResponseWriter> writer)>;
+using Handler = std::function<void(const HttpRequest& request, std::shared_ptr<ResponseWriter> writer)>;
 
 }  // namespace dsmoe::serve

@@ -105,9 +105,9 @@ class Session : public std::enable_shared_from_this<Session> {
       keep_alive_ = false;  // the end of the connection is the end of the answer
     }
     outbox_ += head_of(head, keeps_alive()) + "\r\n";
-    write(exchange, std::move(head.body));
+    write(exchange, head.body);
   }
-  void write(uint64_t exchange, std::string piece) {
+  void write(uint64_t exchange, const std::string& piece) {
     if (!is_open(exchange)) return;
     if (!piece.empty() && chunked_) {
       char size[20];
@@ -318,9 +318,7 @@ class SessionWriter : public ResponseWriter {
     });
   }
   void write(std::string piece) override {
-    post([piece = std::move(piece)](Session& session, uint64_t exchange) mutable {
-      session.write(exchange, std::move(piece));
-    });
+    post([piece = std::move(piece)](Session& session, uint64_t exchange) { session.write(exchange, piece); });
   }
   void end(bool whole) override {
     post([whole](Session& session, uint64_t exchange) { session.end(exchange, whole); });
@@ -348,10 +346,10 @@ inline void Session::answer() {
   is_head_ = message.method() == http::verb::head;
   chunked_ = message.version() == 11;
   if (is_head_) keep_alive_ = false;
-  HttpRequest request = plain_request(message);
+  const HttpRequest request = plain_request(message);
   parser_.reset();
   watch();
-  house_->handler(std::move(request), std::make_shared<SessionWriter>(shared_from_this(), exchange_));
+  house_->handler(request, std::make_shared<SessionWriter>(shared_from_this(), exchange_));
 }
 
 }  // namespace dsmoe::serve

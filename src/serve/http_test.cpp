@@ -36,9 +36,10 @@ class OnASocket : public ::testing::Test {
     start();
   }
   void start() {
-    server_ = std::make_unique<HttpServer>(http_, [this](HttpRequest request, std::shared_ptr<ResponseWriter> writer) {
-      service_->handle(std::move(request), std::move(writer));
-    });
+    server_ =
+        std::make_unique<HttpServer>(http_, [this](const HttpRequest& request, std::shared_ptr<ResponseWriter> writer) {
+          service_->handle(request, std::move(writer));
+        });
   }
   void TearDown() override {
     service_->drain(std::chrono::seconds(10));
@@ -242,9 +243,9 @@ TEST_F(OnASocket, DrainingLetsAnswersEndAndCutsWhatTakesTooLong) {
 TEST_F(OnASocket, APortInUseIsRefused) {
   HttpOptions same = http_;
   same.port = server_->port();
-  EXPECT_THAT(base::message_of([&] { HttpServer(same, [](auto, auto) {}); }), HasSubstr("cannot listen"));
+  EXPECT_THAT(base::message_of([&] { HttpServer(same, [](const auto&, auto) {}); }), HasSubstr("cannot listen"));
   same.host = "example.org";
-  EXPECT_THAT(base::message_of([&] { HttpServer(same, [](auto, auto) {}); }), HasSubstr("address"));
+  EXPECT_THAT(base::message_of([&] { HttpServer(same, [](const auto&, auto) {}); }), HasSubstr("address"));
 }
 
 }  // namespace

@@ -68,7 +68,10 @@ const std::vector<Unsupported>& unsupported() {
 }
 
 bool says_nothing(const Json& value) {
-  return value == false || value == 0 || (value.is_structured() && value.empty()) || value == "";
+  if (value.is_boolean()) return !value.get<bool>();
+  if (value.is_number()) return value.get<double>() == 0;
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.empty();
 }
 
 void refuse_unsupported(const Fields& fields) {

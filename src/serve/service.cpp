@@ -125,7 +125,7 @@ const Service::Route& Service::route_of(const HttpRequest& request) const {
   throw ApiError(404, "there is nothing at this path").code("unknown_path");
 }
 
-void Service::handle(HttpRequest request, std::shared_ptr<ResponseWriter> network) {
+void Service::handle(const HttpRequest& request, std::shared_ptr<ResponseWriter> network) {
   const Writer writer = std::make_shared<CountingWriter>(std::move(network), metrics_);
   try {
     gate_.check_way(request);
@@ -241,7 +241,7 @@ void fit_into_context(GenerationRequest& request, const std::vector<Backend::Pro
 
 }  // namespace
 
-void Service::generate(GenerationRequest request, std::shared_ptr<Backend> backend,
+void Service::generate(GenerationRequest request, const std::shared_ptr<Backend>& backend,
                        std::shared_ptr<Admission::Ticket> ticket, const Writer& writer) {
   std::vector<Backend::Prompt> prompts = prompts_of(request, *backend);
   fit_into_context(request, prompts, backend->context());

@@ -34,7 +34,7 @@ class Service {
 
   /// Until then the server is alive and answers 503.
   void open(std::shared_ptr<Backend> backend);
-  void handle(HttpRequest request, std::shared_ptr<ResponseWriter> writer);
+  void handle(const HttpRequest& request, std::shared_ptr<ResponseWriter> writer);
   /// From now on nobody comes in. Waits until all that was let in is answered, or for this long; then ends it.
   void drain(std::chrono::milliseconds longest);
 
@@ -64,8 +64,8 @@ class Service {
   std::shared_ptr<Backend> backend() const;
   RequestContext context_of(const Backend& backend) const;
   base::Json model_object(Backend& backend) const;
-  void generate(GenerationRequest request, std::shared_ptr<Backend> backend, std::shared_ptr<Admission::Ticket> ticket,
-                const std::shared_ptr<ResponseWriter>& writer);
+  void generate(GenerationRequest request, const std::shared_ptr<Backend>& backend,
+                std::shared_ptr<Admission::Ticket> ticket, const std::shared_ptr<ResponseWriter>& writer);
 
   ServiceOptions options_;
   Gatekeeper gate_;
