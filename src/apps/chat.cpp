@@ -312,6 +312,7 @@ void add_chat(CLI::App& program) {
   options->generate.max_tokens = -1;
   CLI::App* command = program.add_subcommand("chat", "Talk to a model; /help lists what may be typed");
   options->model.add_to(*command);
+  options->model.add_context(*command);
   command->add_option("--system", options->system, "text before the conversation");
   command->add_option("--chat-format", options->format,
                       "how a conversation is written, instead of as the model's own chat template says: " +

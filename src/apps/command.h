@@ -21,8 +21,8 @@ struct CommandGroup {
 /// Hangs all of them on the program, each under its group's title.
 void add_commands(CLI::App& program, const std::vector<CommandGroup>& groups);
 
-/// Parses, runs the chosen command, and returns the exit code (0, or base::ErrorKind, or 2 for a usage error). Without a
-/// word behind the program's name its help is printed.
+/// Parses, runs the chosen command, and returns the exit code (0, or base::ErrorKind, or 2 for a usage error). Without
+/// a word behind the program's name its help is printed.
 int run_program(CLI::App& program, const std::vector<CommandGroup>& groups, int argc, char** argv);
 
 /// The version line: version, commit, compiler.

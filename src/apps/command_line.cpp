@@ -1,6 +1,7 @@
 #include "apps/command_line.h"
 
 #include <algorithm>
+#include <iostream>
 
 #include "apps/familiar_options.h"
 #include "base/error.h"
@@ -105,18 +106,49 @@ void require_value(const CLI::App* command, const CLI::Option* option, const std
   refuse(command, option->get_name() + " must not be empty", value, "");
 }
 
-/// Long names of two letters may have one dash, as llama.cpp writes them: -np.
-const CLI::Option* option_named(const CLI::App* command, std::string& name) {
-  if (name.size() < 2) return nullptr;
-  const CLI::Option* option = command->get_option_no_throw(name);
-  if (option == nullptr && name.size() == 3 && name[1] != '-') option = command->get_option_no_throw("-" + name);
-  if (option != nullptr && name.size() == 3 && name[1] != '-') name.insert(0, "-");
-  return option;
-}
-
 /// "-" (standard input) and numbers below zero are values.
 bool is_option(const std::string& word) {
   return word.size() > 1 && word[0] == '-' && !(word[1] >= '0' && word[1] <= '9') && word[1] != '.';
+}
+
+bool has_option(const CLI::App* command, const std::string& name) {
+  return name.size() > 1 && command->get_option_no_throw(name) != nullptr;
+}
+
+/// An option as it was typed, with the word that follows it or stands behind its "=".
+struct Typed {
+  std::string name, value;
+  bool has_value = false;
+};
+
+/// -t names threads everywhere. Scripts of before give it a type or a tokenizer, which no number of threads is: such a
+/// word still goes where it went, and that is said.
+std::string former_meaning(const CLI::App* command, const Typed& typed) {
+  if (typed.name != "-t" || !typed.has_value) return typed.name;
+  if (!typed.value.empty() && typed.value.find_first_not_of("0123456789") == std::string::npos) return typed.name;
+  for (const char* meant : {"--type", "--tokenizer"}) {
+    if (!has_option(command, meant)) continue;
+    std::cerr << "note: -t is the number of threads; " << meant << " " << typed.value << " says what is meant here\n";
+    return meant;
+  }
+  return typed.name;
+}
+
+/// The name of an option of this command that is meant by what was typed. Throws Error(kUsage) where there is none.
+std::string meant_option(const CLI::App* command, const Typed& typed) {
+  const std::string name = former_meaning(command, typed);
+  if (has_option(command, name)) return name;
+  // Long names of two letters may have one dash, as llama.cpp writes them: -np.
+  if (name.size() == 3 && name[1] != '-' && has_option(command, "-" + name)) return "-" + name;
+  const std::string same(same_option(name));
+  if (has_option(command, same)) return same;
+  refuse(command, "unknown option", name, hint_for(command, name));
+}
+
+/// llama.cpp's -ctk and -ctv together say one thing twice.
+bool says_it_again(const std::vector<std::string>& out, const std::string& name, const std::string& value) {
+  const auto before = std::find(out.begin(), out.end(), name);
+  return before != out.end() && before + 1 != out.end() && before[1] == value;
 }
 
 /// Appends the words of one command to `out`.
@@ -133,18 +165,22 @@ void read_options(const CLI::App* command, const std::vector<std::string>& words
       continue;
     }
     const size_t equals = word.find('=');
-    std::string name = word.substr(0, equals);
-    const CLI::Option* option = option_named(command, name);
-    if (option == nullptr) refuse(command, "unknown option", name, hint_for(command, name));
+    const bool joined = equals != std::string::npos;
+    Typed typed{word.substr(0, equals), "", joined || i + 1 < words.size()};
+    if (typed.has_value) typed.value = joined ? word.substr(equals + 1) : words[i + 1];
+    const std::string name = meant_option(command, typed);
+    const CLI::Option* option = command->get_option(name);
     const bool is_flag = option->get_items_expected_max() == 0;
     if (is_flag) {
       out.push_back(word);
       continue;
     }
+    if (!joined && typed.has_value) ++i;
+    if (name != typed.name && says_it_again(out, name, typed.value)) continue;
     out.push_back(name);
-    if (equals == std::string::npos && i + 1 == words.size()) continue;
-    out.push_back(equals == std::string::npos ? words[++i] : word.substr(equals + 1));
-    require_value(command, option, out.back());
+    if (!typed.has_value) continue;
+    require_value(command, option, typed.value);
+    out.push_back(typed.value);
   }
 }
 

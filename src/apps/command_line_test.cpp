@@ -22,6 +22,13 @@ std::string refusal_of(std::vector<std::string> words) {
   return result.err;
 }
 
+void for_each_option(const CLI::App& command, const std::function<void(const CLI::App&, const CLI::Option&)>& visit) {
+  for (const CLI::Option* option : command.get_options()) visit(command, *option);
+  for (const CLI::App* below : command.get_subcommands([](const CLI::App*) { return true; })) {
+    for_each_option(*below, visit);
+  }
+}
+
 TEST(CommandLine, UsageErrorsAreOneLineThatSaysWhatToDo) {
   EXPECT_EQ(refusal_of({"generat"}),
             "error: [usage] unknown command: \"generat\"; did you mean generate? dsmoe --help tells more\n");
@@ -90,7 +97,8 @@ TEST(CommandLine, LettersBehindAShortOptionAreNotItsValue) {
   EXPECT_THAT(hint("-hf"), HasSubstr("models are not fetched"));
   EXPECT_THAT(hint("-nkvo"), HasSubstr("nothing is offloaded"));
   EXPECT_THAT(hint("--mlock"), HasSubstr("weights are mapped"));
-  EXPECT_THAT(hint("-ctk"), HasSubstr("did you mean --cache-type?"));
+  EXPECT_THAT(hint("-kvt"), Not(HasSubstr("did you mean")));
+  EXPECT_THAT(hint("--kv-type"), HasSubstr("did you mean --cache-type?"));
   EXPECT_THAT(hint("-temp"), HasSubstr("did you mean --temp?"));
   EXPECT_THAT(hint("--max_tokens"), HasSubstr("did you mean --predict?"));
   EXPECT_THAT(hint("-n5"), HasSubstr("its value is the next word: -n VALUE"));
@@ -107,6 +115,46 @@ TEST(CommandLine, NamesOfTwoLettersMayHaveOneDash) {
   EXPECT_THAT(refusal_of({"generate", "-m", "x", "-np", "2"}), HasSubstr("unknown option: \"-np\""));
 }
 
+TEST(CommandLine, OtherSystemsWordsThatMeanTheSameAreRead) {
+  const auto fails_at_the_model = [](std::vector<std::string> more) {
+    std::vector<std::string> words = {"generate", "-m", "nowhere", "-p", "y"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome result = run(words);
+    EXPECT_EQ(result.exit_code, 4) << result.err;
+  };
+  fails_at_the_model({"--n-predict", "5", "--temperature", "0.5"});
+  fails_at_the_model({"-c", "2048"});
+  fails_at_the_model({"--ctx-size=2048", "-ub", "64"});
+  fails_at_the_model({"-ctk", "q8_0", "-ctv", "q8_0"});
+  fails_at_the_model({"--cache-type-k=f16"});
+  const auto refused = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"generate", "-m", "nowhere", "-p", "y"});
+    return refusal_of(more);
+  };
+  EXPECT_THAT(refused({"-ctk", "q8_0", "-ctv", "f16"}), HasSubstr("--cache-type"));
+  EXPECT_THAT(refused({"-ctk", "q9"}), HasSubstr("q9"));
+  EXPECT_THAT(refused({"-ctk", ""}), HasSubstr("--cache-type must not be empty"));
+  EXPECT_THAT(refused({"--n-predict", "1.5"}), HasSubstr("--predict must be a whole number"));
+}
+
+// A letter that means two things is a trap; what scripts of before say with it is still understood, and told.
+TEST(CommandLine, TIsThreadsEverywhere) {
+  CLI::App program("", "dsmoe");
+  add_commands(program, kCommands);
+  for_each_option(program, [&](const CLI::App& command, const CLI::Option& option) {
+    for (const std::string& letter : option.get_snames()) {
+      if (letter == "t") EXPECT_TRUE(option.check_lname("threads")) << command.get_name();
+      if (letter == "m") EXPECT_TRUE(option.check_lname("model")) << command.get_name();
+    }
+  });
+  const Outcome type = run({"quantize", "-m", "nowhere", "-t", "q8_0", "-o", "x"});
+  EXPECT_EQ(type.exit_code, 4) << type.err;
+  EXPECT_THAT(type.err, HasSubstr("note: -t is the number of threads; --type q8_0 says"));
+  EXPECT_THAT(run({"tokenizer", "decode", "-t", "nowhere", "1"}).err, HasSubstr("--tokenizer nowhere says"));
+  EXPECT_THAT(refusal_of({"quantize", "-m", "nowhere", "-t", "2", "-o", "x"}), HasSubstr("--type is required"));
+  EXPECT_THAT(refusal_of({"generate", "-m", "x", "-p", "y", "-t", "q8_0"}), HasSubstr("--threads must be"));
+}
+
 TEST(CommandLine, ValuesAreTheNextWordOrBehindAnEqualsSign) {
   const base::TestFolder folder;
   const std::string a = folder / "a", b = folder / "b";
@@ -115,14 +163,7 @@ TEST(CommandLine, ValuesAreTheNextWordOrBehindAnEqualsSign) {
   EXPECT_TRUE(base::fs::exists(a));
   EXPECT_TRUE(base::fs::exists(b));
   EXPECT_THAT(refusal_of({"init", "tiny", "--output"}), HasSubstr("--output"));
-  EXPECT_EQ(run({"tokenizer", "encode", "-t", a, "-p", "-ngl"}).exit_code, 4) << "a value may begin with a dash";
-}
-
-void for_each_option(const CLI::App& command, const std::function<void(const CLI::App&, const CLI::Option&)>& visit) {
-  for (const CLI::Option* option : command.get_options()) visit(command, *option);
-  for (const CLI::App* below : command.get_subcommands([](const CLI::App*) { return true; })) {
-    for_each_option(*below, visit);
-  }
+  EXPECT_EQ(run({"tokenizer", "encode", "-m", a, "-p", "-ngl"}).exit_code, 4) << "a value may begin with a dash";
 }
 
 // CLI11 names the types that it reads itself INT, UINT and FLOAT.
@@ -144,12 +185,12 @@ TEST(CommandLine, WhatNamesSomethingIsNotEmpty) {
       {{"generate", "-m", "", "-p", "y"}, "--model must not be empty"},
       {{"generate", "-m", "x", "-p", "y", "--quantize="}, "--quantize must not be empty"},
       {{"chat", "-m", "x", "--chat-format", ""}, "--chat-format must not be empty"},
-      {{"tokenizer", "encode", "-t", "x", ""}, "an argument must not be empty"},
+      {{"tokenizer", "encode", "-m", "x", ""}, "an argument must not be empty"},
       {{"tokenizer", "chat", "-m", "x", ""}, "an argument must not be empty"},
       {{"compare", "plan.toml", "-o", ""}, "--output must not be empty"},
       {{"compare", "--report", ""}, "--report must not be empty"},
       {{"data", "show", "x", "--domain", ""}, "--domain must not be empty"},
-      {{"quantize", "-m", "x", "-t", "q8_0", "-o", "y", "--report", ""}, "--report must not be empty"},
+      {{"quantize", "-m", "x", "--type", "q8_0", "-o", "y", "--report", ""}, "--report must not be empty"},
   };
   for (const auto& [words, rule] : cases) EXPECT_THAT(refusal_of(words), HasSubstr(rule));
   EXPECT_EQ(run({"generate", "-m", "nowhere", "-p", ""}).exit_code, 4) << "a prompt may be empty";

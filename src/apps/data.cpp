@@ -236,7 +236,7 @@ void add_build(CLI::App& data) {
       ->required();
   add_real_number(*command, "--valid-share", arguments->valid_share,
                   "the part of the documents kept for validation, chosen by a hash of their text");
-  add_whole_number(*command, "--seed", arguments->seed, "another seed keeps other documents");
+  add_whole_number(*command, "-s,--seed", arguments->seed, "another seed keeps other documents");
   arguments->reading.add_to(*command);
   command->add_flag("--parse-special", arguments->parse_special,
                     "text that spells a special token becomes that token; else it is text like any other");

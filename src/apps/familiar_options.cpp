@@ -1,6 +1,7 @@
 #include "apps/familiar_options.h"
 
 #include <string>
+#include <utility>
 
 namespace dsmoe::apps {
 namespace {
@@ -8,6 +9,13 @@ namespace {
 struct Entry {
   std::string_view names;  // with a space after each
   FamiliarOption meant;
+};
+
+// Keys and values are kept in one type here, so either of llama.cpp's two options sets it.
+constexpr std::pair<std::string_view, std::string_view> kSame[] = {
+    {"-ctk", "--cache-type"},           {"-ctv", "--cache-type"}, {"--cache-type-k", "--cache-type"},
+    {"--cache-type-v", "--cache-type"}, {"-ub", "--ubatch-size"}, {"-sys", "--system"},
+    {"--system-prompt", "--system"},
 };
 
 constexpr Entry kOptions[] = {
@@ -67,6 +75,13 @@ bool lists(std::string_view names, std::string_view name) {
 }
 
 }  // namespace
+
+std::string_view same_option(std::string_view spelling) {
+  for (const auto& [theirs, ours] : kSame) {
+    if (theirs == spelling) return ours;
+  }
+  return {};
+}
 
 FamiliarOption familiar_option(std::string_view name) {
   for (const Entry& entry : kOptions) {

@@ -1,4 +1,5 @@
-// What users of llama.cpp and transformers type, for suggestions only: never read as options.
+// What users of llama.cpp and transformers type: spellings that mean an option here and are read as it, and names that
+// are suggestions only.
 #pragma once
 
 #include <string_view>
@@ -12,6 +13,10 @@ struct FamiliarOption {
   std::string_view option;    ///< the option here, with its dashes, where a command has it; or empty
   std::string_view sentence;  ///< what takes its place where there is none
 };
+
+/// The option here that another system's spelling ("-ctk", "--cache-type-k"), with its dashes, means exactly; or empty.
+/// CLI11 cannot have several letters behind one dash as a name, so these stand in no option's list of names.
+std::string_view same_option(std::string_view spelling);
 
 /// For a name without its dashes ("ngl", "max-tokens"; hyphens and underscores are one). Both empty where it is
 /// unknown.

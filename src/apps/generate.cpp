@@ -50,6 +50,13 @@ std::vector<int32_t> prompt_ids(const Prompt& given, loading::Model& model) {
   return ids;
 }
 
+void require_context(const std::vector<int32_t>& prompt, const spec::ModelConfig& config) {
+  if (std::ssize(prompt) <= config.max_position_embeddings) return;
+  base::fail_invalid("generate",
+                     "the prompt must fit into the context of " + std::to_string(config.max_position_embeddings),
+                     std::to_string(prompt.size()) + " tokens", "shorten it, or raise --ctx-size where it is set");
+}
+
 // Streams text, or ids where there is no tokenizer.
 class Output {
  public:
@@ -75,6 +82,7 @@ void act(const Options& options) {
   loading::Model model = open_model(options.model);
   const tokenizer::Tokenizer* tokenizer = model.tokenizer();
   const auto prompt = prompt_ids(given, model);
+  if (options.model.context > 0) require_context(prompt, model.config());
   engine::GenerateOptions generate = options.generate;
   generate.ends = model.end_tokens();
   if (options.echo && !options.json && tokenizer != nullptr) std::cout << tokenizer->decode(prompt, true) << std::flush;
@@ -116,6 +124,7 @@ void add_generate(CLI::App& program) {
   CLI::App* command = program.add_subcommand("generate", "Continue a prompt, streaming to standard output");
   options->model.cache_type = "f16";
   options->model.add_to(*command);
+  options->model.add_context(*command);
   auto* input = command->add_option_group("input")->require_option(1);
   input->add_option("-p,--prompt", options->prompt, "text to continue");
   input->add_option("-f,--file", options->file, "a file with the prompt; -: standard input");

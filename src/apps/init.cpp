@@ -79,7 +79,7 @@ void add_init(CLI::App& program) {
   command->add_option(kSettings, options->overrides, "model.key=value, over what CONFIG says");
   add_output(*command, options->output, "-o,--output", "the folder to make; it must not be there or be empty")
       ->required();
-  add_whole_number(*command, "--seed", options->seed, "the same seed gives the same bytes, whatever the threads");
+  add_whole_number(*command, "-s,--seed", options->seed, "the same seed gives the same bytes, whatever the threads");
   command->add_option("--dtype", options->dtype, "what the weights are stored as")
       ->check(CLI::IsMember({"bf16", "f32", "f16"}))
       ->capture_default_str();

@@ -4,6 +4,7 @@
 #include <limits>
 #include <random>
 
+#include "apps/model_option.h"
 #include "apps/real_number.h"
 #include "apps/whole_number.h"
 #include "base/error.h"
@@ -11,7 +12,9 @@
 namespace dsmoe::apps {
 
 void ModelArguments::add_to(CLI::App& command) {
-  command.add_option("-m,--model", path, "a model folder, as dsmoe train and Hugging Face leave it, or a GGUF file")
+  add_model(command, path, "-m,--model",
+            "a model folder, as dsmoe train and Hugging Face leave it, the folder of a run (its newest checkpoint), "
+            "or a GGUF file")
       ->required();
   add_threads(command, threads, "-t,--threads", "0: as many as this process may use; results do not depend on it");
   command
@@ -25,6 +28,12 @@ void ModelArguments::add_to(CLI::App& command) {
   command.add_option("-q,--quantize", quantise,
                      "quantise a folder's weights as it is opened: q4_0, q4_k_m, ...; dsmoe quantize lists the types");
   add_no_verify(command, no_verify);
+}
+
+void ModelArguments::add_context(CLI::App& command) {
+  add_whole_number(command, "-c,--ctx-size", context,
+                   "the most tokens of prompt and answer together; 0: all that the model can",
+                   {0, std::numeric_limits<int64_t>::max()});
 }
 
 void add_no_verify(CLI::App& command, bool& no_verify) {
@@ -52,9 +61,9 @@ void add_seed(CLI::App& command, uint64_t& seed) {
 
 void add_sampling(CLI::App& command, engine::GenerateOptions& generate) {
   engine::SamplingOptions& sampling = generate.sampling;
-  add_whole_number(command, "-n,--predict", generate.max_tokens,
+  add_whole_number(command, "-n,--predict,--n-predict", generate.max_tokens,
                    "tokens to generate at most; -1: until the context is full", {-1, int64_t{1} << 40});
-  add_real_number(command, "--temp", sampling.temperature, "0: always the likeliest token");
+  add_real_number(command, "--temp,--temperature", sampling.temperature, "0: always the likeliest token");
   add_whole_number(command, "--top-k", sampling.top_k, "keep the k likeliest tokens; 0: all");
   add_real_number(command, "--top-p", sampling.top_p, "keep the fewest with this probability together; 1: all");
   add_real_number(command, "--min-p", sampling.min_p,

@@ -16,8 +16,11 @@ struct ModelArguments {
   std::string cache_type = "f32";  ///< the default; commands that generate set f16
   std::string quantise;            ///< a type of dsmoe quantize, for a folder; empty: as it is stored
   bool no_verify = false;
+  int64_t context = 0;  ///< the most tokens a sequence may have; 0: all that the model can
   /// -m,--model, -t,--threads and -q,--quantize, --cache-type, --ubatch-size, --no-verify.
   void add_to(CLI::App& command);
+  /// -c,--ctx-size, for commands that generate.
+  void add_context(CLI::App& command);
 };
 /// --no-verify, for every command that opens a model.
 void add_no_verify(CLI::App& command, bool& no_verify);

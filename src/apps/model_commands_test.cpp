@@ -162,7 +162,7 @@ TEST_F(ModelCommands, ArgumentsAreCheckedBeforeTheModel) {
   refused({"eval", "perplexity", "-m", nowhere, missing}, 4, "missing");
   refused({"eval", "perplexity", "-m", nowhere, "--data", missing}, 4, "missing");
   refused({"study", "routing", "-m", nowhere, "--data", missing}, 4, "missing");
-  refused({"quantize", "-m", nowhere, "-t", "q9", "-o", path("o.gguf")}, 2, "q9");
+  refused({"quantize", "-m", nowhere, "--type", "q9", "-o", path("o.gguf")}, 2, "q9");
   refused({"bench", "-m", nowhere, "-p", "many"}, 2, "--n-prompt takes counts");
 }
 

@@ -48,6 +48,7 @@ loading::Model open_model(const ModelArguments& arguments) {
   options.engine.cache = engine::cache_type_from(arguments.cache_type);
   if (arguments.chunk > 0) options.engine.chunk = arguments.chunk;
   options.verify = !arguments.no_verify;
+  options.context = arguments.context;
   std::optional<Progress> checking;
   options.verifying = checking_bar(checking);
   if (!arguments.quantise.empty()) {

@@ -35,8 +35,8 @@ class Outputs : public ::testing::Test {
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
   // Commands that make a file, without the output.
   std::vector<Words> to_files() const {
-    return {{"quantize", "-m", path("m"), "-t", "q8_0", "-j", "1", "--no-tokenizer"},
-            {"export", "-m", path("m"), "-t", "f32", "-j", "1", "--no-tokenizer"},
+    return {{"quantize", "-m", path("m"), "--type", "q8_0", "-t", "1", "--no-tokenizer"},
+            {"export", "-m", path("m"), "--type", "f32", "-t", "1", "--no-tokenizer"},
             {"logits", "-m", path("m"), "-t", "1", "--tokens", "1,2,3"},
             {"report", path("run")}};
   }
@@ -105,7 +105,7 @@ TEST_F(Outputs, FoldersAreMadeWholeAndReplacedOnlyWhenForced) {
 TEST_F(Outputs, TwoOfOneCommandAreNotOneFile) {
   for (const char* other : {"new.gguf", "./new.gguf", "m/../new.gguf"}) {
     const Outcome outcome =
-        write_to({"quantize", "-m", path("m"), "-t", "q8_0", "--report", path(other)}, path("new.gguf"), true);
+        write_to({"quantize", "-m", path("m"), "--type", "q8_0", "--report", path(other)}, path("new.gguf"), true);
     EXPECT_EQ(outcome.exit_code, 2) << other;
     EXPECT_THAT(outcome.err, HasSubstr("two outputs are one file"));
     EXPECT_EQ(folder_.count(), before_);
@@ -127,7 +127,7 @@ TEST_F(Outputs, AnInputIsNeverWrittenOver) {
     }
   }
   refused({"report", path("run")}, path("run/metrics.jsonl"));
-  refused({"quantize", "-m", path("m"), "-t", "q8_0", "--report", path("m/config.json")}, path("new.gguf"));
+  refused({"quantize", "-m", path("m"), "--type", "q8_0", "--report", path("m/config.json")}, path("new.gguf"));
   refused({"init", path("m")}, path("m"));
   refused({"data", "build", "--tokenizer", path("m"), "x=" + path("text.txt")}, path("m"));
   refused({"tokenizer", "train", path("m/tokenizer.json")}, path("m"));

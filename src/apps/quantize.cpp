@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "apps/commands.h"
+#include "apps/model_option.h"
 #include "apps/open_model.h"
 #include "apps/output_arguments.h"
 #include "apps/progress.h"
@@ -84,7 +85,8 @@ void act(const Options& options) {
 }
 
 void add_common(CLI::App& command, const std::shared_ptr<Options>& options) {
-  command.add_option("-m,--model", options->model, "a model folder, as dsmoe train and Hugging Face leave it")
+  add_model(command, options->model, "-m,--model",
+            "a model folder, as dsmoe train and Hugging Face leave it, or the folder of a run (its newest checkpoint)")
       ->required();
   add_output(command, options->output, "-o,--output", "the GGUF file to make; it appears whole or not at all")
       ->required();
@@ -97,7 +99,7 @@ void add_common(CLI::App& command, const std::shared_ptr<Options>& options) {
   command.add_option("--name", options->name, "general.name in the file; without it the folder's");
   command.add_flag("--no-tokenizer", options->no_tokenizer, "leave the folder's tokenizer out");
   command.add_option("--report", options->report, "a JSON file with the error of every tensor and every expert");
-  add_threads(command, options->threads, "-j,--threads",
+  add_threads(command, options->threads, "-t,--threads",
               "0: as many as this process may use; the file does not depend on it");
   add_no_verify(command, options->no_verify);
   command.add_flag("--json", options->json, "one object about the result on standard output");
@@ -121,7 +123,7 @@ std::string types_text() {
 void add_quantize(CLI::App& program) {
   auto options = std::make_shared<Options>();
   CLI::App* command = program.add_subcommand("quantize", "Write a model folder as a GGUF file with fewer bits");
-  command->add_option("-t,--type", options->type, "what most matrices become; the list is below")->required();
+  command->add_option("--type", options->type, "what most matrices become; the list is below")->required();
   command->add_flag("--pure", options->pure, "every matrix of the one type, the head too");
   add_common(*command, options);
   command->footer(types_text());
@@ -131,7 +133,7 @@ void add_export(CLI::App& program) {
   auto options = std::make_shared<Options>();
   options->type = "bf16";
   CLI::App* command = program.add_subcommand("export", "Write a model folder as a GGUF file");
-  command->add_option("-t,--type", options->type, "f32, f16 or bf16; dsmoe quantize has fewer bits")
+  command->add_option("--type", options->type, "f32, f16 or bf16; dsmoe quantize has fewer bits")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str();
   add_common(*command, options);

@@ -40,7 +40,7 @@ class QuantizeCommands : public ::testing::Test {
 TEST_F(QuantizeCommands, AFileOrAFolderQuantisedAsItIsOpenedRunsLikeTheOther) {
   EXPECT_EQ(run({"export", "-m", path("m"), "-o", path("f.gguf")}).exit_code, 0);
   EXPECT_EQ(logits({path("m")}), logits({path("f.gguf")})) << "bf16 as the folder";
-  const Outcome result = run({"quantize", "-m", path("m"), "-t", "Q4_0", "-o", path("q.gguf"), "--json", "--report",
+  const Outcome result = run({"quantize", "-m", path("m"), "--type", "Q4_0", "-o", path("q.gguf"), "--json", "--report",
                               path("report.json"), "--name", "tiny"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("arch deepseek"));
@@ -99,11 +99,12 @@ TEST_F(QuantizeCommands, BadInputLeavesNothingBehind) {
     EXPECT_EQ(folder_.count(), 2u);
   };
   const std::string out = path("no.gguf");
-  refused({"quantize", "-m", path("m"), "-t", "q4_x", "-o", out}, 2, "unknown type");
+  refused({"quantize", "-m", path("m"), "--type", "q4_x", "-o", out}, 2, "unknown type");
   refused({"quantize", "-m", path("m"), "-o", out}, 2, "--type");
-  refused({"export", "-m", path("m"), "-t", "q4_0", "-o", out}, 2, "q4_0");
-  refused({"quantize", "-m", path("nowhere"), "-t", "q4_0", "-o", out}, 4, "nowhere");
-  refused({"quantize", "-m", path("normed"), "-t", "q4_0", "--arch", "deepseek", "-o", out}, 3, "norm_topk_prob true");
+  refused({"export", "-m", path("m"), "--type", "q4_0", "-o", out}, 2, "q4_0");
+  refused({"quantize", "-m", path("nowhere"), "--type", "q4_0", "-o", out}, 4, "nowhere");
+  refused({"quantize", "-m", path("normed"), "--type", "q4_0", "--arch", "deepseek", "-o", out}, 3,
+          "norm_topk_prob true");
   refused({"export", "-m", path("m"), "--arch", "mixtral", "-o", out}, 2, "mixtral");
   refused({"export", "-m", path("m"), "-o", path("none/f.gguf")}, 4, "none");
   refused({"logits", "-m", path("m"), "-q", "q9", "--tokens", "1", "-o", path("l.npy")}, 2, "unknown type");

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <string>
 
+#include "apps/whole_number.h"
 #include "base/error.h"
 
 namespace dsmoe::apps {
@@ -16,7 +17,7 @@ namespace dsmoe::apps {
 /// exponent where one is wanted. What range it lies in is judged by whoever uses it.
 inline CLI::Option* add_real_number(CLI::App& command, const std::string& names, double& value,
                                     const std::string& help) {
-  const std::string name = names.substr(names.find(',') + 1);
+  const std::string name = first_long_name(names);
   const auto read = [name, &value](const std::string& text) {
     double number = 0;
     const char* const end = text.data() + text.size();

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "apps/commands.h"
+#include "apps/model_option.h"
 #include "apps/output_arguments.h"
 #include "apps/source_arguments.h"
 #include "apps/text_input.h"
@@ -245,7 +246,8 @@ void add_train(CLI::App& group) {
 }
 
 void add_tokenizer_option(CLI::App& command, CodeOptions& options) {
-  command.add_option("-m,-t,--tokenizer", options.tokenizer, "a tokenizer.json, or a folder (a model's) with one")
+  add_model(command, options.tokenizer, "-m,--model,--tokenizer",
+            "a tokenizer.json, or a folder with one: a model's, a run's, a corpus'")
       ->required();
 }
 

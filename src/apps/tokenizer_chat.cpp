@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 
+#include "apps/model_option.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -106,7 +107,7 @@ void act(const Options& options) {
 void add_tokenizer_chat(CLI::App& group) {
   auto options = std::make_shared<Options>();
   CLI::App* command = group.add_subcommand("chat", "A conversation as the model's chat format writes it");
-  command->add_option("-m,-t,--tokenizer", options->model, "a model folder, its tokenizer.json, or a .gguf file")
+  add_model(*command, options->model, "-m,--model,--tokenizer", "a model folder, its tokenizer.json, or a .gguf file")
       ->required();
   command->add_option("FILE", options->file,
                       "JSON: messages with role and content, or an object with messages and add_generation_prompt; "

@@ -46,7 +46,7 @@ TEST_F(TokenizerCommand, TrainsEncodesDecodes) {
   EXPECT_EQ(tokenizer.bos_id(), 0);
   EXPECT_EQ(tokenizer.eos_id(), 1);
   const std::string text = "the cat, 中 \n ½";
-  const Outcome ids = run({"tokenizer", "encode", "-t", file("made"), "-p", text});
+  const Outcome ids = run({"tokenizer", "encode", "-m", file("made"), "-p", text});
   EXPECT_EQ(ids.exit_code, 0);
   std::istringstream numbers(ids.out);
   std::vector<std::string> arguments = {"tokenizer", "decode", "-m", file("made/tokenizer.json")};
@@ -54,34 +54,34 @@ TEST_F(TokenizerCommand, TrainsEncodesDecodes) {
   EXPECT_EQ(run(arguments).out, text);
 
   base::write_file(file("input"), text);
-  EXPECT_EQ(run({"tokenizer", "encode", "-t", file("made"), file("input")}).out, ids.out);
+  EXPECT_EQ(run({"tokenizer", "encode", "-m", file("made"), file("input")}).out, ids.out);
   base::write_file(file("marked"), std::string(base::kByteOrderMark) + text);
-  EXPECT_EQ(run({"tokenizer", "encode", "-t", file("made"), file("marked")}).out, ids.out) << "no part of the text";
-  EXPECT_EQ(run({"tokenizer", "encode", "-t", file("made")}, base::read_file(file("marked"))).out, ids.out);
+  EXPECT_EQ(run({"tokenizer", "encode", "-m", file("made"), file("marked")}).out, ids.out) << "no part of the text";
+  EXPECT_EQ(run({"tokenizer", "encode", "-m", file("made")}, base::read_file(file("marked"))).out, ids.out);
   const auto json =
-      base::parse_json(run({"tokenizer", "encode", "-t", file("made"), "-p", text, "--json", "--special"}).out, "out");
+      base::parse_json(run({"tokenizer", "encode", "-m", file("made"), "-p", text, "--json", "--special"}).out, "out");
   EXPECT_EQ(json["ids"][0], 0);
   EXPECT_EQ(json["count"], json["ids"].size());
   EXPECT_EQ(json["bytes"], text.size());
-  EXPECT_EQ(run({"tokenizer", "decode", "-t", file("made"), "--skip-special", "0", "1"}).out, "");
+  EXPECT_EQ(run({"tokenizer", "decode", "-m", file("made"), "--skip-special", "0", "1"}).out, "");
 
   base::write_file(file("lines"), "\xef\xbb\xbf\n\"the\"\r\n  \n{\"text\": \"cat\\n\"}\n\n");
-  const Outcome lines = run({"tokenizer", "encode", "-t", file("made"), "--lines", file("lines")});
-  EXPECT_EQ(lines.out, run({"tokenizer", "encode", "-t", file("made"), "-p", "the"}).out +
-                           run({"tokenizer", "encode", "-t", file("made"), "-p", "cat\n"}).out);
+  const Outcome lines = run({"tokenizer", "encode", "-m", file("made"), "--lines", file("lines")});
+  EXPECT_EQ(lines.out, run({"tokenizer", "encode", "-m", file("made"), "-p", "the"}).out +
+                           run({"tokenizer", "encode", "-m", file("made"), "-p", "cat\n"}).out);
 }
 
 TEST_F(TokenizerCommand, LinesAreReadAsACorpusReadsThem) {
   ASSERT_EQ(train({"text.txt"}).exit_code, 0);
   const auto encode = [&](std::vector<std::string> words, const std::string& input = "") {
-    words.insert(words.begin(), {"tokenizer", "encode", "-t", file("made"), "--lines"});
+    words.insert(words.begin(), {"tokenizer", "encode", "-m", file("made"), "--lines"});
     return run(words, input);
   };
   const std::string half = R"({"text": "the \udc00"})";
   base::write_file(file("half.jsonl"), half + "\n");
   expect_error(encode({file("half.jsonl")}), 3, "half.jsonl line 1");
   const Outcome replaced = encode({file("half.jsonl"), "--invalid-utf8", "replace"});
-  EXPECT_EQ(replaced.out, run({"tokenizer", "encode", "-t", file("made"), "-p", "the \ufffd"}).out);
+  EXPECT_EQ(replaced.out, run({"tokenizer", "encode", "-m", file("made"), "-p", "the \ufffd"}).out);
   EXPECT_NE(replaced.err.find("1 escapes"), std::string::npos) << replaced.err;
   EXPECT_EQ(encode({"-", "--invalid-utf8", "replace"}, half).out, replaced.out) << "from standard input too";
 }
@@ -106,7 +106,7 @@ TEST_F(TokenizerCommand, TrainingAgainGivesTheSameFiles) {
 TEST_F(TokenizerCommand, WritesConversationsInTheFormatOfTheModel) {
   ASSERT_EQ(train({"text.txt"}).exit_code, 0);
   const auto chat = [&](const std::string& input, std::vector<std::string> more = {}) {
-    more.insert(more.begin(), {"tokenizer", "chat", "-t", file("made")});
+    more.insert(more.begin(), {"tokenizer", "chat", "-m", file("made")});
     return run(more, input);
   };
   const std::string bos = "<｜begin▁of▁sentence｜>", eos = "<｜end▁of▁sentence｜>";
@@ -144,12 +144,12 @@ TEST_F(TokenizerCommand, BadInputHasItsExitCode) {
   EXPECT_FALSE(base::fs::exists(folder_ / "made"));  // nothing half-written
 
   ASSERT_EQ(train({"text.txt"}).exit_code, 0);
-  expect_error(run({"tokenizer", "encode", "-t", file("absent"), "-p", "x"}), 4, "absent");
-  expect_error(run({"tokenizer", "encode", "-t", file("text.txt"), "-p", "x"}), 3, "JSON");
-  expect_error(run({"tokenizer", "encode", "-t", file("made"), file("absent")}), 4, "absent");
-  expect_error(run({"tokenizer", "encode", "-t", file("made"), "--lines", file("text.txt")}), 3, "line 1");
-  expect_error(run({"tokenizer", "decode", "-t", file("made"), "280"}), 3, "0 to 279");
-  expect_error(run({"tokenizer", "decode", "-t", file("made"), "-1"}), 3, "-1");
+  expect_error(run({"tokenizer", "encode", "-m", file("absent"), "-p", "x"}), 4, "absent");
+  expect_error(run({"tokenizer", "encode", "-m", file("text.txt"), "-p", "x"}), 3, "JSON");
+  expect_error(run({"tokenizer", "encode", "-m", file("made"), file("absent")}), 4, "absent");
+  expect_error(run({"tokenizer", "encode", "-m", file("made"), "--lines", file("text.txt")}), 3, "line 1");
+  expect_error(run({"tokenizer", "decode", "-m", file("made"), "280"}), 3, "0 to 279");
+  expect_error(run({"tokenizer", "decode", "-m", file("made"), "-1"}), 3, "-1");
   expect_error(run({"tokenizer"}), 2, "subcommand");
 }
 

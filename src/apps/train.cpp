@@ -2,27 +2,31 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
+#include <memory>
 
 #include "apps/commands.h"
+#include "apps/train_arguments.h"
+#include "apps/training_program.h"
 #include "base/error.h"
+#include "base/process.h"
 
 namespace dsmoe::apps {
 namespace {
 
-std::filesystem::path program_beside(const char* name) {
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) base::fail_io("train", "cannot find this program's own folder", "/proc/self/exe", error.value());
-  return self.parent_path() / name;
+// What was typed, as CLI11 understood it.
+std::vector<std::string> words_of(const CLI::App& command) {
+  std::vector<std::string> words;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->count() == 0) continue;
+    const bool is_flag = option->get_items_expected_max() == 0;
+    if (!option->get_positional()) words.push_back("--" + option->get_lnames().front());
+    if (!is_flag) words.insert(words.end(), option->results().begin(), option->results().end());
+  }
+  return words;
 }
 
 [[noreturn]] void hand_over(const std::string& subcommand, const std::vector<std::string>& arguments) {
-  const std::filesystem::path program = program_beside("dsmoe-train");
-  if (!std::filesystem::exists(program)) {
-    base::fail(base::ErrorKind::kFailure, "train", "the training half was not built", program.string() + " is missing",
-               "install LibTorch (tools/setup train) and build again with TRAIN=ON");
-  }
+  const base::fs::path program = training_program();
   std::vector<std::string> words = {program.string(), subcommand};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
@@ -41,8 +45,23 @@ void add_handed_over(CLI::App& program, const std::string& name, const std::stri
 
 }  // namespace
 
+base::fs::path training_program() {
+  base::fs::path program = base::program_beside("dsmoe-train");
+  if (!base::fs::exists(program)) {
+    base::fail(base::ErrorKind::kFailure, "train", "the training half was not built", program.string() + " is missing",
+               "install LibTorch (tools/setup train) and build again with TRAIN=ON");
+  }
+  return program;
+}
+
 void add_train_command(CLI::App& program) {
-  add_handed_over(program, "train", "Train a model: CONFIG [section.key=value ...] [--resume auto]");
+  CLI::App* command = program.add_subcommand("train", "Train a model; docs/training.md tells more");
+  const auto arguments = std::make_shared<TrainArguments>();
+  arguments->add_to(*command);
+  command->callback([command, arguments] {
+    require_configuration(arguments->config);
+    hand_over("train", words_of(*command));
+  });
 }
 
 void add_sft_command(CLI::App& program) {

@@ -34,7 +34,7 @@ TEST_F(Waiting, ForNoFileOfAModel) {
   }
   base::fs::remove(folder_ / "model/model.safetensors");
   pipe("model/model.safetensors.index.json");
-  expect_refused({"quantize", "-m", folder_ / "model", "-t", "q8_0", "-o", folder_ / "out.gguf"});
+  expect_refused({"quantize", "-m", folder_ / "model", "--type", "q8_0", "-o", folder_ / "out.gguf"});
 }
 
 TEST_F(Waiting, ForNoConfigurationTokenizerOrSource) {

@@ -22,6 +22,12 @@ struct Bounds {
   }
 };
 
+/// "--predict" of "-n,--predict,--n-predict": the name that errors have.
+inline std::string first_long_name(const std::string& names) {
+  const size_t begin = names.find("--");
+  return begin == std::string::npos ? names : names.substr(begin, names.find(',', begin) - begin);
+}
+
 /// Reads decimal digits, with a minus for what is below zero, into `value`; throws CLI::ValidationError naming the
 /// option for anything else and for what lies outside the bounds.
 template <class T>
@@ -39,7 +45,7 @@ void read_whole_number(const std::string& option, const std::string& text, const
 template <class T>
 CLI::Option* add_whole_number(CLI::App& command, const std::string& names, T& value, const std::string& help,
                               Bounds<T> bounds = {}) {
-  const std::string name = names.substr(names.find(',') + 1);
+  const std::string name = first_long_name(names);
   CLI::Option* option = command.add_option_function<std::string>(
       names, [name, bounds, &value](const std::string& text) { read_whole_number(name, text, bounds, value); }, help);
   return option->type_name("N")->default_str(std::to_string(value));

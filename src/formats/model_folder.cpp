@@ -32,7 +32,7 @@ std::string hint_for(const fs::path& folder) {
   if (there(folder / "snapshots")) return "this is a cache of several versions: name one folder in snapshots/";
   if (there(folder / "train.idx")) return "this is a corpus made by `dsmoe data build`, not a model";
   if (there(folder / "metrics.jsonl") || there(folder / "latest")) {
-    return "this is a run's folder: name one of its step-... folders";
+    return "this is a run's folder, and it has no checkpoint yet";
   }
   return "a model folder has config.json and model.safetensors; `dsmoe init` makes one";
 }

@@ -122,7 +122,7 @@ TEST_F(ModelFolderTest, WhatIsNoModelGetsAHint) {
   EXPECT_REFUSED("this is a corpus");
   write("metrics.jsonl", "");
   fs::remove(model_ / "train.idx");
-  EXPECT_REFUSED("name one of its step-");
+  EXPECT_REFUSED("has no checkpoint yet");
   fs::create_directory(model_ / "snapshots");
   EXPECT_REFUSED("name one folder in snapshots/");
   write("config.json", "{}");

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "formats/chat_templates.h"
+#include "formats/checkpoint_folders.h"
 #include "formats/end_tokens.h"
 #include "formats/gguf_tokenizer.h"
 #include "formats/verified.h"
@@ -39,10 +40,23 @@ engine::Weights converted(const base::fs::path& path, const ModelOptions& option
 
 }  // namespace
 
-Model open_model(const base::fs::path& path, const ModelOptions& options) {
+Model::Model(base::fs::path path, engine::Engine engine, int64_t context)
+    : path_(std::move(path)), engine_(std::move(engine)), config_(engine_.config()) {
+  if (context <= 0) return;
+  if (context > config_.max_position_embeddings) {
+    base::fail(base::ErrorKind::kUsage, "context",
+               "the model can have at most " + std::to_string(config_.max_position_embeddings) + " tokens",
+               std::to_string(context), "leave it out: memory grows as the context fills");
+  }
+  config_.max_position_embeddings = context;
+}
+
+Model open_model(const base::fs::path& named, const ModelOptions& options) {
+  const base::fs::path path = formats::newest_model(named);
   if (options.verify) verify_model(path, options.engine.threads, options.verifying);
   return {path,
-          engine::Engine(options.convert ? converted(path, options) : engine::Weights::load(path), options.engine)};
+          engine::Engine(options.convert ? converted(path, options) : engine::Weights::load(path), options.engine),
+          options.context};
 }
 
 void verify_model(const base::fs::path& path, int threads,

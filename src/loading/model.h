@@ -21,7 +21,8 @@ struct ModelOptions {
   engine::EngineOptions engine;
   /// Makes the weights from a model folder in place of reading them as they are stored (quantised, say); none: read.
   std::function<engine::Weights(const formats::ModelFolder& folder)> convert;
-  bool verify = true;  ///< compare a folder with its manifest.json, where it has one (formats/verified.h)
+  int64_t context = 0;  ///< the most tokens a sequence may have; 0: all that the model can
+  bool verify = true;   ///< compare a folder with its manifest.json, where it has one (formats/verified.h)
   /// Hears of that: bytes read so far and in all.
   std::function<void(uint64_t read, uint64_t total)> verifying = [](uint64_t, uint64_t) {};
 };
@@ -30,7 +31,8 @@ class Model {
  public:
   const base::fs::path& path() const { return path_; }
   engine::Engine& engine() { return engine_; }
-  const spec::ModelConfig& config() const { return engine_.config(); }
+  /// The model's, with ModelOptions::context for max_position_embeddings where that was given.
+  const spec::ModelConfig& config() const { return config_; }
 
   /// Null where the model has none. Lives as long as the model. Throws Error(kInvalid) for one that cannot be read or
   /// has more tokens than the model has rows.
@@ -56,10 +58,11 @@ class Model {
 
  private:
   friend Model open_model(const base::fs::path& path, const ModelOptions& options);
-  Model(base::fs::path path, engine::Engine engine) : path_(std::move(path)), engine_(std::move(engine)) {}
+  Model(base::fs::path path, engine::Engine engine, int64_t context);
 
   base::fs::path path_;
   engine::Engine engine_;
+  spec::ModelConfig config_;
   bool tokenizer_read_ = false;
   std::optional<tokenizer::Tokenizer> tokenizer_;
 };
@@ -72,8 +75,9 @@ std::optional<tokenizer::Tokenizer> tokenizer_of(const base::fs::path& path, con
 tokenizer::ChatEncoder chat_encoder_of(const base::fs::path& path, const tokenizer::Tokenizer& tokenizer,
                                        const spec::ModelConfig& config, std::string_view format = {});
 
-/// Opens a model folder or a GGUF file. Throws Error: kIo when it cannot be read, kInvalid when it is no model, a
-/// broken one, damaged, or larger than the machine's memory, kUsage for a file where `convert` is given.
+/// Opens a model folder, a GGUF file, or the newest checkpoint of a run's folder (formats/checkpoint_folders.h). Throws
+/// Error: kIo when it cannot be read, kInvalid when it is no model, a broken one, damaged, or larger than the machine's
+/// memory, kUsage for a file where `convert` is given and for a context that the model cannot have.
 Model open_model(const base::fs::path& path, const ModelOptions& options = {});
 
 /// What open_model() does first, for commands that read a model without running it.

@@ -1,7 +1,6 @@
 #include "study/routing_saturation.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 
@@ -12,17 +11,6 @@ namespace dsmoe::study {
 namespace {
 
 using base::Json;
-
-constexpr std::string_view kPrefix = "step-";
-
-// The number behind "step-", or -1 where a name is no checkpoint's.
-int64_t step_of(const std::string& name) {
-  if (!name.starts_with(kPrefix) || name.size() == kPrefix.size()) return -1;
-  int64_t step = -1;
-  const char* const end = name.data() + name.size();
-  const auto [next, fault] = std::from_chars(name.data() + kPrefix.size(), end, step);
-  return fault == std::errc() && next == end ? step : -1;
-}
 
 // [E] the share of tokens that pick an expert.
 std::vector<double> pick_rates(const RoutingTrace& trace, size_t layer) {
@@ -46,18 +34,7 @@ bool same_routers(const spec::ModelConfig& a, const spec::ModelConfig& b) {
 }  // namespace
 
 std::vector<CheckpointFolder> checkpoint_folders(const base::fs::path& run) {
-  std::error_code fault;
-  std::vector<CheckpointFolder> folders;
-  base::fs::directory_iterator entries(run, fault);
-  if (fault) {
-    base::fail_io("study", "--checkpoints takes the folder of a run", run.string(), fault.value(),
-                  "name the output folder of `dsmoe train`");
-  }
-  for (const auto& entry : entries) {
-    const int64_t step = step_of(entry.path().filename().string());
-    if (step >= 0 && entry.is_directory(fault)) folders.push_back({step, entry.path()});
-  }
-  std::ranges::sort(folders, {}, &CheckpointFolder::step);
+  std::vector<CheckpointFolder> folders = formats::checkpoint_folders(run);
   if (folders.size() < 2) {
     base::fail(base::ErrorKind::kNoCheckpoint, "study", "a comparison along training takes two checkpoints or more",
                std::to_string(folders.size()) + " in " + run.string(),

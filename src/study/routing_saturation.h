@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "formats/checkpoint_folders.h"
 #include "study/routing_trace.h"
 
 namespace dsmoe::study {
@@ -22,10 +23,7 @@ struct RouterSaturation {
   std::vector<Point> points;  ///< steps ascending; the last one agrees with itself
 };
 
-struct CheckpointFolder {
-  int64_t step = 0;
-  base::fs::path path;
-};
+using formats::CheckpointFolder;
 
 /// The folders named step-N of a run, steps ascending. Throws Error: kIo where there is no such run, kNoCheckpoint for
 /// fewer than two.

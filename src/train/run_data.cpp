@@ -6,6 +6,7 @@
 #include "corpus/batches.h"
 #include "corpus/scored_windows.h"
 #include "tokenizer/tokenizer_json.h"
+#include "train/vocabulary.h"
 
 namespace dsmoe::train {
 namespace {
@@ -68,6 +69,7 @@ RunData open_corpus(spec::ResolvedConfig& config, const fs::path& init) {
     fail_invalid("train", "data.path must name a folder made by dsmoe data build", "nothing", "set data.path=FOLDER");
   }
   const auto open = std::make_shared<OpenCorpus>(path);
+  take_vocabulary(config, open->train, init);
   fit_to_data(config, open->train);
   require_tokenizer_of(init, open->train);
   const spec::TrainConfig& t = config.config.train;

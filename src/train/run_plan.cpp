@@ -6,6 +6,7 @@
 #include "formats/manifest.h"
 #include "moe/composed.h"
 #include "train/trainer.h"
+#include "train/vocabulary.h"
 
 namespace dsmoe::train {
 namespace {
@@ -115,6 +116,7 @@ RunPlan plan_run(spec::ResolvedConfig config, RunData data, RunFolder& folder, c
   plan.config = std::move(config);
   plan.data = std::move(data);
   plan.checkpoint = choose_checkpoint(folder, options, listener);
+  if (plan.checkpoint) take_vocabulary(plan.config, plan.checkpoint->config.model);
   fix_steps(plan, folder, options, listener);
   tell_what_will_not_be(plan, listener);
   if (plan.checkpoint) {

@@ -13,7 +13,6 @@
 #include "apps/stop_signals.h"
 #include "apps/training/threads.h"
 #include "apps/training/train_progress.h"
-#include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "formats/verified.h"
@@ -113,25 +112,6 @@ void run_to_the_end(RunToStart run, const RunArguments& arguments) {
     base::fail(base::ErrorKind::kStopped, "train", "stopped after step " + std::to_string(progress.last_step()),
                progress.last_checkpoint(), "the same command with --resume auto goes on");
   }
-}
-
-void add_run_arguments(CLI::App& command, RunArguments& arguments) {
-  command
-      .add_option(
-          "--resume", arguments.resume,
-          "auto: from the newest undamaged checkpoint of the output folder, or begin; PATH: from that one; never")
-      ->capture_default_str();
-  command.add_flag("--no-verify", arguments.no_verify,
-                   "do not compare the first weights' folder with the checksums of its manifest.json, if it has one");
-  add_threads(command, arguments.threads);
-  command.add_flag("--no-memory-check", arguments.no_memory_check, "begin a run that will not fit into memory too");
-  command.add_flag("--print-config", arguments.print_config, "print the resolved configuration and leave");
-  command.add_flag("-q,--quiet", arguments.quiet, "no progress; alarms and notices only");
-  command.add_flag("--json", arguments.json, "print one object at the end: how it ended, step, checkpoint");
-  command.footer(
-      "Exit codes: 0 done, 3 bad configuration or data, 4 input/output (a full disk), 5 no usable checkpoint,\n"
-      "6 loss or gradient not finite, 75 stopped by SIGINT, SIGTERM, SIGHUP or SIGUSR1 after saving (a second\n"
-      "one leaves).");
 }
 
 }  // namespace dsmoe::apps

@@ -1,23 +1,14 @@
-// What the commands that train share: the options of a run, its signals, its progress, its page and how it ends.
+// What the commands that train share: a run's signals, its progress, its page and how it ends.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 
+#include "apps/train_arguments.h"
 #include "base/file.h"
 #include "train/loop.h"
 
 namespace dsmoe::apps {
-
-struct RunArguments {
-  std::string resume = "never";
-  int threads = 0;
-  bool print_config = false, quiet = false, json = false, no_memory_check = false, no_verify = false;
-};
-
-/// Adds --resume, --threads, --no-verify, --no-memory-check, --print-config, --quiet, --json and the exit codes.
-void add_run_arguments(CLI::App& command, RunArguments& arguments);
 
 /// A run as it is started.
 struct RunToStart {

@@ -1,23 +1,28 @@
 // dsmoe-train train: a run on a corpus.
 #include <memory>
 
-#include "apps/familiar_options.h"
+#include "apps/train_arguments.h"
 #include "apps/training/run_command.h"
 #include "apps/training/training_commands.h"
 #include "spec/settings.h"
+#include "train/vocabulary.h"
 
 namespace dsmoe::apps {
 namespace {
 
-struct TrainArguments {
-  std::string config;
-  std::vector<std::string> overrides;
-  std::string init;
-  RunArguments run;
-};
+// As the run will have it, as far as the data is there to say.
+void take_vocabulary_of_data(spec::ResolvedConfig& config, const std::string& init) {
+  const base::fs::path data = config.config.data.path;
+  std::error_code ignored;
+  if (!base::fs::exists(data / "train.idx", ignored)) return;
+  train::take_vocabulary(config, corpus::TokenDataset::open(data, "train"), init);
+}
 
 void run(const TrainArguments& arguments) {
-  run_to_the_end({spec::resolve(arguments.config, arguments.overrides), arguments.init,
+  require_configuration(arguments.config);
+  spec::ResolvedConfig config = spec::resolve(arguments.config, arguments.overrides);
+  if (arguments.run.print_config) take_vocabulary_of_data(config, arguments.init);
+  run_to_the_end({std::move(config), arguments.init,
                   [](spec::ResolvedConfig config, const train::RunOptions& options, train::RunListener& listener) {
                     return train::run_training(std::move(config), options, listener);
                   }},
@@ -27,12 +32,9 @@ void run(const TrainArguments& arguments) {
 }  // namespace
 
 void add_train(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("train", "Train a model; docs/training.md tells the whole story");
+  CLI::App* command = program.add_subcommand("train", "Train a model; docs/training.md tells more");
   const auto arguments = std::make_shared<TrainArguments>();
-  command->add_option("config", arguments->config, "a preset, or a .toml or .json file")->required();
-  command->add_option(kSettings, arguments->overrides, "section.key=value, later ones win");
-  command->add_option("--init", arguments->init, "begin with the weights of this model folder");
-  add_run_arguments(*command, arguments->run);
+  arguments->add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -1,0 +1,59 @@
+#include "formats/checkpoint_folders.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+
+namespace dsmoe::formats {
+namespace {
+
+namespace fs = base::fs;
+
+constexpr std::string_view kPrefix = "step-";
+
+// The number behind "step-", or -1 where a name is no checkpoint's.
+int64_t step_of(const std::string& name) {
+  if (!name.starts_with(kPrefix) || name.size() == kPrefix.size()) return -1;
+  int64_t step = -1;
+  const char* const end = name.data() + name.size();
+  const auto [next, fault] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  return fault == std::errc() && next == end ? step : -1;
+}
+
+bool is_model(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::exists(folder / "config.json", ignored);
+}
+
+// Ascending; `fault` where the folder cannot be listed.
+std::vector<CheckpointFolder> folders_of_steps(const fs::path& folder, std::error_code& fault) {
+  std::vector<CheckpointFolder> folders;
+  std::error_code ignored;
+  for (fs::directory_iterator at(folder, fault), end; !fault && at != end; at.increment(fault)) {
+    const int64_t step = step_of(at->path().filename().string());
+    if (step >= 0 && at->is_directory(ignored)) folders.push_back({step, at->path()});
+  }
+  std::ranges::sort(folders, {}, &CheckpointFolder::step);
+  return folders;
+}
+
+}  // namespace
+
+std::vector<CheckpointFolder> checkpoint_folders(const fs::path& folder) {
+  std::error_code fault;
+  std::vector<CheckpointFolder> folders = folders_of_steps(folder, fault);
+  if (fault) base::fail_io("checkpoints", "cannot list", folder.string(), fault.value());
+  return folders;
+}
+
+fs::path newest_model(const fs::path& named) {
+  std::error_code fault;
+  if (is_model(named)) return named;
+  const std::vector<CheckpointFolder> folders = folders_of_steps(named, fault);
+  const auto newest =
+      std::find_if(folders.rbegin(), folders.rend(), [](const CheckpointFolder& each) { return is_model(each.path); });
+  return newest == folders.rend() ? named : newest->path;
+}
+
+}  // namespace dsmoe::formats
