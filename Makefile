@@ -5,7 +5,7 @@ CTEST := ctest --output-on-failure --no-tests=error
 # Only the door may install packages; SETUP=: skips that for people who manage their own machine.
 SETUP ?= tools/setup
 
-.PHONY: all everything setup setup-check configure test test-fast test-deep demo bench format lint floors install clean help
+.PHONY: all everything setup setup-check configure test test-fast test-deep demo bench format lint floors install uninstall clean help
 
 all: configure ## build the programs, Release; they land in build/bin/
 	cmake --build $(BUILD) --target programs
@@ -51,8 +51,11 @@ lint: configure ## formatting, floors, clang-tidy over the running half
 floors: ## who may include whom
 	tools/check_floors
 
-install: all ## PREFIX=/usr/local
+install: all ## programs, docs, manual pages, completion; PREFIX=/usr/local, DESTDIR=
 	cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)
+
+uninstall: ## remove what the last install put there
+	cmake -DMANIFEST=$(BUILD)/install_manifest.txt -P cmake/uninstall.cmake
 
 clean: ## remove the build
 	rm -rf $(BUILD) build-hidden

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "apps/command_line.h"
+#include "apps/help_format.h"
 #include "base/error.h"
 #include "base/json.h"
 
@@ -41,6 +42,7 @@ void add_commands(CLI::App& program, const std::vector<CommandGroup>& groups) {
 }
 
 int run_program(CLI::App& program, const std::vector<CommandGroup>& groups, int argc, char** argv) {
+  program.formatter(std::make_shared<HelpFormat>());  // before the commands, which take it over
   program.require_subcommand(1);
   program.set_version_flag("--version", program.get_name() + " " + version_text());
   add_commands(program, groups);

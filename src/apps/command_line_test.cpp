@@ -133,7 +133,7 @@ TEST(CommandLine, OtherSystemsWordsThatMeanTheSameAreRead) {
   };
   EXPECT_THAT(refused({"-ctk", "q8_0", "-ctv", "f16"}), HasSubstr("--cache-type"));
   EXPECT_THAT(refused({"-ctk", "q9"}), HasSubstr("q9"));
-  EXPECT_THAT(refused({"-ctk", ""}), HasSubstr("--cache-type must not be empty"));
+  EXPECT_THAT(refused({"-ctk", ""}), HasSubstr("--cache-type"));
   EXPECT_THAT(refused({"--n-predict", "1.5"}), HasSubstr("--predict must be a whole number"));
 }
 
@@ -143,8 +143,8 @@ TEST(CommandLine, TIsThreadsEverywhere) {
   add_commands(program, kCommands);
   for_each_option(program, [&](const CLI::App& command, const CLI::Option& option) {
     for (const std::string& letter : option.get_snames()) {
-      if (letter == "t") EXPECT_TRUE(option.check_lname("threads")) << command.get_name();
-      if (letter == "m") EXPECT_TRUE(option.check_lname("model")) << command.get_name();
+      EXPECT_TRUE(letter != "t" || option.check_lname("threads")) << command.get_name();
+      EXPECT_TRUE(letter != "m" || option.check_lname("model")) << command.get_name();
     }
   });
   const Outcome type = run({"quantize", "-m", "nowhere", "-t", "q8_0", "-o", "x"});

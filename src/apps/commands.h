@@ -5,6 +5,7 @@
 
 namespace dsmoe::apps {
 
+void add_quickstart(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_chat(CLI::App& program);
 void add_bench(CLI::App& program);
@@ -22,10 +23,12 @@ void add_export(CLI::App& program);
 void add_tokenizer(CLI::App& program);
 void add_train_command(CLI::App& program);
 void add_sft_command(CLI::App& program);
+void add_completion(CLI::App& program);
+void add_manual(CLI::App& program);
 void add_version(CLI::App& program);
 
-// In the order of a model's life. One command to a line, and clang-format kept out, so that two branches adding a command
-// seldom meet.
+// In the order of a model's life. One command to a line, and clang-format kept out, so that two branches adding a
+// command seldom meet.
 // clang-format off
 inline const std::vector<CommandGroup> kCommands = {
     {"Data", {
@@ -33,6 +36,7 @@ inline const std::vector<CommandGroup> kCommands = {
         add_data,
     }},
     {"Train", {
+        add_quickstart,
         add_plan,
         add_init,
         add_train_command,
@@ -54,6 +58,8 @@ inline const std::vector<CommandGroup> kCommands = {
         add_export,
     }},
     {"About dsmoe", {
+        add_completion,
+        add_manual,
         add_version,
     }},
 };

@@ -243,7 +243,7 @@ void run_plan(const PlanOptions& options) {
 void add_plan(CLI::App& program) {
   auto options = std::make_shared<PlanOptions>();
   CLI::App* command = program.add_subcommand("plan", "Parameters, FLOPs, memory, communication, time of a model");
-  command->add_option("model", options->model, "a preset's name, a .toml file, or a model folder");
+  command->add_option("CONFIG", options->model, "a preset's name, a .toml file, or a model folder");
   command->add_option(kSettings, options->overrides, "section.key=value, e.g. train.micro_batch=4 train.precision=f32");
   command->add_flag("--json", options->json, "one JSON object on standard output");
   command->add_flag("--list", options->list, "list the presets");

@@ -37,19 +37,24 @@ void leave_session(const Priority& priority) {
   if (file >= 0) (void)!::write(file, priority.group.data(), priority.group.size());
 }
 
+// What a child writes to.
+struct Streams {
+  int output, error, report;
+};
+
 // Runs in the child between fork and exec, where only calls that are safe after a fork are allowed. A failure is
-// written to `report` as its errno.
-[[noreturn]] void become(char* const* argv, int log, int report, const Priority& priority, int stop_signal,
+// written to its report as its errno.
+[[noreturn]] void become(char* const* argv, const Streams& streams, const Priority& priority, int stop_signal,
                          pid_t parent) {
   const auto fail = [&] {
     const int fault = errno;
-    (void)!::write(report, &fault, sizeof fault);
+    (void)!::write(streams.report, &fault, sizeof fault);
     ::_exit(127);
   };
   if (::prctl(PR_SET_PDEATHSIG, stop_signal) != 0) fail();
   if (::getppid() != parent) ::_exit(127);  // it died before it could be watched
   const int nothing = ::open("/dev/null", O_RDONLY);
-  if (nothing < 0 || ::dup2(nothing, 0) < 0 || ::dup2(log, 1) < 0 || ::dup2(log, 2) < 0) fail();
+  if (nothing < 0 || ::dup2(nothing, 0) < 0 || ::dup2(streams.output, 1) < 0 || ::dup2(streams.error, 2) < 0) fail();
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -61,6 +66,27 @@ void leave_session(const Priority& priority) {
   ::_exit(127);
 }
 
+// A file for a stream of the child; closed again when the child has it.
+class Stream {
+ public:
+  /// Without a file the stream is this process's `own`.
+  Stream(const fs::path& file, int extra_flags, int own) : fd_(own), opened_(!file.empty()) {
+    if (!opened_) return;
+    fd_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | extra_flags, 0666);
+    if (fd_ < 0) fail_io(kPart, "cannot be written", file.string(), errno);
+  }
+  ~Stream() {
+    if (opened_) ::close(fd_);
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+  bool opened_;
+};
+
 }  // namespace
 
 ChildProcess::ChildProcess(const std::vector<std::string>& words, const Options& options)
@@ -68,19 +94,16 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words, const Options&
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
-  const int log = real_files().append(options.log);
+  const Stream log(options.log, O_APPEND, STDERR_FILENO);
+  const Stream output(options.output, O_TRUNC, options.log.empty() ? STDOUT_FILENO : log.fd());
   int report[2];
-  if (::pipe2(report, O_CLOEXEC) != 0) {
-    const int fault = errno;
-    ::close(log);
-    fail_io(kPart, "cannot make a pipe", words.front(), fault);
-  }
+  if (::pipe2(report, O_CLOEXEC) != 0) fail_io(kPart, "cannot make a pipe", words.front(), errno);
   const pid_t parent = ::getpid();
   const Priority priority(options.niceness);
+  const Streams streams{output.fd(), log.fd(), report[1]};
   pid_ = ::fork();
   const int fork_fault = errno;
-  if (pid_ == 0) become(argv.data(), log, report[1], priority, options.stop_signal, parent);
-  ::close(log);
+  if (pid_ == 0) become(argv.data(), streams, priority, options.stop_signal, parent);
   ::close(report[1]);
   int fault = 0;
   const bool failed = pid_ > 0 && ::read(report[0], &fault, sizeof fault) == static_cast<ssize_t>(sizeof fault);

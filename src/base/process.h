@@ -1,4 +1,4 @@
-// Another program, started and watched: its output goes to a file, and it is told to stop when this process ends,
+// Another program, started and watched: its standard input is empty, and it is told to stop when this process ends,
 // however that comes.
 #pragma once
 
@@ -14,9 +14,10 @@ namespace dsmoe::base {
 class ChildProcess {
  public:
   struct Options {
-    fs::path log;          ///< standard output and error are appended to it; standard input is empty
+    fs::path log;          ///< standard output and error are appended to it; empty: they are this process's own
     int niceness = 0;      ///< added to this process's own; above 0 the child has a session of its own, as nice
     int stop_signal = 15;  ///< sent by the system when this process dies; 15: SIGTERM
+    fs::path output = {};  ///< standard output alone goes to this file, made anew; empty: where it would go
   };
   /// `words`: the program's path and its arguments. Throws Error(kIo) where it cannot be started.
   ChildProcess(const std::vector<std::string>& words, const Options& options);

@@ -70,7 +70,7 @@ const text = (token) => (token && typeof token === 'object' ? token.content : to
 // How many conversations were compared, or null where dsmoe does not know the template.
 async function compare(name, folder, template, list, { format, judge } = {}) {
   const config = JSON.parse(fs.readFileSync(path.join(folder, 'tokenizer_config.json'), 'utf8'));
-  const { status, out, err } = run(['chat', '-t', folder, '--lines', '--json', ...(format ? ['--chat-format', format] : [])], lines(list));
+  const { status, out, err } = run(['chat', '-m', folder, '--lines', '--json', ...(format ? ['--chat-format', format] : [])], lines(list));
   if (status === 3 && !format && err.includes('chat template')) return null;
   if (status !== 0) {
     fault(name, 'dsmoe failed', status, err);

@@ -145,7 +145,7 @@ class Oracle:
     def compare(self, arch):
         model, vocabulary = self.make(arch)
         float_file = self.folder / f"{arch}-f32.gguf"
-        self.run("export", "-m", model, "-t", "f32", "-o", float_file)
+        self.run("export", "-m", model, "--type", "f32", "-o", float_file)
         prompts = self.prompts(vocabulary)
         server = Server(self.server, self.there(float_file.name))
         reference = []
@@ -170,7 +170,7 @@ class Oracle:
 
     def compare_quantised(self, arch, model, kind, prompts, reference, vocabulary):
         name = f"{arch}-{kind}.gguf"
-        self.run("quantize", "-m", model, "-t", kind, "-o", self.folder / name)
+        self.run("quantize", "-m", model, "--type", kind, "-o", self.folder / name)
         server = Server(self.server, self.there(name))
         ours, theirs = 0.0, 0.0
         weights = 0.0  # what the weights alone cost, with float32 activations

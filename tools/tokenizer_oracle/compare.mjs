@@ -51,7 +51,7 @@ async function compare(name, folder, texts) {
   const second = new javascript.Tokenizer(JSON.parse(json), config);
   const added = JSON.parse(json).added_tokens.map((token) => token.content);
   const all = [...texts, ...strangeTexts(Math.max(2000, lines / 5), 17, added)];
-  const ours = run('encode', '-t', folder, '--lines', writeTexts(name, all)).toString().split('\n');
+  const ours = run('encode', '-m', folder, '--lines', writeTexts(name, all)).toString().split('\n');
   let different = 0, disagree = 0, compared = 0, ids = 0, javascriptOnly = 0;
   for (let i = 0; i < all.length; ++i) {
     const theirs = (await judge.encode(all[i], null, { addSpecialTokens: false })).getIds();

@@ -60,7 +60,7 @@ let faults = 0;
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'disabled' });
 for (const [name, folder] of Object.entries({ own, deepseek_v3: path.join(oracle, 'deepseek_v3') })) {
   const model = await llama.loadModel({ modelPath: vocabularyGguf(folder), vocabOnly: true });
-  const ours = run('encode', '-t', folder, '--lines', input).toString().split('\n');
+  const ours = run('encode', '-m', folder, '--lines', input).toString().split('\n');
   let different = 0;
   for (const [i, text] of texts.entries()) {
     const theirs = [...model.tokenize(text, true)].join(' ');

@@ -66,7 +66,7 @@ void add_bench(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("bench", "Training speed on random tokens, beside oneDNN's bf16 product and the plan");
   const auto arguments = std::make_shared<BenchArguments>();
-  command->add_option("config", arguments->config, "a preset, or a .toml or .json file")->required();
+  command->add_option("CONFIG", arguments->config, "a preset, or a .toml or .json file")->required();
   command->add_option(kSettings, arguments->overrides, "section.key=value, later ones win");
   add_threads(*command, arguments->threads);
   add_whole_number(*command, "--steps", arguments->steps, "measured steps", {1, 1000});
