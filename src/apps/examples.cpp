@@ -31,6 +31,7 @@ const std::vector<Example>& examples() {
       {"dsmoe study disable", "-m MODEL --data shards", "what is lost without the best experts"},
       {"dsmoe study shared", "-m MODEL --data shards", "without the shared expert"},
       {"dsmoe study fewer", "-m MODEL --data shards", "with fewer experts a token"},
+      {"dsmoe study diff", "ONE OTHER --data shards -o DIR", "where two models part"},
       {"dsmoe logits", "-m MODEL -p 'some text' -o out.npy", "float32 [tokens, vocabulary]"},
       {"dsmoe generate", "-m MODEL -p 'Once upon a time' -n 100", "a hundred tokens more"},
       {"dsmoe generate", "-m MODEL -f prompt.txt --temp 0 --json", "the likeliest, as an object"},

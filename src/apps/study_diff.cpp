@@ -6,6 +6,7 @@
 
 #include "apps/command.h"
 #include "apps/intervention_arguments.h"
+#include "apps/model_option.h"
 #include "apps/open_model.h"
 #include "apps/output_arguments.h"
 #include "apps/progress.h"
@@ -210,8 +211,8 @@ void add_study_diff(CLI::App& group) {
       group.add_subcommand("diff", "Two models on the same text, or one under interventions: where they part");
   options->model.add_to(*command);
   command->remove_option(command->get_option("--model"));
-  command->add_option("A", options->model.path, "a model folder or a GGUF file")->required();
-  command->add_option("B", options->second, "another one; without it, A as the interventions below change it");
+  add_model(*command, options->model.path, "A", "a model folder, a run's folder or a GGUF file")->required();
+  add_model(*command, options->second, "B", "another one; without it, A as the interventions below change it");
   command->add_option("--data", options->data, "folder that `dsmoe data build` made")->required();
   command->add_option("--split", options->split, "train or valid")->capture_default_str();
   add_whole_number(*command, "--sequence-length", options->perplexity.sequence_length,

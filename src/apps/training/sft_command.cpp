@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 
+#include "apps/model_option.h"
 #include "apps/training/run_command.h"
 #include "apps/training/sft_configuration.h"
 #include "apps/training/training_commands.h"
@@ -141,7 +142,8 @@ void add_sft(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("sft", "Teach a base model to answer, from conversations; docs/finetuning.md has it all");
   const auto arguments = std::make_shared<SftArguments>();
-  command->add_option("base", arguments->base, "the model folder to begin with, a run's checkpoint say")->required();
+  add_model(*command, arguments->base, "base", "the model folder to begin with, or a run's (its newest checkpoint)")
+      ->required();
   command->add_option("data", arguments->words,
                       "conversations: files, folders or patterns of .jsonl, plain, .gz or .zst; section.key=value "
                       "among them sets the run's configuration");
