@@ -32,8 +32,6 @@ std::string replaced(std::string text, const std::string& what, const std::strin
   return text;
 }
 
-std::string single_quoted(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
-
 /// The patterns of a case that leads from a command to each one below it: "eval perplexity", and " eval" at the top.
 std::string deeper_patterns(const TableCommand& program) {
   Texts patterns;
