@@ -24,12 +24,9 @@ class ModelOption : public ::testing::Test {
 
 TEST_F(ModelOption, OfARunIsItsNewestCheckpoint) {
   const std::vector<std::vector<std::string>> commands = {
-      {"logits", "--tokens", "1,2", "-o", path("out.npy"), "--force"},
-      {"generate", "-p", "A", "-n", "2"},
-      {"eval", "perplexity", folder_.write("text", "some text")},
-      {"bench", "-p", "4", "-n", "0", "-r", "1"},
-      {"export", "--no-tokenizer", "-o", path("out.gguf"), "--force"},
-      {"tokenizer", "encode", "-p", "A"},
+      {"logits", "--tokens", "1,2", "-o", path("out.npy"), "--force"}, {"generate", "-p", "A", "-n", "2"},
+      {"eval", "perplexity", folder_.write("text", "some text")},      {"bench", "-p", "4", "-n", "0", "-r", "1"},
+      {"export", "--no-tokenizer", "-o", path("out.gguf"), "--force"}, {"tokenizer", "encode", "-p", "A"},
   };
   for (std::vector<std::string> words : commands) {
     words.insert(words.end(), {"-m", path("run")});
