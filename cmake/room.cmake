@@ -30,6 +30,8 @@ function(dsmoe_room name)
   endif()
   add_library(${target} ${kind} ${sources})
   target_include_directories(${target} ${scope} ${PROJECT_SOURCE_DIR}/src)
+  # What includes a room's headers needs their dialect, in another project too.
+  target_compile_features(${target} ${scope} cxx_std_20)
   list(TRANSFORM ROOM_USES PREPEND dsmoe_ OUTPUT_VARIABLE uses)
   target_link_libraries(${target} ${scope} ${uses} ${ROOM_LIBS})
   if(sources)

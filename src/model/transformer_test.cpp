@@ -171,8 +171,10 @@ TEST_P(EveryModel, PackedGradientsAreTheSumOfThoseAlone) {
   }
 }
 
-// In float32 a gradient sums over as many tokens in another order: each addition rounds to 2^-24 of the sum of sizes,
-// and what a block passes back doubles what came to it at most a few times.
+// In float32 a gradient sums over as many tokens in another order: each addition rounds to 2^-24 of the sum of sizes.
+// What a block passes back doubles what came to it at most a few times, on the composed path with roundings of its own, as
+// LibTorch's products sum in an order that depends on how much is computed at once: 2^5 in all. A token of another
+// sequence that took part would show in the first digit.
 TEST_P(EveryModel, PackedGradientsInFloatAreTheSumOfThoseAlone) {
   const Packed packed = packed_batch();
   const Transformer model = make({});
@@ -181,7 +183,7 @@ TEST_P(EveryModel, PackedGradientsInFloatAreTheSumOfThoseAlone) {
              apart = step_gradients(model, packed.alone, totals);
   for (size_t i = 0; i < together.size(); ++i) {
     const double size = apart[i].abs().max().item<double>();
-    EXPECT_LT(largest_difference(together[i], apart[i]), 21 * 8 * 0x1p-24 * std::max(size, 1e-3))
+    EXPECT_LT(largest_difference(together[i], apart[i]), 21 * 32 * 0x1p-24 * std::max(size, 1e-3))
         << model.parameters()[i].name;
   }
 }
