@@ -58,7 +58,7 @@ class Sft(unittest.TestCase):
         return done
 
     def sft(self, data, out, *more, check=True):
-        return self.run_program("sft", self.path("base"), data, "-o", self.path(out), "-q", "-t", "1", "--batch", "4",
+        return self.run_program("sft", self.path("base"), data, "-o", self.path(out), "--quiet", "-t", "1", "--batch", "4",
                                 "train.precision=f32", "train.learning_rate=0.01", "train.schedule=constant", *more, check=check)  # fmt: skip
 
     def test_a_model_says_what_it_has_learnt_and_ends_there(self):
