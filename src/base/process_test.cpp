@@ -40,8 +40,10 @@ Found started_with(int niceness) {
 
 // Whether the niceness of a session can be set here: not without autogroups, nor where /proc may only be read.
 bool sessions_have_niceness() {
+  std::string name, word, niceness;
+  if (!(std::ifstream("/proc/self/autogroup") >> name >> word >> niceness)) return false;
   std::ofstream own("/proc/self/autogroup");
-  own << std::max(0, ::getpriority(PRIO_PROCESS, 0)) << std::flush;
+  own << niceness << std::flush;  // what it is already
   // The system takes one such change in a tenth of a second from anybody but root.
   if (own && ::geteuid() != 0) ::usleep(200'000);
   return static_cast<bool>(own);
