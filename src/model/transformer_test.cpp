@@ -173,8 +173,8 @@ TEST_P(EveryModel, PackedGradientsAreTheSumOfThoseAlone) {
 
 // In float32 a gradient sums over as many tokens in another order: each addition rounds to 2^-24 of the sum of sizes.
 // What a block passes back doubles what came to it at most a few times, on the composed path with roundings of its own,
-// as LibTorch's products sum in an order that depends on how much is computed at once: 2^5 in all. A token of another
-// sequence that took part would show in the first digit.
+// as LibTorch's products sum in an order that depends on how much is computed at once: 2^5 in all. Where
+// two sequences are joined by mistake, gradients move by hundreds of times this bound.
 TEST_P(EveryModel, PackedGradientsInFloatAreTheSumOfThoseAlone) {
   const Packed packed = packed_batch();
   const Transformer model = make({});
