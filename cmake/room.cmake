@@ -1,7 +1,8 @@
-# dsmoe_room(NAME FLOOR n [TORCH] [USES room...] [LIBS target...] [PRIVATE_LIBS target...])
+# dsmoe_room(NAME FLOOR n [TORCH] [CARRIES] [USES room...] [LIBS target...] [PRIVATE_LIBS target...])
 #
 # One call per room: a static library dsmoe_NAME of the folder's .cpp files, and its tests by glob:
 # *_test.cpp become NAME_test (label fast), *_slow_test.cpp become NAME_slow_test (label slow).
+# CARRIES: the room moves bytes and computes nothing with LibTorch, so its tests need no second run on its operations.
 # USES is what the room may include; tools/check_floors reads these calls and holds the sources to them.
 # A file NAME.avx2.cpp, .avx512.cpp or .avx512bf16.cpp is built for that instruction set alone.
 set(DSMOE_ISA_avx2 -mavx2 -mfma -mf16c)
@@ -9,7 +10,7 @@ set(DSMOE_ISA_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf
 set(DSMOE_ISA_avx512bf16 ${DSMOE_ISA_avx512} -mavx512bf16 -mavx512vnni)
 
 function(dsmoe_room name)
-  cmake_parse_arguments(ROOM "TORCH" "FLOOR" "USES;LIBS;PRIVATE_LIBS" ${ARGN})
+  cmake_parse_arguments(ROOM "TORCH;CARRIES" "FLOOR" "USES;LIBS;PRIVATE_LIBS" ${ARGN})
   if(ROOM_TORCH AND NOT DSMOE_TRAIN)
     return()
   endif()
@@ -67,7 +68,7 @@ function(dsmoe_room name)
           <gmock/gmock.h> <gtest/gtest.h> <rapidcheck/gtest.h> <nlohmann/json.hpp> <filesystem> <functional> <optional>)
       endif()
     endforeach()
-    if(ROOM_TORCH AND TARGET ${name}_test)
+    if(ROOM_TORCH AND NOT ROOM_CARRIES AND TARGET ${name}_test)
       dsmoe_composed_test(${name})
     endif()
   endif()

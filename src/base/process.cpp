@@ -42,10 +42,20 @@ struct Streams {
   int output, error, report;
 };
 
+// What becomes of a child; all of it is made before the fork.
+struct Program {
+  char* const* argv;
+  char* const* environment;
+  Streams streams;
+  Priority priority;
+  int stop_signal;
+  bool own_group;
+};
+
 // Runs in the child between fork and exec, where only calls that are safe after a fork are allowed. A failure is
 // written to its report as its errno.
-[[noreturn]] void become(char* const* argv, const Streams& streams, const Priority& priority, int stop_signal,
-                         pid_t parent) {
+[[noreturn]] void become(const Program& program, pid_t parent) {
+  const auto& [argv, environment, streams, priority, stop_signal, own_group] = program;
   const auto fail = [&] {
     const int fault = errno;
     (void)!::write(streams.report, &fault, sizeof fault);
@@ -53,6 +63,7 @@ struct Streams {
   };
   if (::prctl(PR_SET_PDEATHSIG, stop_signal) != 0) fail();
   if (::getppid() != parent) ::_exit(127);  // it died before it could be watched
+  if (own_group && ::setpgid(0, 0) != 0) fail();
   const int nothing = ::open("/dev/null", O_RDONLY);
   if (nothing < 0 || ::dup2(nothing, 0) < 0 || ::dup2(streams.output, 1) < 0 || ::dup2(streams.error, 2) < 0) fail();
   sigset_t none;
@@ -61,7 +72,7 @@ struct Streams {
   errno = 0;
   if (priority.added != 0 && ::nice(priority.added) == -1 && errno != 0) fail();
   if (priority.added > 0) leave_session(priority);
-  ::execv(argv[0], argv);
+  ::execve(argv[0], argv, environment);
   fail();
   ::_exit(127);
 }
@@ -87,23 +98,43 @@ class Stream {
   bool opened_;
 };
 
+// As exec takes a list of words.
+std::vector<char*> pointers(const std::vector<std::string>& words) {
+  std::vector<char*> list;
+  for (const std::string& word : words) list.push_back(const_cast<char*>(word.c_str()));
+  list.push_back(nullptr);
+  return list;
+}
+
+// This process's variables, those apart that `added` names anew.
+std::vector<std::string> environment_with(std::vector<std::string> added) {
+  const size_t count = added.size();
+  for (char** own = environ; *own != nullptr; ++own) {
+    const std::string variable = *own, name = variable.substr(0, variable.find('=') + 1);
+    const auto replaces = [&](const std::string& other) { return other.rfind(name, 0) == 0; };
+    if (std::none_of(added.begin(), added.begin() + static_cast<ptrdiff_t>(count), replaces)) added.push_back(variable);
+  }
+  return added;
+}
+
 }  // namespace
 
 ChildProcess::ChildProcess(const std::vector<std::string>& words, const Options& options)
     : stop_signal_(options.stop_signal) {
-  std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = pointers(words);
+  const std::vector<std::string> variables = environment_with(options.environment);
+  const std::vector<char*> environment = pointers(variables);
   const Stream log(options.log, O_APPEND, STDERR_FILENO);
   const Stream output(options.output, O_TRUNC, options.log.empty() ? STDOUT_FILENO : log.fd());
   int report[2];
   if (::pipe2(report, O_CLOEXEC) != 0) fail_io(kPart, "cannot make a pipe", words.front(), errno);
   const pid_t parent = ::getpid();
-  const Priority priority(options.niceness);
-  const Streams streams{output.fd(), log.fd(), report[1]};
+  const Streams streams{output.fd(), options.error < 0 ? log.fd() : options.error, report[1]};
+  const Program program{argv.data(),         environment.data(), streams, Priority(options.niceness),
+                        options.stop_signal, options.own_group};
   pid_ = ::fork();
   const int fork_fault = errno;
-  if (pid_ == 0) become(argv.data(), streams, priority, options.stop_signal, parent);
+  if (pid_ == 0) become(program, parent);
   ::close(report[1]);
   int fault = 0;
   const bool failed = pid_ > 0 && ::read(report[0], &fault, sizeof fault) == static_cast<ssize_t>(sizeof fault);

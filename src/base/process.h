@@ -14,10 +14,13 @@ namespace dsmoe::base {
 class ChildProcess {
  public:
   struct Options {
-    fs::path log;          ///< standard output and error are appended to it; empty: they are this process's own
+    fs::path log = {};     ///< standard output and error are appended to it; empty: they are this process's own
     int niceness = 0;      ///< added to this process's own; above 0 the child has a session of its own, as nice
     int stop_signal = 15;  ///< sent by the system when this process dies; 15: SIGTERM
     fs::path output = {};  ///< standard output alone goes to this file, made anew; empty: where it would go
+    std::vector<std::string> environment = {};  ///< NAME=value, added to this process's own or in its place
+    int error = -1;          ///< standard error alone goes to this open descriptor; below 0: where it would go
+    bool own_group = false;  ///< the terminal's signals, as of Ctrl-C, do not reach it
   };
   /// `words`: the program's path and its arguments. Throws Error(kIo) where it cannot be started.
   ChildProcess(const std::vector<std::string>& words, const Options& options);

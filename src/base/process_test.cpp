@@ -1,6 +1,7 @@
 // What a started program finds: its priority, its session, how it ended.
 #include "base/process.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -68,6 +69,27 @@ TEST(ChildProcess, AnEqualOneStaysInThisSession) {
 TEST(ChildProcess, AProgramThatIsNotThereIsNamed) {
   const TestFolder folder;
   EXPECT_THROW(ChildProcess({"/no/such/program"}, {folder / "log", 0, SIGTERM}), Error);
+}
+
+TEST(ChildProcess, HasVariablesAndStandardErrorOfItsOwn) {
+  const TestFolder folder;
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+  ::setenv("DSMOE_TEST_KEPT", "kept", 1);
+  ::setenv("DSMOE_TEST_SAID", "before", 1);
+  ChildProcess child({"/bin/sh", "-c", "echo $DSMOE_TEST_KEPT $DSMOE_TEST_SAID $(cut -d' ' -f5 /proc/$$/stat) $$ >&2"},
+                     {.environment = {"DSMOE_TEST_SAID=now"}, .error = pipe[1], .own_group = true});
+  EXPECT_EQ(child.wait(), 0);
+  ::close(pipe[1]);
+  char text[128] = {};
+  EXPECT_GT(::read(pipe[0], text, sizeof text - 1), 0);
+  ::close(pipe[0]);
+  std::istringstream words(text);
+  std::string kept, said, group, process;
+  words >> kept >> said >> group >> process;
+  EXPECT_EQ(kept, "kept");
+  EXPECT_EQ(said, "now");
+  EXPECT_EQ(group, process) << "it leads a group";
 }
 
 }  // namespace
