@@ -18,6 +18,7 @@ void add_report(CLI::App& program);
 void add_plan(CLI::App& program);
 void add_data(CLI::App& program);
 void add_init(CLI::App& program);
+void add_upcycle(CLI::App& program);
 void add_quantize(CLI::App& program);
 void add_export(CLI::App& program);
 void add_tokenizer(CLI::App& program);
@@ -39,6 +40,7 @@ inline const std::vector<CommandGroup> kCommands = {
         add_quickstart,
         add_plan,
         add_init,
+        add_upcycle,
         add_train_command,
         add_sft_command,
         add_compare,

@@ -29,7 +29,10 @@ void add_run_arguments(CLI::App& command, RunArguments& arguments) {
 }
 
 void TrainArguments::add_to(CLI::App& command) {
-  command.add_option("CONFIG", config, "a preset (dsmoe plan --list), or a .toml or .json file")->required();
+  command
+      .add_option("CONFIG", config,
+                  "a preset (dsmoe plan --list), a .toml or .json file, or a model folder: its shape and its weights")
+      ->required();
   command.add_option(kSettings, overrides, "section.key=value, later ones win; dsmoe plan --settings lists them");
   add_model(command, init, "--init", "begin with the weights of this model folder, or of a run's newest checkpoint");
   add_run_arguments(command, run);
@@ -45,12 +48,13 @@ void require_configuration(const std::string& given) {
     return base::fs::exists(file, ignored);
   };
   const auto refuse = [&](const std::string& what, const std::string& instead) {
-    base::fail(base::ErrorKind::kUsage, "train", "the first argument is a preset or a .toml or .json file",
-               given + ", " + what, instead);
+    base::fail(base::ErrorKind::kUsage, "train",
+               "the first argument is a preset, a .toml or .json file, or a model folder", given + ", " + what,
+               instead);
   };
   if (!there(path) || path.extension() == ".toml" || path.extension() == ".json") return;
   if (there(path / "train.idx")) refuse("a corpus", "name a preset before it: dsmoe train PRESET data.path=" + given);
-  if (there(path / "config.json")) refuse("a model", "dsmoe train PRESET --init " + given + " begins with its weights");
+  if (there(path / "config.json")) return;
   if (there(path / "run.toml")) {
     refuse("a run's folder", "dsmoe train " + (path / "run.toml").string() + " --resume auto goes on with it");
   }

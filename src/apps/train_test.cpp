@@ -25,10 +25,9 @@ TEST(Train, SaysWhatToDoInsteadOfTrainingOnAFile) {
   EXPECT_THAT(refusal(folder / "books"), HasSubstr("dsmoe data build"));
 }
 
-TEST(Train, SaysWhatToDoWithACorpusAModelAndARun) {
+TEST(Train, SaysWhatToDoWithACorpusAndARun) {
   const base::TestFolder folder;
   for (const auto& [file, hint] : {std::pair{"train.idx", "dsmoe train PRESET data.path="},
-                                   {"config.json", "dsmoe train PRESET --init "},
                                    {"run.toml", "run.toml --resume auto goes on with it"}}) {
     base::fs::create_directories(folder / "given");
     folder.write(std::string("given/") + file, "{}");

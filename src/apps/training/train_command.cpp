@@ -1,10 +1,10 @@
 // dsmoe-train train: a run on a corpus.
 #include <memory>
 
+#include "apps/configuration.h"
 #include "apps/train_arguments.h"
 #include "apps/training/run_command.h"
 #include "apps/training/training_commands.h"
-#include "spec/settings.h"
 #include "train/vocabulary.h"
 
 namespace dsmoe::apps {
@@ -18,11 +18,19 @@ void take_vocabulary_of_data(spec::ResolvedConfig& config, const std::string& in
   train::take_vocabulary(config, corpus::TokenDataset::open(data, "train"), init);
 }
 
+// A model folder that is trained further gives its weights too, unless others were named.
+std::string init_of(const TrainArguments& arguments) {
+  std::error_code ignored;
+  const bool is_model = base::fs::exists(base::fs::path(arguments.config) / "config.json", ignored);
+  return arguments.init.empty() && is_model ? arguments.config : arguments.init;
+}
+
 void run(const TrainArguments& arguments) {
   require_configuration(arguments.config);
-  spec::ResolvedConfig config = spec::resolve(arguments.config, arguments.overrides);
-  if (arguments.run.print_config) take_vocabulary_of_data(config, arguments.init);
-  run_to_the_end({std::move(config), arguments.init,
+  spec::ResolvedConfig config = configuration_of(arguments.config, arguments.overrides);
+  const std::string init = init_of(arguments);
+  if (arguments.run.print_config) take_vocabulary_of_data(config, init);
+  run_to_the_end({std::move(config), init,
                   [](spec::ResolvedConfig config, const train::RunOptions& options, train::RunListener& listener) {
                     return train::run_training(std::move(config), options, listener);
                   }},
