@@ -44,6 +44,8 @@ const std::vector<Example>& examples() {
       {"dsmoe serve", "-m model.gguf -np 8 -c 4096 --api-key-file keys", "eight at a time, with keys"},
       {"dsmoe bench", "-m model.gguf", "pp512 and tg128, five runs each"},
       {"dsmoe bench", "-m model.gguf -p 0 -n 32 --parallel 1,4", "several sequences together"},
+      {"dsmoe bench-serve", "http://127.0.0.1:8080 --streams 1,4,8", "one, four and eight answers at once"},
+      {"dsmoe bench-serve", "http://127.0.0.1:8080 --load 1,2,4 --deadline 20", "up to four times what it can"},
       {"dsmoe quantize", "-m DIR --type q4_k_m -o model.gguf", "4.8 bits a weight, as llama.cpp reads it"},
       {"dsmoe export", "-m DIR --type bf16 -o model.gguf", "as it is"},
       {"dsmoe completion", "bash > ~/.local/share/bash-completion/completions/dsmoe", "for the shell at hand"},
