@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "compare/page.h"
+#include "compare/probe.h"
 #include "compare/runner.h"
 #include "corpus/dataset.h"
 #include "engine/engine.h"
@@ -28,7 +29,7 @@ using compare::Plan;
 using compare::Run;
 
 struct Options {
-  std::string plan, output, data, report, pause, resume;
+  std::string plan, output, data, report, pause, resume, probe;
   int jobs = 1, threads = 0;
   bool dry_run = false, keep_models = false, json = false;
 };
@@ -149,7 +150,7 @@ void write_pages(const fs::path& folder, const compare::Summary& summary) {
 void report(const fs::path& folder) {
   const Plan plan = compare::read_plan(compare::plan_file(folder));
   const std::vector<Run> runs = compare::runs_of(plan);
-  const auto results = compare::read_results(compare::results_folder(folder));
+  const auto results = compare::read_results(compare::results_folder(folder), compare::read_probes(folder));
   const auto studies = compare::read_studies(compare::studies_folder(folder));
   const compare::Summary summary = compare::summarise(plan, runs, results, studies);
   write_pages(folder, summary);
@@ -202,7 +203,9 @@ void carry_out(const Options& options, const Plan& plan, const std::string& text
     study_model(model, plan, run, valid, tasks, options.threads, signals, studies);
   };
   runner.stop = [&] { return signals.requested(); };
-  const auto end = compare::run_comparison(plan, text, runs, runner, watcher);
+  compare::RunnerEnd end = compare::RunnerEnd::kDone;
+  if (!options.probe.empty()) end = compare::probe_build(plan, text, runs, options.probe, runner, watcher);
+  if (end == compare::RunnerEnd::kDone) end = compare::run_comparison(plan, text, runs, runner, watcher);
   if (end == compare::RunnerEnd::kStopped) {
     base::fail(base::ErrorKind::kStopped, "compare", "stopped; all that was trained is saved", options.output,
                "the same command goes on");
@@ -238,6 +241,11 @@ void add_compare(CLI::App& program) {
   add_whole_number(*command, "-j,--jobs", options->jobs, "runs side by side", {1, 64});
   add_threads(*command, options->threads, "-t,--threads", "threads of each run; 0: as many as there are cores");
   command->add_flag("--keep-models", options->keep_models, "keep each run's last checkpoint, for dsmoe study");
+  command
+      ->add_option("--probe", options->probe,
+                   "RUN: train this finished run of another build anew first; where it comes out the same, to the last "
+                   "bit, this build may go on")
+      ->type_name("RUN");
   command->add_flag("--dry-run", options->dry_run, "say what would run and how long, and leave");
   CLI::Option* pause = command->add_option("--pause", options->pause, "FOLDER: stop its runs until --resume FOLDER");
   CLI::Option* resume = command->add_option("--resume", options->resume, "FOLDER: let its runs go on");

@@ -62,7 +62,8 @@ void say_what_would_run(const compare::Plan& plan, const std::vector<compare::Ru
                         const DryRunOptions& options) {
   compare::require_equal_budgets(plan, runs);
   const auto results = options.folder.empty() ? std::vector<compare::RunResult>()
-                                              : compare::read_results(compare::results_folder(options.folder));
+                                              : compare::read_results(compare::results_folder(options.folder),
+                                                                      compare::read_probes(options.folder));
   const compare::Summary summary = compare::summarise(plan, runs, results);
   std::cout << compare::text_table(summary) << "\n";
   double seconds_left = 0;

@@ -116,8 +116,18 @@ const RunResult* first_run(const Summary& summary) {
 std::string origin(const Summary& summary) {
   const RunResult* run = first_run(summary);
   if (run == nullptr) return "No run is finished.";
-  return "Made by dsmoe " + run->build.program + ", instruction set " + run->build.isa + "; data " + run->data_hash +
-         ".";
+  std::vector<Build> builds;
+  for (const ArmRow& row : summary.rows) {
+    for (const RunResult* each : row.runs) {
+      if (std::find(builds.begin(), builds.end(), each->build) == builds.end()) builds.push_back(each->build);
+    }
+  }
+  std::string text;
+  for (const Build& build : builds) {
+    text += (text.empty() ? "Made by dsmoe " : " and by ") + build.program + ", instruction set " + build.isa;
+  }
+  if (builds.size() > 1) text += " (a probe run gave the same bits)";
+  return text + "; data " + run->data_hash + ".";
 }
 
 }  // namespace dsmoe::compare

@@ -167,7 +167,7 @@ RunResult result_from_json(const Json& json, const std::string& where) {
   return r;
 }
 
-std::vector<RunResult> read_results(const base::fs::path& folder) {
+std::vector<RunResult> read_results(const base::fs::path& folder, const std::vector<Probe>& probes) {
   std::vector<base::fs::path> files;
   std::error_code fault;
   for (const auto& entry : base::fs::directory_iterator(folder, fault)) {
@@ -179,7 +179,7 @@ std::vector<RunResult> read_results(const base::fs::path& folder) {
     const std::string where = file.string();
     results.push_back(result_from_json(base::parse_json(base::read_file(file, kLongest), where), where));
     const RunResult &first = results.front(), &last = results.back();
-    if (last.build != first.build) {
+    if (!builds_agree(first.build, last.build, probes)) {
       fail_invalid("compare", "all runs of a comparison come from one build and instruction set",
                    first.build.program + ", " + first.build.isa + " and " + last.build.program + ", " + last.build.isa,
                    where + " is of the second");

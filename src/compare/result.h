@@ -10,15 +10,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "compare/budget.h"
+#include "compare/build.h"
 
 namespace dsmoe::compare {
-
-/// What must be the same for runs to be compared: their sums must have one order and one rounding.
-struct Build {
-  std::string program;  ///< version, commit, compiler
-  std::string isa;      ///< instruction set of the kernels
-  bool operator==(const Build&) const = default;
-};
 
 /// Text scored by the finished model.
 struct Score {
@@ -57,9 +51,9 @@ base::Json to_json(const RunResult& result);
 /// Throws Error(kInvalid) naming `where` for another format or members that are not what they should be.
 RunResult result_from_json(const base::Json& json, const std::string& where);
 
-/// All results of a folder, in the order of its names. Throws where one is damaged, or where two are of different
-/// builds, instruction sets or data.
-std::vector<RunResult> read_results(const base::fs::path& folder);
+/// All results of a folder, in the order of its names. Throws where one is damaged, where two are of different data, or
+/// of builds that no probe shows to give the same bits.
+std::vector<RunResult> read_results(const base::fs::path& folder, const std::vector<Probe>& probes = {});
 /// [model] and [train] of a configuration, as a result keeps them.
 base::Json config_of(const spec::RunConfig& config);
 /// Throws Error(kInvalid) unless the result is of this run: same preset, settings and resolved configuration.

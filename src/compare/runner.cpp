@@ -254,12 +254,13 @@ void require_same(const std::string& plan_text, const std::vector<Run>& runs, co
     base::fail_invalid("compare", "the folder holds a comparison of another plan", options.folder.string(),
                        "name another folder, or run it with its own " + before.string());
   }
-  for (const RunResult& result : read_results(results_folder(options.folder))) {
-    if (result.build != options.build) {
+  const std::vector<Probe> probes = read_probes(options.folder);
+  for (const RunResult& result : read_results(results_folder(options.folder), probes)) {
+    if (!builds_agree(result.build, options.build, probes)) {
       base::fail_invalid(
           "compare", "all runs of a comparison come from one build and instruction set",
           result.build.program + ", " + result.build.isa + " and " + options.build.program + ", " + options.build.isa,
-          "finish it with the first, or name another folder");
+          "finish it with the first, or show that they give the same bits: --probe RUN trains a finished run anew");
     }
     if (result.data_hash != options.data_hash) {
       base::fail_invalid("compare", "all runs of a comparison learn from the same data",

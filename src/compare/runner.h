@@ -6,6 +6,7 @@
 //   results/NAME.json    one for each finished run (result.h)
 //   studies/NAME.json    what studies and tasks found of its model (run_studies.h), where the plan asks for any
 //   logs/NAME.txt        what the trainer printed
+//   probes/              runs that another build trained to the same bits (build.h)
 //   paused               while this file is there nothing runs
 //
 // All that is remembered is in these files, and each appears whole. A run that was cut goes on from its newest

@@ -6,8 +6,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "base/test_files.h"
+#include "compare/probe.h"
 #include "compare/testing.h"
 
 namespace dsmoe::compare {
@@ -119,6 +122,36 @@ TEST_F(RunnerTest, RefusesAnotherPlanBuildOrData) {
   options_.build.isa = "scalar";
   options_.data_hash = "other";
   EXPECT_THAT(refusal(), HasSubstr("the same data"));
+}
+
+TEST_F(RunnerTest, AnotherBuildGoesOnWhereAProbeRunGivesTheSameBits) {
+  ASSERT_EQ(go(), RunnerEnd::kDone);
+  const Build before = options_.build;
+  fs::remove(results_folder(options_.folder) / "gshard-seed2.json");
+  options_.build.isa = "avx2";
+  EXPECT_THAT(refusal(), HasSubstr("--probe RUN"));
+  const Plan plan = parse_plan(kTwoArms, "plan");
+  const auto probe = [&](const std::string& name) {
+    return probe_build(plan, kTwoArms, runs_of(plan), name, options_, listener_);
+  };
+  EXPECT_THROW(probe("nobody"), base::Error);
+  EXPECT_THROW(probe("gshard-seed2"), base::Error) << "it has no result";
+
+  const auto score = options_.score;
+  options_.score = [](const fs::path&, RunResult& result) {
+    result.score = {std::nextafter(4.4, 5.0), 1.5, 1000, 4000};  // the least other bits
+  };
+  EXPECT_THROW(probe("gshard-seed1"), base::Error);
+  EXPECT_TRUE(read_probes(options_.folder).empty());
+
+  options_.score = score;
+  EXPECT_EQ(probe("gshard-seed1"), RunnerEnd::kDone);
+  EXPECT_TRUE(builds_agree(before, options_.build, read_probes(options_.folder)));
+  EXPECT_FALSE(builds_agree(before, {"0.2.0", "avx2"}, read_probes(options_.folder)));
+  EXPECT_EQ(go(), RunnerEnd::kDone);
+  EXPECT_EQ(read_results(results_folder(options_.folder), read_probes(options_.folder)).size(), 6u);
+  EXPECT_THROW(read_results(results_folder(options_.folder)), base::Error);
+  EXPECT_THROW(probe("gshard-seed2"), base::Error) << "it is of this build";
 }
 
 TEST_F(RunnerTest, NothingOfAStrangersIsWrittenOver) {
