@@ -159,7 +159,9 @@ class Chat {
     const int64_t context = model_.config().max_position_embeddings;
     const int64_t reserve = std::min<int64_t>(context / 4, std::max<int64_t>(16, options_.generate.max_tokens));
     if (const size_t gone = conversation_.make_room(context - reserve); gone > 0) {
-      std::cerr << "(the context is full: the " << gone << " oldest questions are forgotten)\n";
+      std::cerr << "(the context is full: the "
+                << (gone == 1 ? "oldest question is" : std::to_string(gone) + " oldest questions are")
+                << " forgotten)\n";
     }
     const auto tokens = conversation_.tokens();
     if (std::ssize(tokens) >= context) {
@@ -210,7 +212,8 @@ class Chat {
       return !leave_;
     }
     const std::string near = base::nearest(name, command_names());
-    std::cerr << "no command " << base::in_quotes(name) << (near.empty() ? "" : "; is it " + near + "?") << "\n";
+    std::cerr << "no command " << base::in_quotes(name)
+              << (near.empty() ? "; /help lists them" : "; is it " + near + "?") << "\n";
     return true;
   }
 
@@ -283,7 +286,7 @@ class Chat {
     for (const std::string& part : said_) text += part + "\n\n";
     base::require_output_file(path, force, formats::model_files(options_.model.path), text.size());
     base::write_file(path, text);
-    std::cerr << "written\n";
+    std::cerr << "written to " << path << "\n";
   }
 
   Options options_;

@@ -151,8 +151,16 @@ bool says_it_again(const std::vector<std::string>& out, const std::string& name,
   return before != out.end() && before + 1 != out.end() && before[1] == value;
 }
 
+/// True where the command has an argument without a name.
+bool takes_words(const CLI::App* command) {
+  const auto groups = command->get_subcommands([](const CLI::App* app) { return app->get_name().empty(); });
+  return std::ranges::any_of(command->get_options(), &CLI::Option::get_positional) ||
+         std::ranges::any_of(groups, takes_words);
+}
+
 /// Appends the words of one command to `out`.
 void read_options(const CLI::App* command, const std::vector<std::string>& words, std::vector<std::string>& out) {
+  bool takes_more = false;  // the option before, another value
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (word == "--") {
@@ -161,6 +169,10 @@ void read_options(const CLI::App* command, const std::vector<std::string>& words
     }
     if (!is_option(word)) {
       if (word.empty()) refuse(command, "an argument must not be empty", word, "");
+      if (!takes_words(command) && !takes_more) {
+        refuse(command, "every value follows an option's name here", word,
+               has_option(command, "--model") ? "a model is -m MODEL" : "");
+      }
       out.push_back(word);
       continue;
     }
@@ -171,6 +183,7 @@ void read_options(const CLI::App* command, const std::vector<std::string>& words
     const std::string name = meant_option(command, typed);
     const CLI::Option* option = command->get_option(name);
     const bool is_flag = option->get_items_expected_max() == 0;
+    takes_more = option->get_items_expected_max() > 1;
     if (is_flag) {
       out.push_back(word);
       continue;

@@ -101,10 +101,22 @@ TEST(CommandLine, LettersBehindAShortOptionAreNotItsValue) {
   EXPECT_THAT(hint("--kv-type"), HasSubstr("did you mean --cache-type?"));
   EXPECT_THAT(hint("-temp"), HasSubstr("did you mean --temp?"));
   EXPECT_THAT(hint("--max_tokens"), HasSubstr("did you mean --predict?"));
+  EXPECT_THAT(hint("--keep"), HasSubstr("the oldest questions"));
+  EXPECT_THAT(hint("--jinja"), HasSubstr("--chat-format"));
+  EXPECT_THAT(hint("-e"), HasSubstr("taken as it stands"));
   EXPECT_THAT(hint("-n5"), HasSubstr("its value is the next word: -n VALUE"));
   EXPECT_THAT(hint("-zz"), Not(HasSubstr("did you mean")));
   EXPECT_THAT(refusal_of({"init", "tiny", "-o", "x", "--lr", "1"}),
               HasSubstr("settings have no dashes; did you mean train.learning_rate=VALUE?"));
+}
+
+// llama-quantize takes its files and type without names.
+TEST(CommandLine, AWordThatNothingTakesIsRefusedBeforeWhatIsMissing) {
+  EXPECT_EQ(
+      refusal_of({"quantize", "a", "a.gguf", "q4_0"}),
+      "error: [usage] every value follows an option's name here: \"a\"; a model is -m MODEL; dsmoe quantize --help "
+      "tells more\n");
+  EXPECT_THAT(refusal_of({"chat", "-m", "a", "more"}), HasSubstr("\"more\""));
 }
 
 // As llama.cpp writes them: -np, -pg. A name of two letters that is not there is refused as any other.

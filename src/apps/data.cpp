@@ -90,7 +90,7 @@ void print_cells(std::ostream& out, std::string_view name, const std::vector<std
 }
 
 void print_counts(std::ostream& out, const Json& manifest) {
-  print_cells(out, "domain", {"documents", "tokens", "bytes", "bytes/token", "valid tokens", "duplicates", "blank"});
+  print_cells(out, "domain", {"documents", "tokens", "bytes", "bytes/token", "validation", "duplicates", "blank"});
   const auto line = [&](const std::string& name, const Json& counts, int64_t duplicates, int64_t blank) {
     const Json &train = counts.at("train"), &valid = counts.at("valid");
     const auto tokens = train.at("tokens").get<int64_t>(), bytes = train.at("bytes").get<int64_t>();

@@ -1,12 +1,12 @@
 #include "apps/help_format.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <sstream>
 
 #include "apps/examples.h"
+#include "terminal/window_size.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -15,9 +15,8 @@ constexpr size_t kLeftColumn = 26, kNarrowest = 60, kWidest = 100, kUsual = 80;
 constexpr size_t kGroupIndent = 2;  // CLI11 moves the options of a group to the right
 
 size_t terminal_width() {
-  struct winsize size {};
-  if (::isatty(STDOUT_FILENO) != 1 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kUsual;
-  return std::clamp<size_t>(size.ws_col, kNarrowest, kWidest);
+  const auto size = terminal::window_size(STDOUT_FILENO);
+  return size ? std::clamp<size_t>(size->columns, kNarrowest, kWidest) : kUsual;
 }
 
 void wrap_line(const std::string& line, size_t width, size_t indent, std::string& out) {

@@ -151,6 +151,21 @@ TEST(Progress, TheBarRedrawsOneLine) {
   EXPECT_THAT(plain.str(), Not(HasSubstr("[3")));
 }
 
+// What is drawn again must stay in one row, or each drawing leaves a row behind.
+TEST(Progress, ARowFitsTheTerminal) {
+  const std::string text = "encoding: 50 of 100 (50%), 50/s";
+  for (size_t columns = 1; columns < 80; ++columns) {
+    const std::string row = progress_row(0.5, text, columns);
+    EXPECT_LT(row.size(), columns);
+    EXPECT_TRUE(row.ends_with(text.substr(0, columns - 1))) << row;
+    EXPECT_EQ(row.starts_with("[##"), columns >= text.size() + 8) << row;
+  }
+  EXPECT_EQ(progress_row(0.5, text, 200), "[############............] " + text);
+  EXPECT_EQ(progress_row(0.5, text, 0), progress_row(0.5, text, 200)) << "no terminal";
+  EXPECT_EQ(progress_row(0.5, text, 43, true), "[\033[32m####....\033[0m] " + text);
+  EXPECT_EQ(progress_row(-1, text, 200), text) << "nobody knows how much there is";
+}
+
 TEST(Progress, FiguresForPeople) {
   EXPECT_EQ(bytes_text(0), "0 B");
   EXPECT_EQ(bytes_text(999.4), "999 B");

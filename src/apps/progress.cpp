@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "terminal/window_size.h"
+
 namespace dsmoe::apps {
 namespace {
 
@@ -37,6 +39,17 @@ Progress::Style style_of_stderr() {
   return style;
 }
 
+size_t columns_of_stderr() {
+  const auto size = terminal::window_size(STDERR_FILENO);
+  return size ? size->columns : 0;
+}
+
+std::string bar(double share, size_t width, bool color) {
+  const auto full = static_cast<size_t>(std::llround(std::min(share, 1.0) * static_cast<double>(width)));
+  const std::string marks = std::string(full, '#') + std::string(width - full, '.');
+  return "[" + (color ? "\033[32m" + marks + "\033[0m" : marks) + "] ";
+}
+
 }  // namespace
 
 std::string bytes_text(double bytes) {
@@ -61,6 +74,18 @@ std::string duration_text(double seconds) {
   }
   return text;
 }
+
+// A terminal goes to the next row when the last column is filled.
+std::string progress_row(double share, std::string text, size_t columns, bool color) {
+  constexpr size_t kWidest = 24, kNarrowest = 4, kAround = 4;  // brackets, a space, and the column that stays free
+  if (columns > 0 && text.size() >= columns) text.resize(columns - 1);
+  if (share < 0) return text;
+  const size_t taken = text.size() + kAround;
+  const size_t width = columns == 0 ? kWidest : std::min(kWidest, columns > taken ? columns - taken : 0);
+  return width < kNarrowest ? text : bar(share, width, color) + text;
+}
+
+std::string one_row(std::string text) { return progress_row(-1, std::move(text), columns_of_stderr()); }
 
 Progress::Progress(std::string label, uint64_t total, std::function<std::string(double)> unit)
     : Progress(std::move(label), total, std::move(unit), std::cerr, style_of_stderr(), steady_seconds) {}
@@ -112,13 +137,9 @@ void Progress::show(double now, bool last) {
     out_ << text << "\n" << std::flush;
     return;
   }
-  constexpr int kWidth = 24;
-  const double share = total_ > 0 ? std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_)) : 0.0;
-  const int full = static_cast<int>(std::lround(share * kWidth));
-  const std::string bar =
-      std::string(static_cast<size_t>(full), '#') + std::string(static_cast<size_t>(kWidth - full), '.');
-  const std::string colored = style_.color ? "\033[32m" + bar + "\033[0m" : bar;
-  out_ << "\r\033[K" << (total_ > 0 ? "[" + colored + "] " : "") << text << (last ? "\n" : "") << std::flush;
+  const double share = total_ > 0 ? static_cast<double>(done_) / static_cast<double>(total_) : -1;
+  const size_t columns = &out_ == &std::cerr ? columns_of_stderr() : 0;
+  out_ << "\r\033[K" << progress_row(share, text, columns, style_.color) << (last ? "\n" : "") << std::flush;
   drawn_ = !last;
 }
 

@@ -17,6 +17,12 @@ std::string count_text(double count);
 /// "2h05m", "4m10s", "3.2s".
 std::string duration_text(double seconds);
 
+/// A row of a terminal of `columns` (0: of any width) that can be drawn again: a bar as wide as there is room for,
+/// where `share` is known (not below 0), then the text, cut where it is too long. ASCII; the last column stays free.
+std::string progress_row(double share, std::string text, size_t columns, bool color = false);
+/// The text alone, for the terminal behind standard error; all of it where there is none.
+std::string one_row(std::string text);
+
 class Progress {
  public:
   using Clock = std::function<double()>;  ///< seconds, never going back

@@ -1,12 +1,15 @@
 // dsmoe quickstart: from somebody's text to a trained model and a page about it, by the commands that a person would
 // type. What it chose stands in quickstart.json in the output folder, so that the same command goes on where it
 // stopped.
+#include <unistd.h>
+
 #include <cmath>
 #include <iostream>
 #include <memory>
 
 #include "apps/command_steps.h"
 #include "apps/commands.h"
+#include "apps/help_format.h"
 #include "apps/progress.h"
 #include "apps/quickstart_plan.h"
 #include "apps/quickstart_record.h"
@@ -19,6 +22,7 @@
 #include "base/memory.h"
 #include "corpus/dataset.h"
 #include "formats/checkpoint_folders.h"
+#include "terminal/window_size.h"
 #include "tokenizer/tokenizer_json.h"
 
 namespace dsmoe::apps {
@@ -26,7 +30,7 @@ namespace {
 
 namespace fs = base::fs;
 
-constexpr size_t kMostSamples = 5;
+constexpr size_t kMostSamples = 5, kUnwrapped = SIZE_MAX;
 constexpr int64_t kPromptTokens = 16;
 
 struct Options {
@@ -64,7 +68,10 @@ class Quickstart {
   std::string in(const char* name) const { return (dir_ / name).string(); }
 
   void title(const std::string& text) { std::cerr << "\n== " << ++titles_ << ". " << text << "\n"; }
-  static void say(const std::string& sentence) { std::cerr << "   " << sentence << "\n"; }
+  static void say(const std::string& sentence) {
+    const auto window = terminal::window_size(STDERR_FILENO);
+    std::cerr << wrapped("   " + sentence, window ? window->columns - 1 : kUnwrapped, 3) << "\n";
+  }
 
   void step(std::vector<std::string> words, const fs::path& output = {}) {
     const bool computes = words.front() != "plan";
@@ -254,8 +261,7 @@ void add_quickstart(CLI::App& program) {
   add_threads(*command, options->threads);
   command->footer(
       "Every step is shown as the command that it is. Stopped (Ctrl-C, exit code 75) or failed, it goes on where it "
-      "was "
-      "when the same command is given again.");
+      "was when the same command is given again.");
   command->callback([options] { act(*options); });
 }
 

@@ -90,8 +90,7 @@ std::string about_length(const TrainingNeeds& needs, double tokens, double secon
     return "The text is read " + passes + " times, which takes about " + duration_text(seconds) +
            "; after that a model learns it by heart, so more text would help and more time would not.";
   }
-  return "In " + decimals(needs.minutes, needs.minutes < 1 ? 1 : 0) + " minutes this machine reads about " +
-         count_text(tokens) + " tokens, " +
+  return "In " + duration_text(60 * needs.minutes) + " this machine reads about " + count_text(tokens) + " tokens, " +
          (read < 1 ? decimals(100 * read, 0) + " % of the text." : "the text " + passes + " times.");
 }
 

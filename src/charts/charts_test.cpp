@@ -29,6 +29,15 @@ TEST(Scale, TicksAreRoundAndWithinTheRange) {
     EXPECT_LE(ticks.size(), 12u);
   }
   EXPECT_EQ(round_ticks(5, 5).size(), 1u);
+  EXPECT_THAT(round_ticks(0, 3, 5, 1), ElementsAre(0, 1, 2, 3)) << "layers have no halves";
+}
+
+TEST(Lines, BetweenWholeNumbersThereIsNoTick) {
+  const auto svg = [](double last) {
+    return draw(LineChart{"t", "layer", "y", {{"a", {0, 1, last}, {5, 6, 7}}}}).drawing;
+  };
+  EXPECT_THAT(svg(2), Not(HasSubstr(">0.5<")));
+  EXPECT_THAT(svg(2.5), HasSubstr(">0.5<"));
 }
 
 TEST(Text, HostileTextStaysText) {

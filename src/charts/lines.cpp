@@ -51,6 +51,11 @@ Axes axes_of(const LineChart& chart) {
   return {scale_of(all_values(chart, &Series::x), 0.01), y_scale(all_values(chart, &Series::y))};
 }
 
+// 1 where every value is a whole number, such as a layer: between two of them there is nothing to mark. 0 otherwise.
+double least_step_of(const std::vector<double>& values) {
+  return std::ranges::all_of(values, [](double value) { return value == std::floor(value); }) ? 1 : 0;
+}
+
 std::string down(double share) { return percent(100 - share); }
 
 std::string grid(const LineChart& chart, const Axes& axes) {
@@ -60,7 +65,7 @@ std::string grid(const LineChart& chart, const Axes& axes) {
     out += "<line class=\"grid\" x1=\"0\" x2=\"100%\" y1=\"" + y + "\" y2=\"" + y + "\"/><text x=\"-6\" y=\"" + y +
            "\" dy=\"4\" text-anchor=\"end\">" + short_number(tick) + "</text>";
   }
-  for (const double tick : round_ticks(axes.x.low, axes.x.high)) {
+  for (const double tick : round_ticks(axes.x.low, axes.x.high, 5, least_step_of(all_values(chart, &Series::x)))) {
     const std::string x = percent(axes.x(tick));
     out += "<line class=\"grid\" x1=\"" + x + "\" x2=\"" + x +
            "\" y1=\"100%\" y2=\"100%\" transform=\"translate(0 4)\"/>" + "<text x=\"" + x +

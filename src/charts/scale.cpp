@@ -6,12 +6,12 @@
 
 namespace dsmoe::charts {
 
-std::vector<double> round_ticks(double low, double high, int about) {
+std::vector<double> round_ticks(double low, double high, int about, double least_step) {
   const double rough = (high - low) / about;
   if (!(rough > 0) || !std::isfinite(rough)) return {low};
   const double power = std::pow(10.0, std::floor(std::log10(rough)));
   const double lead = rough / power;
-  const double step = power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
+  const double step = std::max(least_step, power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10));
   std::vector<double> ticks;
   const double first = std::ceil(low / step - 1e-9);
   for (int i = 0; i <= 4 * about && (first + i) * step <= high + step * 1e-9; ++i) ticks.push_back((first + i) * step);

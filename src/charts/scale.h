@@ -6,8 +6,9 @@
 
 namespace dsmoe::charts {
 
-/// Round values (1, 2 or 5 times a power of ten), about `about` of them, within [low, high].
-std::vector<double> round_ticks(double low, double high, int about = 5);
+/// Round values (1, 2 or 5 times a power of ten), about `about` of them, within [low, high], at least `least_step`
+/// apart.
+std::vector<double> round_ticks(double low, double high, int about = 5, double least_step = 0);
 
 /// A range of values laid out from 0 to 100.
 struct Scale {

@@ -41,7 +41,8 @@ void require_model_folder(const fs::path& folder) {
   std::error_code error;
   const fs::file_status status = fs::status(folder, error);
   if (status.type() == fs::file_type::not_found) {
-    base::fail(base::ErrorKind::kIo, "model", "no such folder", folder.string());
+    base::fail(base::ErrorKind::kIo, "model", folder.extension() == ".gguf" ? "no such file" : "no such folder",
+               folder.string());
   }
   if (status.type() != fs::file_type::directory) {
     const bool gguf = folder.extension() == ".gguf";

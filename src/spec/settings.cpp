@@ -131,6 +131,15 @@ class Layers {
     });
     if (!found) unknown_key(key.section, key.name, where);
     resolved_.origins[key.text()] = origin;
+    if (key.text() == "train.steps") leave_minutes(origin);
+  }
+
+  // Minutes fix the number of steps, so a layer that names the steps itself takes back the minutes of a layer below.
+  void leave_minutes(const std::string& origin) {
+    const auto minutes = resolved_.origins.find("train.minutes");
+    if (minutes == resolved_.origins.end() || minutes->second == origin) return;
+    resolved_.config.train.minutes = 0;
+    minutes->second = origin;
   }
 
   Json current(const Key& key) const {

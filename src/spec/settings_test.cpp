@@ -60,6 +60,20 @@ TEST(Settings, LaterLayersWinAndAreRemembered) {
   EXPECT_EQ(resolved.description, "") << "what a file extends describes itself, not the file";
 }
 
+TEST(Settings, StepsTakeBackTheMinutesOfALayerBelow) {
+  ASSERT_GT(resolve("demo-deepseekmoe").config.train.minutes, 0);
+  const ResolvedConfig steps = resolve("demo-deepseekmoe", {"train.steps=4"});
+  EXPECT_EQ(steps.config.train.steps, 4);
+  EXPECT_EQ(steps.config.train.minutes, 0);
+  EXPECT_EQ(steps.origins.at("train.minutes"), "command line");
+  for (const std::vector<std::string>& both :
+       {std::vector<std::string>{"train.steps=4", "train.minutes=2"}, {"train.minutes=2", "train.steps=4"}}) {
+    EXPECT_EQ(resolve("demo-deepseekmoe", both).config.train.minutes, 2) << "who says both means the minutes";
+  }
+  const ResolvedConfig written = resolve("demo-deepseekmoe");
+  EXPECT_EQ(resolve_toml(to_toml(written.config), "run.toml").config, written.config);
+}
+
 TEST(Settings, EveryTypeFromTheCommandLine) {
   const RunConfig c =
       resolve("tiny",
@@ -97,6 +111,7 @@ TEST(Settings, UnknownKeysNameTheNearest) {
   EXPECT_EQ(error_of_toml("extend = \"tiny\"\n"), "[x.toml] unknown key: \"extend\"; did you mean extends?");
   EXPECT_EQ(error_of([] { resolve("mini-deepsekmoe"); }),
             "[preset] unknown preset: \"mini-deepsekmoe\"; did you mean mini-deepseekmoe?");
+  EXPECT_THAT(error_of([] { resolve("16b"); }), HasSubstr("did you mean deepseekmoe-16b?"));
 }
 
 TEST(Settings, NamesOfOtherSystemsAreUnderstoodAndOnlyNearOnesSuggested) {

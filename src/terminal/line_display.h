@@ -9,11 +9,9 @@
 #include <string_view>
 #include <vector>
 
-namespace dsmoe::terminal {
+#include "terminal/window_size.h"
 
-struct ScreenSize {
-  size_t columns = 80, rows = 24;
-};
+namespace dsmoe::terminal {
 
 class LineDisplay {
  public:

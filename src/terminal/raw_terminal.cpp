@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -112,14 +111,7 @@ RawTerminal::Event RawTerminal::wait(std::string& bytes) {
   }
 }
 
-ScreenSize RawTerminal::size() const {
-  winsize size{};
-  ScreenSize screen;
-  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0) return screen;
-  if (size.ws_col > 0) screen.columns = size.ws_col;
-  if (size.ws_row > 0) screen.rows = size.ws_row;
-  return screen;
-}
+ScreenSize RawTerminal::size() const { return window_size(STDERR_FILENO).value_or(ScreenSize()); }
 
 void RawTerminal::write(std::string_view bytes) const { put(bytes); }
 

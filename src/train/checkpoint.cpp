@@ -127,7 +127,9 @@ CheckpointInfo open_checkpoint(const fs::path& path) {
 }
 
 std::string first_difference(const spec::RunConfig& before, const spec::RunConfig& now) {
-  for (const std::string& difference : spec::differences(before, now)) {
+  spec::RunConfig same = before;
+  if (now.train.minutes == 0) same.train.minutes = 0;  // steps that are named stand in place of minutes
+  for (const std::string& difference : spec::differences(same, now)) {
     if (!may_change(difference.substr(0, difference.find(':')))) return difference;
   }
   return {};

@@ -358,6 +358,12 @@ TEST_F(LoopTest, MinutesFixTheStepsOnceAndForAll) {
   pieces.insert(pieces.end(), second.steps.begin(), second.steps.end());
   ASSERT_EQ(fixed.steps.size(), pieces.size());
   for (size_t i = 0; i < pieces.size(); ++i) EXPECT_EQ(fixed.steps[i].loss, pieces[i].loss);
+  // Named steps make the run longer, as in a run that never knew minutes; other minutes are another run.
+  Recorder longer, other;
+  longer.run(config(out, {"train.steps=" + std::to_string(steps + 1)}), resume_auto());
+  EXPECT_EQ(longer.start.steps, steps + 1);
+  EXPECT_EQ(longer.start.step, steps);
+  EXPECT_THROW(other.run(config(out, {"train.minutes=0.03"}), resume_auto()), base::Error);
 }
 
 /// A model folder whose weights hold a NaN, for --init.

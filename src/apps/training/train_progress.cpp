@@ -68,7 +68,7 @@ void TrainProgress::on_step(const train::StepRecord& record) {
   if (quiet_ || (!ends && seconds_between(printed_, now) < (live_ ? kRenewSeconds : kPlainSeconds))) return;
   printed_ = now;
   if (!live_ || ends) return line(progress_text(record));
-  std::cerr << "\r" << progress_text(record) << "\x1b[K" << std::flush;
+  std::cerr << "\r" << one_row(progress_text(record)) << "\x1b[K" << std::flush;
   line_open_ = true;
 }
 
