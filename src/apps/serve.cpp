@@ -27,6 +27,7 @@ struct Options {
   serve::HttpOptions http;
   int64_t port = 8080, context = 0, slots = 4, queue = 64, timeout = 600, drain = 30;
   double cache_gigabytes = 0;
+  bool count_experts = false;
   std::string alias, chat_format, key_file, log_file;
   std::vector<std::string> hosts;
 };
@@ -91,6 +92,7 @@ std::vector<std::string> read_keys(const Options& options) {
 serve::SchedulerOptions scheduler_options(const Options& options, const engine::Engine& engine) {
   serve::SchedulerOptions scheduler;
   scheduler.slots = options.slots;
+  scheduler.count_experts = options.count_experts;
   const int64_t most = engine.config().max_position_embeddings;
   if (options.context > most) {
     base::fail_invalid("serve", "the model has max_position_embeddings = " + std::to_string(most),
@@ -197,6 +199,7 @@ void add_serve(CLI::App& program) {
       ->allow_extra_args(false);
   command->add_option("--request-log", options->log_file,
                       "a line of JSON for each generation, without its text; -: standard output");
+  command->add_flag("--expert-metrics", options->count_experts, "/metrics tells how many tokens each expert has read");
   add_whole_number(*command, "--timeout", options->timeout, "seconds that a request may take", {1, 86400});
   add_whole_number(*command, "--drain", options->drain, "seconds that answers may still take after Ctrl-C or SIGTERM",
                    {0, 86400});

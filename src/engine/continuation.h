@@ -14,6 +14,7 @@
 #include "engine/log_probabilities.h"
 #include "engine/sampler.h"
 #include "engine/stop_filter.h"
+#include "engine/token_rule.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/utf8_stream.h"
 
@@ -26,6 +27,7 @@ struct GenerateOptions {
   std::vector<int32_t> ends;      ///< tokens that end generation and are not shown
   bool ignore_eos = false;        ///< `ends` are never chosen
   int64_t scores = -1;            ///< each token's log-probability and this many of the likeliest; -1: neither
+  MakeTokenRule rule = {};        ///< what the text must be; none: anything. Where it has to end, it ends as by an end
 };
 
 enum class Finish {
@@ -62,12 +64,15 @@ class Continuation {
 
  private:
   std::string shown(int32_t token);
+  std::span<const uint64_t> allowed();
 
   GenerateOptions options_;
   int64_t positions_;
   const tokenizer::Tokenizer* tokenizer_;
   Sampler sampler_;
   StopFilter stops_;
+  std::unique_ptr<TokenRule> rule_;
+  std::vector<uint64_t> with_ends_;  // what the rule allows, and the ends
   tokenizer::Utf8Stream characters_;
   std::vector<int32_t> history_;
   size_t prompt_;

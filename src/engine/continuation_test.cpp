@@ -30,6 +30,41 @@ TEST(ScoreToken, IsTheLogSoftmaxAndTheLikeliestInOrder) {
   EXPECT_TRUE(score_token(kLogits, 0, 0).best.empty());
 }
 
+// Twice token 2 or 4, then an end or 2 once more.
+class Twice : public TokenRule {
+ public:
+  std::span<const uint64_t> allowed() override { return {&kMasks[count_], 1}; }
+  void accept(int32_t) override { ++count_; }
+  bool may_end() const override { return count_ >= 2; }
+  bool ends() override { return count_ == 3; }
+
+ private:
+  static constexpr uint64_t kMasks[] = {0b10100, 0b10100, 0b00100, 0};
+  size_t count_ = 0;
+};
+
+TEST(Continuation, ARuleSaysWhichTokensMayComeAndWhenItEnds) {
+  GenerateOptions options;
+  options.sampling.temperature = 0;
+  options.scores = 0;
+  options.ends = {3};
+  options.rule = [] { return std::make_unique<Twice>(); };
+  const std::vector<int32_t> prompt = {0};
+  Continuation text(options, prompt, 100, nullptr);
+  const Step first = text.accept(kLogits);
+  EXPECT_EQ(first.token, 4) << "the best of those that may come";
+  EXPECT_EQ(first.score->chosen.value, score_token(kLogits, 4, 0).chosen.value) << "among all";
+  EXPECT_EQ(text.accept(kLogits).token, 4);
+  EXPECT_FALSE(text.finish());
+  EXPECT_EQ(text.accept(kLogits).token, 3) << "an end, now that it may come";
+  EXPECT_EQ(text.finish(), Finish::kEos);
+  options.ignore_eos = true;
+  Continuation longer(options, prompt, 100, nullptr);
+  for (int i = 0; i < 3; ++i) longer.accept(kLogits);
+  EXPECT_EQ(longer.finish(), Finish::kEos) << "nothing may follow";
+  EXPECT_EQ(longer.tokens().back(), 2);
+}
+
 // Two texts led by turns through one engine are what generate() says of each alone.
 TEST(Continuation, TextsLedByTurnsAreWhatEachIsAlone) {
   Engine engine(testing::random_weights(testing::small_config()), {.threads = 1});

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "engine/token_rule.h"
 
 namespace dsmoe::engine {
 namespace {
@@ -34,8 +35,12 @@ void validate(const SamplingOptions& o) {
 
 Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(options.seed) { validate(options); }
 
-int32_t Sampler::sample(std::span<const float> logits_V, std::span<const int32_t> history) {
+int32_t Sampler::sample(std::span<const float> logits_V, std::span<const int32_t> history,
+                        std::span<const uint64_t> allowed_V) {
   gather(logits_V, history);
+  if (!allowed_V.empty()) {
+    std::erase_if(candidates_, [&](const Candidate& c) { return !is_allowed(allowed_V, c.id); });
+  }
   keep_best();
   if (options_.temperature == 0) return candidates_.front().id;
   keep_probable();

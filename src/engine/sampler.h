@@ -38,9 +38,10 @@ void validate(const SamplingOptions& options);
 class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options);
-  /// The next token. `history` is everything so far, prompt included. Throws Error(kNonFinite) for logits that are NaN
-  /// or infinite.
-  int32_t sample(std::span<const float> logits_V, std::span<const int32_t> history);
+  /// The next token. `history` is everything so far, prompt included; `allowed_V`, where it is not empty, has a bit for
+  /// each token that may come (engine/token_rule.h). Throws Error(kNonFinite) for logits that are NaN or infinite.
+  int32_t sample(std::span<const float> logits_V, std::span<const int32_t> history,
+                 std::span<const uint64_t> allowed_V = {});
 
  private:
   struct Candidate {

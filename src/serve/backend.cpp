@@ -38,6 +38,13 @@ Backend::Prompt Backend::chat_prompt(std::span<const tokenizer::ChatMessage> mes
   return {chat_->encode(chat_->render(messages, answers)), 0};
 }
 
+engine::MakeTokenRule Backend::rule_of(std::shared_ptr<const schema::Grammar> form) {
+  std::call_once(sorted_, [this] { vocabulary_ = std::make_shared<schema::Vocabulary>(*tokenizer_); });
+  return [form = std::move(form), vocabulary = vocabulary_] {
+    return std::make_unique<schema::JsonRule>(form, vocabulary);
+  };
+}
+
 std::vector<int32_t> Backend::ends(bool chat) const {
   std::vector<int32_t> ends = ends_;
   if (chat && chat_) ends.push_back(chat_->end_of_turn());

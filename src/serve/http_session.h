@@ -168,10 +168,11 @@ class Session : public std::enable_shared_from_this<Session> {
     watching_ = true;
     socket_.async_read_some(buffer_.prepare(4096), [self = shared_from_this()](const ErrorCode& error, size_t bytes) {
       self->watching_ = false;
-      if (error) return self->phase_ == Phase::kClosing ? void() : self->close();
+      if (error) return self->close();
       self->buffer_.commit(bytes);
       if (self->phase_ == Phase::kAnswering) self->watch();
       if (self->phase_ == Phase::kIdle) self->read_header();
+      if (self->phase_ == Phase::kClosing) self->linger();
     });
   }
 

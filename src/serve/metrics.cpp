@@ -18,6 +18,20 @@ void one(std::string& out, const std::string& name, const char* type, const std:
   out += name + " " + std::to_string(value) + "\n";
 }
 
+// Layers without experts have no series.
+void write_experts(std::string& out, const ExpertTokens& tokens, int64_t experts) {
+  if (tokens.empty()) return;
+  head(out, "dsmoe_expert_tokens_total", "counter", "Tokens that a routed expert has read.");
+  for (int64_t first = 0; first < std::ssize(tokens); first += experts) {
+    const auto layer = tokens.begin() + first;
+    if (std::all_of(layer, layer + experts, [](int64_t count) { return count == 0; })) continue;
+    for (int64_t e = 0; e < experts; ++e) {
+      out += "dsmoe_expert_tokens_total{layer=\"" + std::to_string(first / experts) + "\",expert=\"" +
+             std::to_string(e) + "\"} " + std::to_string(layer[e]) + "\n";
+    }
+  }
+}
+
 }  // namespace
 
 void Histogram::observe(double seconds) {
@@ -58,7 +72,7 @@ void Metrics::request_ended(double seconds) {
   whole_.observe(seconds);
 }
 
-std::string Metrics::text(const SchedulerLoad& load) const {
+std::string Metrics::text(const SchedulerLoad& load, int64_t experts) const {
   const std::lock_guard lock(mutex_);
   std::string out;
   one(out, "dsmoe_requests_running", "gauge", "Sequences that are computed now.", load.running);
@@ -77,6 +91,7 @@ std::string Metrics::text(const SchedulerLoad& load) const {
   for (const auto& [status, count] : answers_) {
     out += "dsmoe_http_answers_total{status=\"" + std::to_string(status) + "\"} " + std::to_string(count) + "\n";
   }
+  write_experts(out, load.expert_tokens, experts);
   first_token_.write(out, "dsmoe_time_to_first_token_seconds", "From a request's arrival to its first token.");
   next_token_.write(out, "dsmoe_inter_token_latency_seconds", "From one token of a sequence to the next.");
   whole_.write(out, "dsmoe_e2e_request_latency_seconds", "From a request's arrival to its end.");

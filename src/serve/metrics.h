@@ -32,8 +32,8 @@ class Metrics {
   void first_token(double seconds);                 ///< since the request came
   void next_token(double seconds);                  ///< since the one before
   void request_ended(double seconds);
-  /// All of them, with what the scheduler says.
-  std::string text(const SchedulerLoad& load) const;
+  /// All of them, with what the scheduler says of a model with so many routed experts to a layer.
+  std::string text(const SchedulerLoad& load, int64_t experts) const;
 
  private:
   mutable std::mutex mutex_;

@@ -9,6 +9,7 @@
 #include "serve/api_error.h"
 #include "serve/fields.h"
 #include "serve/intervention_field.h"
+#include "serve/response_format.h"
 
 namespace dsmoe::serve {
 namespace {
@@ -29,7 +30,6 @@ const std::vector<Unsupported>& unsupported() {
       {"tool_choice", {"none", "auto"}},
       {"functions"},
       {"function_call", {"none", "auto"}},
-      {"response_format", {{{"type", "text"}}}},
       {"modalities", {Json::array({"text"})}},
       {"audio"},
       {"prediction"},
@@ -167,6 +167,7 @@ GenerationRequest read_common(const Fields& fields, const RequestContext& contex
   }
   request.routed_experts = fields.boolean("routed_experts", false);
   request.intervention = read_intervention(fields, *context.config);
+  request.form = read_response_format(fields);
   request.tokens_as_ids = fields.boolean("return_tokens_as_token_ids", false);
   request.generate.max_tokens = fields.integer("max_tokens", 0, INT32_MAX, -1);
   return request;

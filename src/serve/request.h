@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +15,7 @@
 #include "base/json.h"
 #include "engine/continuation.h"
 #include "engine/intervention.h"
+#include "schema/grammar.h"
 #include "tokenizer/chat_format.h"
 
 namespace dsmoe::serve {
@@ -50,7 +52,8 @@ struct GenerationRequest {
   bool stream = false, include_usage = false;
   bool routed_experts = false;  ///< which experts read which token is asked for
   engine::Intervention intervention;
-  bool tokens_as_ids = false;  ///< tokens in log-probabilities are written token_id:N
+  std::shared_ptr<const schema::Grammar> form;  ///< what an answer's text must be; null: anything
+  bool tokens_as_ids = false;                   ///< tokens in log-probabilities are written token_id:N
 };
 
 /// Each throws ApiError 400 naming the member (404 for another model's name).

@@ -46,6 +46,13 @@ struct Scheduler::Sequence {
   engine::KvCache cache;
   std::optional<engine::Continuation> text;
   std::optional<RoutingRecord> record;
+  std::optional<CountedRouting> counted;
+
+  engine::RoutingProbe* probe() {
+    if (counted) return &*counted;
+    return record ? &*record : nullptr;
+  }
+
   std::vector<int32_t> next;  // tokens that the model has not been given yet
   size_t taken = 0;           // of them, in the pass that runs
   int64_t cached = 0;
@@ -55,6 +62,10 @@ struct Scheduler::Sequence {
 Scheduler::Scheduler(engine::Engine& engine, const tokenizer::Tokenizer* tokenizer, const SchedulerOptions& options)
     : engine_(engine), tokenizer_(tokenizer), options_(options), prefixes_(options.cache_bytes) {
   options_.context = std::min(options_.context, engine.config().max_position_embeddings);
+  if (options_.count_experts && engine.config().is_moe()) {
+    totals_.expert_tokens.resize(
+        static_cast<size_t>(engine.config().num_hidden_layers * engine.config().n_routed_experts));
+  }
   options_.pass.rows = std::max(engine.chunk(), options_.slots + 1);
 }
 Scheduler::~Scheduler() = default;
@@ -78,6 +89,9 @@ void Scheduler::add(Work work) {
     engine_.check(item);
     sequence.text.emplace(one.generate, one.prompt, options_.context, tokenizer_);
     if (one.record_routing) sequence.record.emplace(engine_.config(), one.intervention);
+    if (!totals_.expert_tokens.empty()) {
+      sequence.counted.emplace(&totals_.expert_tokens, sequence.record ? &*sequence.record : nullptr);
+    }
     sequence.next.assign(one.prompt.begin(), one.prompt.begin() + to_read(one));
     if (bytes_of(sequence) > options_.cache_bytes) {
       throw bad_request("max_tokens", "the keys and values of " + std::to_string(one.prompt.size()) +
@@ -204,7 +218,7 @@ void Scheduler::run_pass() {
     const auto floats = static_cast<size_t>(wanted[i] * V);
     Sequence& sequence = *members[i];
     items.push_back({&sequence.cache, std::span(sequence.next).first(sequence.taken), left.first(floats),
-                     &sequence.work().intervention, sequence.record ? &*sequence.record : nullptr});
+                     &sequence.work().intervention, sequence.probe()});
     left = left.subspan(floats);
     taking.push_back(&sequence);
   }

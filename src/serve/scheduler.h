@@ -19,6 +19,7 @@
 #include "engine/continuation.h"
 #include "engine/engine.h"
 #include "serve/api_error.h"
+#include "serve/expert_load.h"
 #include "serve/pass_plan.h"
 #include "serve/prefix_store.h"
 #include "serve/routing_record.h"
@@ -69,12 +70,14 @@ struct SchedulerOptions {
   int64_t context = 4096;                  ///< positions of a sequence at most
   int64_t cache_bytes = int64_t{1} << 30;  ///< of all caches, those of prefixes too
   PassLimits pass;
+  bool count_experts = false;  ///< tells how many tokens each expert has read
 };
 
 struct SchedulerLoad {
   int64_t running = 0, waiting = 0;  ///< sequences
   int64_t cache_bytes = 0;           ///< that running sequences may grow to and prefixes take
   int64_t passes = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;  ///< since the beginning
+  ExpertTokens expert_tokens = {};                                                 ///< likewise, where they are counted
 };
 
 class Scheduler {

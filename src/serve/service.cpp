@@ -168,7 +168,11 @@ void Service::file(const HttpRequest& request, const Writer& writer) {
 void Service::version(const HttpRequest&, const Writer& writer) { reply(*writer, {{"version", options_.version}}); }
 
 void Service::metrics(const HttpRequest&, const Writer& writer) {
-  writer->respond({200, "text/plain; version=0.0.4; charset=utf-8", {}, metrics_->text(backend()->worker().load())});
+  const auto served = backend();
+  writer->respond({200,
+                   "text/plain; version=0.0.4; charset=utf-8",
+                   {},
+                   metrics_->text(served->worker().load(), served->config().n_routed_experts)});
 }
 
 Json Service::model_object(Backend& backend) const {
@@ -251,6 +255,7 @@ void Service::generate(GenerationRequest request, const std::shared_ptr<Backend>
   ticket->add_tokens(std::accumulate(lengths.begin(), lengths.end(), int64_t{0}));
   const std::vector<int32_t> ends = backend->ends(request.chat);
   request.generate.ends.insert(request.generate.ends.end(), ends.begin(), ends.end());
+  if (request.form) request.generate.rule = backend->rule_of(request.form);
   const auto answer =
       std::make_shared<Answer>(AnswerParts{backend.get(), writer, std::move(ticket), metrics_, options_.log},
                                std::move(request), std::move(prompts));

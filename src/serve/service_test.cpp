@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "engine/generate.h"
 #include "serve/testing.h"
@@ -17,6 +18,12 @@ using base::Json;
 using testing::events_of;
 using testing::json_of;
 using testing::Letters;
+
+int64_t moe_layers(const spec::ModelConfig& config) {
+  int64_t count = 0;
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) count += config.is_moe_layer(layer) ? 1 : 0;
+  return count;
+}
 
 class Served : public ::testing::Test {
  protected:
@@ -53,6 +60,50 @@ class Served : public ::testing::Test {
   std::unique_ptr<Service> service_;
 };
 std::unique_ptr<base::TestFolder> Served::folder_;
+
+// Whatever a model without any sense would say: JSON of the form that was asked for, or cut off by max_tokens and said
+// so. The schema's place differs among clients.
+TEST_F(Served, ResponseFormatsAreHeldTo) {
+  const Json schema = base::parse_json(
+      R"({"type": "object", "properties": {"ok": {"type": "boolean"}, "size": {"enum": [1, "two"]}, "name": {"type": "string",
+          "maxLength": 4}}, "required": ["ok", "size", "name"], "additionalProperties": false})",
+      "schema");
+  const Json formats[] = {
+      {{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"strict", true}, {"schema", schema}}}},
+      {{"type", "json_schema"}, {"schema", schema}},
+      {{"type", "json_object"}, {"schema", schema}}};
+  int whole = 0;
+  for (int seed = 0; seed < 12; ++seed) {
+    Json body = {{"prompt", "x"}, {"max_tokens", 250}, {"seed", seed}, {"response_format", formats[seed % 3]}};
+    const Json choice = post("/v1/completions", body)["choices"][0];
+    const std::string text = choice["text"];
+    if (choice["finish_reason"] == "length") continue;
+    ++whole;
+    EXPECT_EQ(choice["finish_reason"], "stop");
+    const Json value = base::parse_json(text, "answer");
+    EXPECT_TRUE(value["ok"].is_boolean()) << text;
+    EXPECT_TRUE(value["size"] == 1 || value["size"] == "two") << text;
+    EXPECT_TRUE(value["name"].is_string()) << text;
+    EXPECT_EQ(value.size(), 3u);
+    body["stream"] = true;
+    std::string streamed;
+    for (const Json& event : events_of(ask("POST", "/v1/completions", base::dump_json(body)).body)) {
+      streamed += event["choices"][0]["text"];
+    }
+    EXPECT_EQ(streamed, text);
+  }
+  EXPECT_GT(whole, 3);
+  const Json cut = post("/v1/completions",
+                        {{"prompt", "x"}, {"max_tokens", 3}, {"response_format", {{"type", "json_object"}}}, {"n", 3}});
+  for (const Json& choice : cut["choices"]) EXPECT_EQ(choice["finish_reason"], "length") << choice;
+  const Json refused =
+      post("/v1/completions", {{"prompt", "x"}, {"stop", "a"}, {"response_format", {{"type", "json_object"}}}}, 400);
+  EXPECT_EQ(refused["error"]["param"], "stop");
+  EXPECT_EQ(post("/v1/completions",
+                 {{"prompt", "x"}, {"response_format", {{"type", "json_schema"}, {"schema", {{"pattern", "a"}}}}}},
+                 400)["error"]["param"],
+            "response_format");
+}
 
 // lm-evaluation-harness's request for a log-likelihood, and what it takes out of the answer: one entry for each token
 // of the prompt and one for the token that was generated, the first without a number; a token is greedy where its
@@ -297,6 +348,26 @@ TEST_F(Served, AFullHouseRefusesAtOnce) {
   EXPECT_EQ(json_of(refused)["error"]["code"], "queue_full");
   EXPECT_THAT(refused.headers, ::testing::Contains(::testing::Pair("Retry-After", ::testing::_)));
   EXPECT_EQ(first->wait().status, 200);
+}
+
+// Every token that is read goes to as many experts of each mixture layer as the model has it.
+TEST_F(Served, ExpertsAreCountedWhereThatIsAskedFor) {
+  EXPECT_THAT(ask("GET", "/metrics").body, ::testing::Not(::testing::HasSubstr("dsmoe_expert_tokens_total")));
+  BackendOptions counting{"tiny", "", {4, 300, 1 << 30, {}}};
+  counting.scheduler.count_experts = true;
+  service_->open(std::make_shared<Backend>(open(), counting));
+  post("/v1/completions", {{"prompt", "abc"}, {"max_tokens", 5}, {"ignore_eos", true}});
+  post("/v1/completions", {{"prompt", {256, 7}}, {"max_tokens", 1}, {"routed_experts", true}});
+  const std::string metrics = ask("GET", "/metrics").body;
+  const spec::ModelConfig config = engine::testing::small_config();
+  std::map<std::string, int64_t> by_layer;
+  std::istringstream lines(metrics);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("dsmoe_expert_tokens_total{")) continue;
+    by_layer[line.substr(0, line.find(','))] += std::stoll(line.substr(line.rfind(' ')));
+  }
+  EXPECT_EQ(static_cast<int64_t>(by_layer.size()), moe_layers(config));
+  for (const auto& [layer, tokens] : by_layer) EXPECT_EQ(tokens, (4 + 4 + 2) * config.num_experts_per_tok) << layer;
 }
 
 TEST_F(Served, MetricsAndLogCountWithoutText) {
