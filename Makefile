@@ -5,7 +5,7 @@ CTEST := ctest --output-on-failure --no-tests=error
 # Only the door may install packages; SETUP=: skips that for people who manage their own machine.
 SETUP ?= tools/setup
 
-.PHONY: all everything setup setup-check configure test test-fast test-deep demo bench format lint floors install uninstall clean help
+.PHONY: all everything setup setup-check configure test test-fast test-deep test-tsan demo bench format lint floors install uninstall clean help
 
 all: configure ## build the programs, Release; they land in build/bin/
 	cmake --build $(BUILD) --target programs
@@ -32,6 +32,11 @@ test-fast: everything ## the tests of a minute
 
 test-deep: everything setup-check ## longer: outside oracles, long fuzzing
 	tools/run_tests deep
+
+test-tsan: configure ## the server's room under the thread sanitizer, cold a quarter of an hour of processor time
+	cmake --preset tsan >/dev/null
+	cmake --build $(BUILD)/tsan --target serve_test
+	TSAN_OPTIONS=halt_on_error=1 $(BUILD)/tsan/tests/serve_test
 
 demo: all ## from raw text to a trained, talking model and a report (DEMO_MINUTES=5)
 	tools/demo
