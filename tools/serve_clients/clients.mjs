@@ -40,12 +40,37 @@ async function streamsSayWhatAnswersSay(model) {
 }
 
 async function refusalsAreErrorsOfTheClient(model) {
-  for (const [more, param] of [[{ n: 99 }, 'n'], [{ response_format: { type: 'json_object' } }, 'response_format'],
+  for (const [more, param] of [[{ n: 99 }, 'n'], [{ response_format: { type: 'xml' } }, 'response_format.type'],
     [{ tools: [{ type: 'function', function: { name: 'f' } }] }, 'tools'], [{ max_tokens: 1e6 }, 'messages']]) {
     await assert.rejects(client.chat.completions.create({ model, messages, ...more }),
       (error) => error instanceof OpenAI.BadRequestError && error.param === param);
   }
   await assert.rejects(client.chat.completions.create({ model: 'another', messages }), OpenAI.NotFoundError);
+}
+
+// Structured outputs as OpenAI's client asks for them: of the schema's form, or cut off and said so.
+async function schemasAreHeldTo(model) {
+  const schema = {
+    type: 'object',
+    properties: { name: { type: 'string', maxLength: 12 }, size: { enum: [1, 2] }, tags: { type: 'array', items: { type: 'boolean' }, maxItems: 3 } },
+    required: ['name', 'size', 'tags'],
+    additionalProperties: false,
+  };
+  const ask = (form, seed) => client.chat.completions.create({
+    model, messages, seed, max_tokens: 300, response_format: { type: 'json_schema', json_schema: { name: 'thing', strict: true, schema: form } },
+  });
+  let whole = 0;
+  for (let seed = 0; seed < 10; ++seed) {
+    const { message, finish_reason: reason } = (await ask(schema, seed)).choices[0];
+    if (reason === 'length') continue;
+    assert.equal(reason, 'stop');
+    const thing = JSON.parse(message.content);
+    assert.deepEqual(Object.keys(thing), ['name', 'size', 'tags']);
+    assert.ok([...thing.name].length <= 12 && [1, 2].includes(thing.size) && thing.tags.length <= 3, message.content);
+    whole += 1;
+  }
+  assert.ok(whole > 0);
+  await assert.rejects(ask({ type: 'string', pattern: 'a' }, 1), (error) => error.status === 400 && error.param === 'response_format');
 }
 
 async function whoLeavesFreesTheSlot(model) {
@@ -124,6 +149,7 @@ async function onePage(browser, width, colorScheme) {
 const model = (await client.models.list()).data[0].id;
 await streamsSayWhatAnswersSay(model);
 await refusalsAreErrorsOfTheClient(model);
+await schemasAreHeldTo(model);
 await whoLeavesFreesTheSlot(model);
 await promtoolHasNothingToSay();
 await thePageWorksAndNothingRunsInIt();
