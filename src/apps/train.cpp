@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/sft_arguments.h"
 #include "apps/train_arguments.h"
 #include "apps/training_program.h"
 #include "base/error.h"
@@ -36,13 +37,6 @@ std::vector<std::string> words_of(const CLI::App& command) {
   base::fail_io("train", "cannot start", program.string(), errno);
 }
 
-void add_handed_over(CLI::App& program, const std::string& name, const std::string& help) {
-  CLI::App* command = program.add_subcommand(name, help);
-  command->set_help_flag();  // dsmoe-train has the real one
-  command->prefix_command();
-  command->callback([command, name] { hand_over(name, command->remaining()); });
-}
-
 }  // namespace
 
 base::fs::path training_program() {
@@ -65,7 +59,11 @@ void add_train_command(CLI::App& program) {
 }
 
 void add_sft_command(CLI::App& program) {
-  add_handed_over(program, "sft", "Teach a base model to answer: BASE CONVERSATIONS.jsonl ... -o OUT");
+  CLI::App* command =
+      program.add_subcommand("sft", "Teach a base model to answer, from conversations; docs/finetuning.md has it all");
+  const auto arguments = std::make_shared<SftArguments>();
+  arguments->add_to(*command);
+  command->callback([command] { hand_over("sft", words_of(*command)); });
 }
 
 }  // namespace dsmoe::apps

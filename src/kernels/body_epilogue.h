@@ -40,9 +40,14 @@ inline void finish_swiglu(const Strip& strip) {
   const int64_t F = p.n / 2, f = strip.panel * kLanes, n = F - f;
   auto* const gate_up = static_cast<T*>(p.swiglu.gate_up);
   auto* const hidden = static_cast<T*>(p.swiglu.hidden);
+  const auto* const add = static_cast<const T*>(p.add);
   for (int64_t i = 0; i < strip.rows; ++i) {
     const int64_t m = strip.row + i;
-    const Vec gate = Vec::load(strip.sums + i * kPanel), up = Vec::load(strip.sums + i * kPanel + kLanes);
+    Vec gate = Vec::load(strip.sums + i * kPanel), up = Vec::load(strip.sums + i * kPanel + kLanes);
+    if (add) {
+      gate = load_some(add + m * 2 * F + f, n) + gate;
+      up = load_some(add + m * 2 * F + F + f, n) + up;
+    }
     if (gate_up) {
       store_some(gate, gate_up + m * 2 * F + f, n);
       store_some(up, gate_up + m * 2 * F + F + f, n);
@@ -132,7 +137,7 @@ inline void swiglu_lines(const Strip& strip, Lines& lines) {
   const bool forward = strip.product->epilogue == Epilogue::kSwiglu;
   const int64_t F = forward ? strip.product->n / 2 : strip.product->n, width = forward ? kLanes : kPanel;
   const int64_t begin = (strip.panel * width + kLine - 1) / kLine * kLine, end = strip.panel * width + width;
-  const void* const pairs[2] = {tile.gate_up, forward ? nullptr : tile.grad_gate_up};
+  const void* const pairs[2] = {tile.gate_up, forward ? strip.product->add : tile.grad_gate_up};
   for (int64_t f = begin; f < end; f += kLine) {
     for (const void* pair : pairs) {
       const T* const at = static_cast<const T*>(pair) + strip.row * 2 * F + f;

@@ -60,7 +60,8 @@ struct PanelProduct {
   int64_t out_stride = 0;              ///< elements
   const int32_t* out_index = nullptr;  ///< row m goes to row out_index[m]; rows must be distinct within one call
   Number out_type = Number::kF32;
-  const void* add = nullptr;  ///< kStore: rows like out's and of its type, added before rounding
+  /// Added before rounding. kStore: rows like out's and of its type. kSwiglu: rows like gate_up's, to gates and ups.
+  const void* add = nullptr;
   SwigluTile swiglu = {};
 };
 

@@ -43,7 +43,11 @@ int64_t gate_column(int64_t f) { return f / 16 * 32 + f % 16; }
 void finish_swiglu(Number type, const PanelProduct& p, int64_t m, const std::vector<double>& sums) {
   const int64_t F = p.n / 2;
   for (int64_t f = 0; f < F; ++f) {
-    const double gate = sums[static_cast<size_t>(gate_column(f))], up = sums[static_cast<size_t>(gate_column(f) + 16)];
+    double gate = sums[static_cast<size_t>(gate_column(f))], up = sums[static_cast<size_t>(gate_column(f) + 16)];
+    if (p.add) {
+      gate += number_at(type, p.add, m * 2 * F + f);
+      up += number_at(type, p.add, m * 2 * F + F + f);
+    }
     if (p.swiglu.gate_up) {
       put_number(type, p.swiglu.gate_up, m * 2 * F + f, gate);
       put_number(type, p.swiglu.gate_up, m * 2 * F + F + f, up);

@@ -57,7 +57,7 @@ class Trial {
     const std::vector<float> before = normal_values(rng, s.m * (s.n + 2));
     out = Numbers(s.out_type, s.epilogue == Epilogue::kAdd ? before : std::vector<float>(before.size(), -7));
     product.out = out.data();
-    add_ = Numbers(s.out_type, normal_values(rng, s.m * (s.n + 2)));
+    add_ = swiglu ? numbers(rng, 2 * s.m * s.n) : Numbers(s.out_type, normal_values(rng, s.m * (s.n + 2)));
     if (s.add) product.add = add_.data();
     slot_weight_ = normal_values(rng, s.m);
     gate_up = backward ? Numbers(s.type, normal_values(rng, 2 * s.m * s.n, 2)) : Numbers(s.type, 2 * s.m * s.n, -7);
@@ -146,8 +146,7 @@ class Trial {
 std::vector<double> sum_errors(Wanted s, std::vector<double>* sums_of_absolutes = nullptr) {
   const bool swiglu = s.epilogue == Epilogue::kSwiglu;
   s.absolute = true;
-  s.add = false;
-  if (!swiglu) s.epilogue = Epilogue::kStore, s.out_type = Number::kF32;
+  if (!swiglu) s.add = false, s.epilogue = Epilogue::kStore, s.out_type = Number::kF32;
   Trial trial(s);
   const std::vector<float> sums = (trial.run_ref(), swiglu ? trial.gate_up : trial.out).values();
   std::vector<double> errors, absolutes;
@@ -245,6 +244,7 @@ TEST_P(Panels, AreTheirDefinition) {
           for (const Epilogue epilogue : kEpilogues) {
             Wanted s{.type = type, .m = m, .n = n, .k = k, .epilogue = epilogue};
             s.left_index = m % 2, s.slot_weight = n % 2;
+            if (epilogue == Epilogue::kSwiglu) s.add = k % 2;
             if (epilogue == Epilogue::kStore) s.out_index = k % 2, s.add = n % 2, s.out_type = type;
             check(s);
           }
@@ -271,7 +271,7 @@ TEST_P(Panels, TakeRowsByDepth) {
 TEST_P(Panels, HoldBeyondEveryBlock) {
   for (const Number type : kNumbers) {
     check({.type = type, .m = 255, .n = 129, .k = 255, .left_index = true, .out_index = true, .out_type = type});
-    check({.type = type, .m = 41, .n = 65, .k = 1201, .epilogue = Epilogue::kSwiglu, .left_index = true});
+    check({.type = type, .m = 41, .n = 65, .k = 1201, .epilogue = Epilogue::kSwiglu, .left_index = true, .add = true});
     check({.type = type, .m = 41, .n = 65, .k = 1201, .epilogue = Epilogue::kSwigluBackward});
     check({.type = type, .m = 9, .n = 1100, .k = 33, .add = true});
   }

@@ -6,8 +6,8 @@ namespace dsmoe::model {
 
 using spec::TensorRole;
 
-ParameterStore::ParameterStore(const spec::ModelConfig& config, torch::ScalarType master)
-    : config_(config), master_(master) {
+ParameterStore::ParameterStore(const spec::ModelConfig& config, const TransformerOptions& options)
+    : config_(config), options_(options) {
   embedding_ = add_named("model.embed_tokens.weight", {config.vocab_size, config.hidden_size}, TensorRole::kEmbedding);
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) layers_.push_back(add_layer(layer));
   norm_ = add_named("model.norm.weight", {config.hidden_size}, TensorRole::kNorm);
@@ -18,13 +18,22 @@ ParameterStore::ParameterStore(const spec::ModelConfig& config, torch::ScalarTyp
     tensors_.push_back({tensor, found->second});
   });
   DSMOE_CHECK(tensors_.size() == views_.size(), "storage for a tensor the specification does not know");
+  if (frozen()) stand_beside_masters();
+}
+
+void ParameterStore::stand_beside_masters() {
+  adapters_ = AdapterStore(options_.adapters, config_, places_);
+  for (Parameter& master : parameters_) {
+    std::vector<moe::AdapterPart> parts = adapters_.parts_of(master.value);
+    if (!parts.empty()) master.weight = moe::adapted_weight(master.weight, std::move(parts));
+  }
 }
 
 Tensor ParameterStore::add(const std::string& name, const std::vector<int64_t>& sizes, TensorRole role) {
-  const auto options = torch::dtype(master_);
+  const auto options = torch::dtype(options_.master);
   Tensor value = role == TensorRole::kNorm ? torch::ones(sizes, options) : torch::zeros(sizes, options);
-  value.requires_grad_();
-  parameters_.push_back({name, value, role, moe::trainable_weight(value)});
+  if (!frozen()) value.requires_grad_();
+  parameters_.push_back({name, value, role, frozen() ? moe::frozen_weight(value) : moe::trainable_weight(value)});
   return value;
 }
 
@@ -39,13 +48,16 @@ moe::WeightPtr ParameterStore::weight(const Tensor& master) const {
 Tensor ParameterStore::add_named(const std::string& name, const std::vector<int64_t>& sizes, TensorRole role) {
   Tensor value = add(name, sizes, role);
   views_[name] = value.detach();
+  places_[name] = {value};
   return value;
 }
 
-/// Rows [first_row, first_row + rows) of a matrix under a name of their own. detach() shares memory and version
+/// Some rows of a matrix from its place on, under a name of their own. detach() shares memory and version
 /// counter, so writing through the view is seen by whoever keeps a copy of the master.
-void ParameterStore::view(const std::string& name, const Tensor& master, int64_t first_row, int64_t rows) {
-  views_[name] = master.detach().narrow(0, first_row, rows);
+void ParameterStore::view(const std::string& name, const MatrixPlace& place, int64_t rows) {
+  const Tensor master = place.master.detach();
+  views_[name] = (place.expert < 0 ? master : master[place.expert]).narrow(0, place.first_row, rows);
+  places_[name] = place;
 }
 
 FfnMasters ParameterStore::add_ffn(const std::string& prefix, int64_t width, int64_t experts) {
@@ -57,15 +69,13 @@ FfnMasters ParameterStore::add_ffn(const std::string& prefix, int64_t width, int
   }
   FfnMasters ffn{add(prefix + "gate_up_proj.weight", gate_up, TensorRole::kFfn),
                  add(prefix + "down_proj.weight", down, TensorRole::kFfn)};
-  const auto name_parts = [&](const std::string& owner, const Tensor& gate_up_FD, const Tensor& down_DF) {
-    view(owner + "gate_proj.weight", gate_up_FD, 0, width);
-    view(owner + "up_proj.weight", gate_up_FD, width, width);
-    view(owner + "down_proj.weight", down_DF, 0, hidden);
+  const auto name_parts = [&](const std::string& owner, int64_t expert) {
+    view(owner + "gate_proj.weight", {ffn.gate_up, 0, expert}, width);
+    view(owner + "up_proj.weight", {ffn.gate_up, width, expert}, width);
+    view(owner + "down_proj.weight", {ffn.down, 0, expert}, hidden);
   };
-  if (experts == 0) name_parts(prefix, ffn.gate_up, ffn.down);
-  for (int64_t e = 0; e < experts; ++e) {
-    name_parts(prefix + std::to_string(e) + ".", ffn.gate_up.detach()[e], ffn.down.detach()[e]);
-  }
+  if (experts == 0) name_parts(prefix, -1);
+  for (int64_t e = 0; e < experts; ++e) name_parts(prefix + std::to_string(e) + ".", e);
   return ffn;
 }
 
@@ -75,9 +85,9 @@ LayerMasters ParameterStore::add_layer(int64_t layer) {
   LayerMasters masters;
   masters.input_norm = add_named(prefix + "input_layernorm.weight", {hidden}, TensorRole::kNorm);
   masters.qkv = add(attention + "qkv_proj.weight", {hidden + 2 * kv_width, hidden}, TensorRole::kAttention);
-  view(attention + "q_proj.weight", masters.qkv, 0, hidden);
-  view(attention + "k_proj.weight", masters.qkv, hidden, kv_width);
-  view(attention + "v_proj.weight", masters.qkv, hidden + kv_width, kv_width);
+  view(attention + "q_proj.weight", {masters.qkv, 0}, hidden);
+  view(attention + "k_proj.weight", {masters.qkv, hidden}, kv_width);
+  view(attention + "v_proj.weight", {masters.qkv, hidden + kv_width}, kv_width);
   masters.out = add_named(attention + "o_proj.weight", {hidden, hidden}, TensorRole::kAttention);
   masters.post_norm = add_named(prefix + "post_attention_layernorm.weight", {hidden}, TensorRole::kNorm);
   if (config_.is_moe_layer(layer)) {
@@ -98,7 +108,7 @@ void ParameterStore::add_moe(int64_t layer, LayerMasters& masters) {
     views_[mlp + "gate.hash_table"] = masters.hash_table;
   }
   if (config_.has_router_bias()) {
-    masters.bias = torch::zeros({experts}, torch::dtype(master_));
+    masters.bias = torch::zeros({experts}, torch::dtype(options_.master));
     views_[mlp + "gate.e_score_correction_bias"] = masters.bias;
   }
   masters.routed = add_ffn(mlp + "experts.", config_.moe_intermediate_size, experts);

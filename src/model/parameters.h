@@ -1,13 +1,15 @@
 // The storage of a model: few large masters, seen under the many names of a checkpoint.
 //
 // q, k and v of a layer are one matrix, gate_proj and up_proj are one, and all routed experts are stacked: fewer and
-// larger products, and an optimiser that walks a dozen tensors a layer instead of hundreds.
+// larger products, and an optimiser that walks a dozen tensors a layer instead of hundreds. Where adapters are trained,
+// masters are frozen: no gradient, no moments.
 #pragma once
 
 #include <map>
 #include <string>
 #include <vector>
 
+#include "model/adapters.h"
 #include "model/transformer.h"
 #include "moe/weight.h"
 
@@ -27,9 +29,11 @@ struct LayerMasters {
 
 class ParameterStore {
  public:
-  ParameterStore(const spec::ModelConfig& config, torch::ScalarType master);
+  ParameterStore(const spec::ModelConfig& config, const TransformerOptions& options);
 
-  const std::vector<Parameter>& parameters() const { return parameters_; }
+  /// What is trained.
+  const std::vector<Parameter>& parameters() const { return frozen() ? adapters_.parameters() : parameters_; }
+  const AdapterStore& adapters() const { return adapters_; }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
   const std::vector<LayerMasters>& layers() const { return layers_; }
   /// The weight that layers see a master through; null for an undefined tensor. One weight for each master.
@@ -41,14 +45,18 @@ class ParameterStore {
  private:
   Tensor add(const std::string& name, const std::vector<int64_t>& sizes, spec::TensorRole role);
   Tensor add_named(const std::string& name, const std::vector<int64_t>& sizes, spec::TensorRole role);
-  void view(const std::string& name, const Tensor& master, int64_t first_row, int64_t rows);
+  void view(const std::string& name, const MatrixPlace& place, int64_t rows);
+  bool frozen() const { return options_.adapters.rank > 0; }
+  void stand_beside_masters();
   FfnMasters add_ffn(const std::string& prefix, int64_t width, int64_t experts);
   LayerMasters add_layer(int64_t layer);
   void add_moe(int64_t layer, LayerMasters& masters);
 
   spec::ModelConfig config_;
-  torch::ScalarType master_;
-  std::vector<Parameter> parameters_;
+  TransformerOptions options_;
+  std::vector<Parameter> parameters_;  // of all masters
+  std::map<std::string, MatrixPlace> places_;
+  AdapterStore adapters_;
   std::vector<NamedTensor> tensors_;
   std::map<std::string, Tensor> views_;
   std::vector<LayerMasters> layers_;

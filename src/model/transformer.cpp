@@ -17,7 +17,7 @@ struct Transformer::Impl {
   Impl(const spec::ModelConfig& config, const moe::TrainingOptions& training, const TransformerOptions& options)
       : config(config),
         options(options),
-        store(config, options.master),
+        store(config, options),
         embedding(store.weight(store.embedding())),
         norm(store.weight(store.norm())),
         head(store.weight(store.head())),
@@ -67,6 +67,8 @@ Tensor Transformer::Impl::forward(const Tensor& ids_BS, const moe::MoeContext& c
                                   std::vector<moe::Routing>& routings, Tensor* balance_loss) const {
   Tensor x_TD = embed(ids_BS.reshape(-1), embedding, options.compute);
   const bool recompute = options.recompute && torch::GradMode::is_enabled();
+  // A block that runs again is in the graph by its input alone, which rows of a frozen embedding are not.
+  if (recompute && !x_TD.requires_grad()) x_TD.requires_grad_();
   for (const Block& block : blocks) {
     BlockOutput out =
         recompute ? block.forward_recomputed(x_TD, context, rotary) : block.forward(x_TD, context, rotary);
@@ -87,6 +89,7 @@ Transformer::Transformer(Transformer&&) noexcept = default;
 
 const spec::ModelConfig& Transformer::config() const { return impl_->config; }
 const std::vector<Parameter>& Transformer::parameters() const { return impl_->store.parameters(); }
+const std::vector<AdaptedModule>& Transformer::adapters() const { return impl_->store.adapters().modules(); }
 const std::vector<NamedTensor>& Transformer::tensors() const { return impl_->store.tensors(); }
 const std::vector<Tensor>& Transformer::router_biases() const { return impl_->router_biases; }
 
@@ -125,6 +128,7 @@ Tensor Transformer::logits(const Tensor& ids_BS) const {
 
 void Transformer::initialise(uint64_t seed, std::span<const int64_t> token_frequencies) {
   const torch::NoGradGuard no_grad;
+  impl_->store.adapters().initialise(seed);
   std::vector<int32_t> table;  // the same in every layer
   for (const NamedTensor& tensor : tensors()) {
     const int64_t count = tensor.value.numel();

@@ -29,10 +29,19 @@ namespace dsmoe::model {
 
 using torch::Tensor;
 
+/// Adapters that are trained in place of the weights (spec/adapter.h).
+struct AdapterOptions {
+  int64_t rank = 0;  ///< 0: none, the weights train
+  double alpha = 16;
+  std::string targets = {};
+  double scale() const { return alpha / static_cast<double>(rank); }
+};
+
 struct TransformerOptions {
   torch::ScalarType compute = torch::kFloat32;  ///< kBFloat16 or kFloat32; router, norms and loss stay float32
   torch::ScalarType master = torch::kFloat32;   ///< kFloat64 (with compute) for gradient tests
   bool recompute = false;                       ///< keep block inputs only, run each block again in the backward pass
+  AdapterOptions adapters = {};
 };
 
 /// One micro-batch.
@@ -80,6 +89,13 @@ struct NamedTensor {
   Tensor value;  ///< float32, or int32 for hash tables; router biases and hash tables are no parameters
 };
 
+/// A matrix's adapter: y += scale * b (a x). Views of Parameters' memory.
+struct AdaptedModule {
+  std::string name;  ///< model.layers.3.self_attn.q_proj
+  double scale;
+  Tensor a, b;  ///< [r, K], [N, r]
+};
+
 class Transformer {
  public:
   /// Weights start at zero (norms at one): call initialise() or load().
@@ -88,7 +104,10 @@ class Transformer {
   Transformer(Transformer&&) noexcept;
 
   const spec::ModelConfig& config() const;
+  /// What is trained: the weights, or with adapters those alone.
   const std::vector<Parameter>& parameters() const;
+  /// In the order of the checkpoint, stacks of experts together; empty where the weights train.
+  const std::vector<AdaptedModule>& adapters() const;
   /// Every tensor of spec::for_each_tensor, in its order.
   const std::vector<NamedTensor>& tensors() const;
   /// One float32 [E] per MoE layer, or empty where the model has no router bias. moe/bias_balancer.h moves them.
@@ -101,7 +120,9 @@ class Transformer {
   Tensor logits(const Tensor& ids_BS) const;  ///< float32 [B, S, V]
 
   /// By spec role, the same values as `dsmoe init`. Frequencies (one per token id) shape a balanced hash table.
+  /// Adapters start as nothing that is added.
   void initialise(uint64_t seed, std::span<const int64_t> token_frequencies = {});
+  /// The weights; adapters stay as they are.
   void load(const formats::ModelFolder& folder);
   void save(formats::ModelFolderWriter& writer) const;
 

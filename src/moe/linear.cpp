@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/part_clock.h"
+#include "moe/adapter.h"
 #include "moe/composed.h"
 #include "moe/parallel.h"
 
@@ -14,29 +15,51 @@ using kernels::PanelProduct;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// `graph` is the weight's place in autograd's graph; its values come packed from `kept`.
+/// A weight, or a stack of them, and the rows that each meets.
+struct LinearWork : torch::CustomClassHolder {
+  LinearWork(WeightPtr weight, std::vector<RowGroup> groups) : weight(std::move(weight)), groups(std::move(groups)) {}
+  WeightPtr weight;
+  std::vector<RowGroup> groups;
+  bool wanted = false;  ///< the weight's gradient
+
+  int64_t outputs() const { return weight->sizes()[weight->sizes().size() - 2]; }
+  /// Memory for what the groups' rows come to; zeros where there are rows outside of them.
+  Tensor output(int64_t rows, int64_t width, const torch::TensorOptions& options) const {
+    int64_t met = 0;
+    for (const RowGroup& group : groups) met += group.count;
+    return met == rows ? torch::empty({rows, width}, options) : torch::zeros({rows, width}, options);
+  }
+};
+
+void* row_of(const Tensor& rows, int64_t row) {
+  return static_cast<char*>(rows.data_ptr()) + row * rows.size(1) * rows.element_size();
+}
+
+/// `graph` is the weight's place in autograd's graph; its values come packed from `work`.
 struct Linear : torch::autograd::Function<Linear> {
   static Tensor forward(AutogradContext* context, const Tensor& x_TK, const OptionalTensor& graph,
-                        const OptionalTensor& add_TN, const c10::intrusive_ptr<KeptWeights>& kept) {
+                        const OptionalTensor& add_TN, const c10::intrusive_ptr<LinearWork>& work) {
     const base::Part part("linear layers");
-    const Weight& weight = *kept->weights[0];
-    const int64_t rows = x_TK.size(0), k = x_TK.size(1), n = weight.sizes()[0];
+    const int64_t k = x_TK.size(1), n = work->outputs();
     const auto type = x_TK.scalar_type();
-    const PackedWeight packed = weight.packed(type, WeightRows::kOutputs);
-    const Tensor y_TN = torch::empty({rows, n}, x_TK.options());
-    const PanelProduct product{.m = rows,
-                               .n = n,
-                               .k = k,
-                               .left = {x_TK.data_ptr(), k},
-                               .right = packed.forward_of(0),
-                               .out = y_TN.data_ptr(),
-                               .out_stride = n,
-                               .out_type = number_of(type),
-                               .add = add_TN ? add_TN->data_ptr() : nullptr};
-    kernels::panel_products(torch_parallel_for(), number_of(type), {&product, 1});
+    const PackedWeight packed = work->weight->packed(type, WeightRows::kOutputs);
+    const Tensor y_TN = work->output(x_TK.size(0), n, x_TK.options());
+    std::vector<PanelProduct> products;
+    for (const RowGroup& group : work->groups) {
+      products.push_back({.m = group.count,
+                          .n = n,
+                          .k = k,
+                          .left = {row_of(x_TK, group.begin), k},
+                          .right = packed.forward_of(group.place),
+                          .out = row_of(y_TN, group.begin),
+                          .out_stride = n,
+                          .out_type = number_of(type),
+                          .add = add_TN ? row_of(*add_TN, group.begin) : nullptr});
+    }
+    kernels::panel_products(torch_parallel_for(), number_of(type), products);
+    work->wanted = graph && graph->requires_grad();
     context->save_for_backward({x_TK});
-    context->saved_data["weight"] = c10::IValue::make_capsule(kept);
-    context->saved_data["wanted"] = graph && graph->requires_grad();
+    context->saved_data["work"] = c10::IValue::make_capsule(work);
     context->saved_data["added"] = add_TN.has_value();
     return y_TN;
   }
@@ -44,30 +67,31 @@ struct Linear : torch::autograd::Function<Linear> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const base::Part part("linear layers");
     const Tensor x_TK = context->get_saved_variables()[0], grad_TN = gradients[0].contiguous();
-    const auto kept = c10::static_intrusive_pointer_cast<KeptWeights>(context->saved_data["weight"].toCapsule());
-    const Weight& weight = *kept->weights[0];
+    const auto work = c10::static_intrusive_pointer_cast<LinearWork>(context->saved_data["work"].toCapsule());
     const auto type = x_TK.scalar_type();
-    const int64_t rows = x_TK.size(0), k = x_TK.size(1), n = grad_TN.size(1);
-    const PackedWeight packed = weight.packed(type, WeightRows::kOutputs);
-    const Tensor grad_x_TK = torch::empty_like(x_TK);
-    std::vector<PanelProduct> products{{.m = rows,
-                                        .n = k,
-                                        .k = n,
-                                        .left = {grad_TN.data_ptr(), n},
-                                        .right = packed.backward_of(0),
-                                        .out = grad_x_TK.data_ptr(),
-                                        .out_stride = k,
-                                        .out_type = number_of(type)}};
-    const WeightGradient gradient(weight, context->saved_data["wanted"].toBool());
-    if (gradient.wanted()) {
+    const int64_t k = x_TK.size(1), n = grad_TN.size(1);
+    const PackedWeight packed = work->weight->packed(type, WeightRows::kOutputs);
+    const Tensor grad_x_TK = work->output(x_TK.size(0), k, x_TK.options());
+    const WeightGradient gradient(*work->weight, work->wanted);
+    std::vector<PanelProduct> products;
+    for (const RowGroup& group : work->groups) {
+      products.push_back({.m = group.count,
+                          .n = k,
+                          .k = n,
+                          .left = {row_of(grad_TN, group.begin), n},
+                          .right = packed.backward_of(group.place),
+                          .out = row_of(grad_x_TK, group.begin),
+                          .out_stride = k,
+                          .out_type = number_of(type)});
+      if (!gradient.wanted()) continue;
       products.push_back({.m = n,
                           .n = k,
-                          .k = rows,
-                          .left = {grad_TN.data_ptr(), n},
+                          .k = group.count,
+                          .left = {row_of(grad_TN, group.begin), n},
                           .left_along = Along::kDepth,
-                          .right_rows = {x_TK.data_ptr(), k},
+                          .right_rows = {row_of(x_TK, group.begin), k},
                           .epilogue = gradient.epilogue(),
-                          .out = gradient.of(0),
+                          .out = gradient.of(group.place),
                           .out_stride = k});
     }
     kernels::panel_products(torch_parallel_for(), number_of(type), products);
@@ -90,9 +114,15 @@ float* WeightGradient::of(int64_t e) const {
 
 Tensor linear(const Tensor& x_TK, const WeightPtr& weight, const Tensor& add_TN) {
   if (composed(x_TK)) return linear_reference(x_TK, weight, add_TN);
+  const std::vector<RowGroup> all{{0, x_TK.size(0), 0}};
+  return grouped_linear(x_TK, weight, all, with_adapters(x_TK, *weight, all, add_TN));
+}
+
+Tensor grouped_linear(const Tensor& x_TK, const WeightPtr& weight, const std::vector<RowGroup>& groups,
+                      const Tensor& add_TN) {
   return Linear::apply(x_TK.contiguous(), optional_of(weight->graph()),
                        optional_of(add_TN.defined() ? add_TN.contiguous() : add_TN),
-                       c10::make_intrusive<KeptWeights>(std::vector{weight}));
+                       c10::make_intrusive<LinearWork>(weight, groups));
 }
 
 Tensor linear_reference(const Tensor& x_TK, const WeightPtr& weight, const Tensor& add_TN) {

@@ -8,7 +8,16 @@ namespace dsmoe::moe {
 /// x [T, K] times weight [N, K] transposed, plus `add` [T, N] where defined (a residual), in x's type; differentiable
 /// in all three. Sums are float32 in a fixed order, rounded once after the addition.
 Tensor linear(const Tensor& x_TK, const WeightPtr& weight, const Tensor& add_TN = {});
-/// The same as one expression of LibTorch: the definition, and the path of other devices.
+
+/// Rows begin .. begin + count of a list meet weight `place` of a stack.
+struct RowGroup {
+  int64_t begin, count, place;
+};
+/// The same for a stack [C, N, K] of weights, each of which meets its own rows, on the kernels alone. Every weight of
+/// the stack has a group, of no rows perhaps; what is computed for rows outside all groups is zero.
+Tensor grouped_linear(const Tensor& x_TK, const WeightPtr& weight, const std::vector<RowGroup>& groups,
+                      const Tensor& add_TN = {});
+/// linear() as one expression of LibTorch: the definition, and the path of other devices.
 Tensor linear_reference(const Tensor& x_TK, const WeightPtr& weight, const Tensor& add_TN = {});
 
 /// Where an operation puts the gradient of a weight: into the leaf's memory, or into a new tensor that autograd takes.

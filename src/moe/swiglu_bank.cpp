@@ -3,9 +3,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/part_clock.h"
-#include "kernels/slots.h"
+#include "moe/adapted_bank.h"
 #include "moe/linear.h"
 #include "moe/parallel.h"
+#include "moe/slot_sums.h"
 
 namespace dsmoe::moe {
 namespace {
@@ -161,35 +162,6 @@ class Pass {
   std::vector<PanelProduct> products_;
 };
 
-/// out[r] = add[r] + sum of weight * slots' rows.
-Tensor combine(const Bank& bank, const Tensor& slots_ND, const Tensor& weights_RK, const Tensor& add_RD) {
-  const Tensor& place = bank.plan.place_RK;
-  const Tensor out_RD = torch::empty({place.size(0), slots_ND.size(1)}, slots_ND.options());
-  const Number number = number_of(slots_ND.scalar_type());
-  kernels::combine_slots(torch_parallel_for(),
-                         {.tokens = place.size(0),
-                          .slots = place.size(1),
-                          .width = slots_ND.size(1),
-                          .place = place.data_ptr<int32_t>(),
-                          .weights = weights_RK.defined() ? weights_RK.data_ptr<float>() : nullptr,
-                          .rows_type = number,
-                          .rows = slots_ND.data_ptr(),
-                          .out_type = number,
-                          .add = add_RD.defined() ? add_RD.data_ptr() : nullptr,
-                          .out = out_RD.data_ptr()});
-  return out_RD;
-}
-
-/// Gradients of slots back in the order of rows and choices; 0 where a slot was not kept.
-Tensor by_row(const SlotPlan& plan, const Tensor& values_N) {
-  const Tensor out_RK = torch::empty(plan.place_RK.sizes(), values_N.options());
-  const auto* place = plan.place_RK.data_ptr<int32_t>();
-  const auto* from = values_N.data_ptr<float>();
-  auto* to = out_RK.data_ptr<float>();
-  for (int64_t i = 0; i < out_RK.numel(); ++i) to[i] = place[i] < 0 ? 0.0F : from[place[i]];
-  return out_RK;
-}
-
 struct SwigluBank : torch::autograd::Function<SwigluBank> {
   static Tensor forward(AutogradContext* context, const Tensor& rows_RD, const OptionalTensor& add,
                         const OptionalTensor& weights, const OptionalTensor& gate_up_graph,
@@ -206,7 +178,7 @@ struct SwigluBank : torch::autograd::Function<SwigluBank> {
     context->saved_data["added"] = add.has_value();
     const Tensor out_ND = pass.slot_rows(rows_RD.size(1));
     pass.forward_down(hidden_NF, out_ND, bank->routed ? Tensor() : add_RD);
-    return bank->routed ? combine(*bank, out_ND, weights_RK, add_RD) : out_ND;
+    return bank->routed ? sum_of_slots(bank->plan, out_ND, weights_RK, add_RD) : out_ND;
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -231,10 +203,10 @@ struct SwigluBank : torch::autograd::Function<SwigluBank> {
     const WeightGradient grad_gate_up(*bank->gate_up, bank->gate_up_wanted), grad_down(*bank->down, bank->down_wanted);
     const Tensor grad_slots_ND = pass.slot_rows(rows_RD.size(1));
     pass.backward_down(grad_RD, grad_gate_up_N2F, hidden_NF, grad_slots_ND, grad_gate_up, grad_down);
-    const Tensor grad_rows_RD = bank->routed ? combine(*bank, grad_slots_ND, {}, {}) : grad_slots_ND;
+    const Tensor grad_rows_RD = bank->routed ? sum_of_slots(bank->plan, grad_slots_ND, {}, {}) : grad_slots_ND;
     return {grad_rows_RD,
             context->saved_data["added"].toBool() ? grad_RD : Tensor(),
-            bank->routed ? by_row(bank->plan, grad_weight_N) : Tensor(),
+            bank->routed ? values_by_row(bank->plan, grad_weight_N) : Tensor(),
             grad_gate_up.returned(),
             grad_down.returned(),
             Tensor()};
@@ -245,6 +217,7 @@ struct SwigluBank : torch::autograd::Function<SwigluBank> {
 
 Tensor swiglu_bank(const Tensor& rows_RD, const Tensor& add_RD, const WeightPtr& gate_up, const WeightPtr& down,
                    const RoutedSlots* slots) {
+  if (gate_up->adapters() || down->adapters()) return adapted_swiglu_bank(rows_RD, add_RD, gate_up, down, slots);
   const Tensor add = add_RD.defined() ? add_RD.contiguous() : Tensor();
   const Tensor weights_RK = slots ? slots->weights_RK.to(torch::kFloat).contiguous() : Tensor();
   return SwigluBank::apply(rows_RD.contiguous(), optional_of(add), optional_of(weights_RK),

@@ -86,13 +86,16 @@ class FrozenWeight final : public Weight {
   Tensor trainable() const override { return {}; }
   Tensor get(torch::ScalarType type) const override { return values_.to(type); }
   PackedWeight packed(torch::ScalarType type, WeightRows rows) const override {
-    if (!packed_.forward.defined() || packed_.forward.scalar_type() != type) pack_weight(values_, type, rows, packed_);
+    const auto version = static_cast<int64_t>(values_._version());  // loading writes through views
+    if (version != packed_version_ || packed_.forward.scalar_type() != type) pack_weight(values_, type, rows, packed_);
+    packed_version_ = version;
     return packed_;
   }
 
  private:
   Tensor values_;
   mutable PackedWeight packed_;
+  mutable int64_t packed_version_ = -1;
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 //
 // A layer holds a `WeightPtr` and asks for `get(type)`. What is behind it may be a float32 master that an optimiser
 // moves (with a bfloat16 copy refreshed when the master changes), or a frozen tensor in any form that can produce
-// values: adapters over a quantised base implement this interface and no layer changes.
+// values, alone or with adapters beside it (moe/adapter.h).
 #pragma once
 
 #include <torch/types.h>
@@ -14,6 +14,8 @@
 
 namespace dsmoe::moe {
 
+struct AdapterPart;
+
 class Weight {
  public:
   virtual ~Weight() = default;
@@ -24,6 +26,8 @@ class Weight {
   virtual Tensor get(torch::ScalarType type) const = 0;
   /// The leaf an optimiser moves, or an undefined tensor where frozen.
   virtual Tensor trainable() const = 0;
+  /// Adapters beside the values, which get() includes and packed() does not; null: none.
+  virtual const std::vector<AdapterPart>* adapters() const { return nullptr; }
 
   /// The tensor whose gradient an operation on packed values owes: the leaf, or undefined.
   virtual Tensor graph() const { return trainable(); }

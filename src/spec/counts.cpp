@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "spec/adapter.h"
 #include "spec/rules.h"
 #include "spec/tensors.h"
 
@@ -172,13 +173,14 @@ TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train
   const double inputs = (layers + 1) * static_cast<double>(config.hidden_size) * size;
   const double passing = std::max(mixture.passing, dense.passing);
   TrainingBytes out;
-  out.master_weights = 4 * parameters;
-  out.gradients = 4 * parameters;
-  out.moments = 8 * parameters;
+  const int64_t adapters = adapter_parameters(config, train), trained = train.lora_rank > 0 ? adapters : parameters;
+  out.master_weights = 4 * (parameters + adapters);
+  out.gradients = 4 * trained;
+  out.moments = 8 * trained;
   // both layouts of every matrix but the embedding, in the type multiplied in; routers are multiplied in float32
   const ParameterCount count = count_parameters(config);
   const int64_t packed = count.total() - count.embedding - count.norms - count.router;
-  out.compute_weights = 2 * bytes_of(train.precision) * packed + 2 * 4 * count.router;
+  out.compute_weights = 2 * bytes_of(train.precision) * (packed + adapters) + 2 * 4 * count.router;
   out.activations = whole_bytes(tokens * (inputs + insides + passing));
   const double chunk = std::min(tokens, static_cast<double>(kHeadRows));
   out.logits = whole_bytes(chunk * static_cast<double>(config.vocab_size) * size) +

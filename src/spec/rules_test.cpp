@@ -133,6 +133,16 @@ const Broken kBroken[] = {
      {"train.bias_update_rate=0.001"},
      "[train] bias_update_rate must be 0 unless model.topk_method is noaux_tc: 0.001; only noaux_tc has a bias to "
      "move"},
+    // adapters
+    {"tiny", {"train.lora_rank=-1"}, "[train] lora_rank must be from 0 to 65536: -1"},
+    {"tiny", {"train.lora_alpha=-1"}, "[train] lora_alpha must be from 0 to 1e+06: -1"},
+    {"tiny",
+     {"model.topk_method=noaux_tc", "train.bias_update_rate=0.001", "train.lora_rank=2"},
+     "[train] bias_update_rate must be 0 with lora_rank above 0: 0.001; the base stays as it is"},
+    {"tiny",
+     {"train.lora_rank=2", "train.lora_targets=q_proj, gate"},
+     "[train] a target must name a weight matrix of the model: \"gate\" names none; attention, dense, shared, experts, "
+     "all, or parts of names such as q_proj and mlp.experts.5"},
     // habits, data, plan
     {"tiny", {"train.log_every=0"}, "[train] log_every must be from 1 to 1099511627776: 0"},
     {"tiny", {"train.validate_every=-1"}, "[train] validate_every must be from 0 to 1099511627776: -1"},

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "spec/adapter.h"
 #include "spec/enum_names.h"
 #include "spec/rules.h"
 
@@ -83,6 +84,17 @@ void validate_balance(const TrainConfig& t, const ModelConfig& m, std::string_vi
           "only noaux_tc has a bias to move");
 }
 
+void validate_adapters(const TrainConfig& t, const ModelConfig& m, std::string_view where) {
+  in_range(where, "lora_rank", t.lora_rank, 0, 1 << 16);
+  in_range(where, "lora_alpha", t.lora_alpha, 0.0, 1e6);
+  if (t.lora_rank == 0) return;
+  require(t.lora_rank <= m.hidden_size, where, "lora_rank must be at most model.hidden_size",
+          std::to_string(t.lora_rank) + " and " + std::to_string(m.hidden_size));
+  require(t.bias_update_rate == 0, where, "bias_update_rate must be 0 with lora_rank above 0",
+          number_text(t.bias_update_rate), "the base stays as it is");
+  adapted_tensors(m, t.lora_targets, where);
+}
+
 void validate_habits(const TrainConfig& t, std::string_view where) {
   in_range(where, "log_every", t.log_every, 1, kMostSteps);
   in_range(where, "validate_every", t.validate_every, 0, kMostSteps);
@@ -108,6 +120,7 @@ void validate(const TrainConfig& train, const ModelConfig& model, std::string_vi
   validate_batches(train, model, where);
   validate_optimiser(train, where);
   validate_balance(train, model, where);
+  validate_adapters(train, model, where);
   validate_habits(train, where);
 }
 

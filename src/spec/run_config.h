@@ -17,6 +17,7 @@ namespace dsmoe::spec {
 struct DataConfig {
   std::string path;
   std::map<std::string, double> weights;
+  std::string chat_format;
   bool operator==(const DataConfig&) const = default;
 };
 
@@ -50,6 +51,8 @@ template <class Config, class Visit>
 void visit_data_fields(Config& c, Visit&& visit) {
   visit("path", c.path, "folder made by dsmoe data build");
   visit("weights", c.weights, "how often each domain is drawn, by name; empty: as often as it occurs");
+  visit("chat_format", c.chat_format,
+        "conversations are learnt (dsmoe sft): own for the model's chat template, or a format's name; empty: text");
 }
 
 template <class Config, class Visit>

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -59,6 +60,10 @@ struct TrainConfig {
   double bias_update_rate = 0;
   BiasUpdateRule bias_update_rule = BiasUpdateRule::kSign;
 
+  int64_t lora_rank = 0;
+  double lora_alpha = 16;
+  std::string lora_targets = "all";
+
   int64_t log_every = 10;
   int64_t validate_every = 500;
   int64_t validate_tokens = 65536;
@@ -110,6 +115,10 @@ void visit_train_fields(Config& c, Visit&& visit) {
   visit("random_second_expert", c.random_second_expert, "visit the second expert with probability 2 g2 (GShard)");
   visit("bias_update_rate", c.bias_update_rate, "speed of the balance bias (loss-free balancing); 0: it stays");
   visit("bias_update_rule", c.bias_update_rule, "sign or proportional");
+  visit("lora_rank", c.lora_rank, "rank of the adapters that are trained beside frozen weights; 0: the weights train");
+  visit("lora_alpha", c.lora_alpha, "an adapter's output is scaled by lora_alpha / lora_rank");
+  visit("lora_targets", c.lora_targets,
+        "where adapters are: attention, dense, shared, experts, all, or parts of names");
   visit("log_every", c.log_every, "steps between TensorBoard points and printed lines; metrics.jsonl has every step");
   visit("validate_every", c.validate_every, "steps between validations; 0: only at the end");
   visit("validate_tokens", c.validate_tokens, "tokens of one validation; 0: the whole split");

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 
 #include "base/error.h"
+#include "formats/adapter_folder.h"
 #include "formats/manifest.h"
 #include "formats/model_folder.h"
 #include "formats/model_folder_writer.h"
@@ -22,6 +24,7 @@ constexpr const char* kStateFile = "trainer_state.json";
 constexpr const char* kConfigFile = "run.toml";
 constexpr const char* kFirst = "first_moment.";
 constexpr const char* kSecond = "second_moment.";
+constexpr uint64_t kOtherFiles = 1 << 20;  // bytes
 
 std::span<const float> floats_of(const torch::Tensor& tensor) {
   return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
@@ -41,6 +44,50 @@ void write_moments(const fs::path& path, const AdamW& optimizer, base::FileSyste
   for (size_t i = 0; i < count; ++i) writer.append(std::as_bytes(floats_of(optimizer.first_moment(i))));
   for (size_t i = 0; i < count; ++i) writer.append(std::as_bytes(floats_of(optimizer.second_moment(i))));
   writer.finish();
+}
+
+void write_model(const fs::path& folder, const CheckpointSource& source, uint64_t moments, base::FileSystem& files) {
+  formats::ModelFolderOptions options;
+  options.dtype = formats::Dtype::kF32;
+  options.tokenizer_from = source.tokenizer_from;
+  formats::ModelFolderWriter weights(folder, source.model.config(), options, files);
+  base::require_free_space(folder, weights.bytes_on_disk() + moments + kOtherFiles, "train");
+  source.model.save(weights);
+  weights.finish();
+}
+
+std::vector<float> values_of(const torch::Tensor& tensor) {
+  const std::span<const float> values = floats_of(tensor.contiguous());
+  return {values.begin(), values.end()};
+}
+
+void write_adapters(const fs::path& folder, const CheckpointSource& source, uint64_t moments, base::FileSystem& files) {
+  base::require_free_space(folder, moments / 2 + moments + kOtherFiles, "train");
+  formats::Adapter adapter{source.beside.path.string(), source.beside.hash, {}};
+  for (const model::AdaptedModule& m : source.model.adapters()) {
+    adapter.modules.push_back({m.name, m.a.size(0), m.a.size(1), m.b.size(0), m.scale, values_of(m.a), values_of(m.b)});
+  }
+  formats::write_adapter(folder, adapter, files);
+}
+
+void read_adapters(const fs::path& folder, const model::Transformer& model, const BaseModel& beside) {
+  const torch::NoGradGuard no_grad;
+  const formats::Adapter adapter = formats::read_adapter(folder);
+  formats::require_base(adapter, beside.hash, folder.string());
+  std::map<std::string, const formats::AdapterModule*> by_name;
+  for (const formats::AdapterModule& module : adapter.modules) by_name[module.module] = &module;
+  for (const model::AdaptedModule& m : model.adapters()) {
+    const auto found = by_name.find(m.name);
+    const auto take = [&](const torch::Tensor& into, const std::vector<float>& values) {
+      if (std::ssize(values) != into.numel()) {
+        base::fail_invalid("checkpoint", "an adapter does not fit the model", m.name);
+      }
+      into.copy_(torch::from_blob(const_cast<float*>(values.data()), into.sizes(), torch::kFloat));
+    };
+    if (found == by_name.end()) base::fail_invalid("checkpoint", "an adapter is missing", m.name);
+    take(m.a, found->second->a);
+    take(m.b, found->second->b);
+  }
 }
 
 void read_moment(const formats::SafetensorsFile& file, const std::string& name, const torch::Tensor& into) {
@@ -98,15 +145,10 @@ TrainerState TrainerState::from_json(const Json& json, const std::string& where)
 uint64_t write_checkpoint(const fs::path& path, const CheckpointSource& source, base::FileSystem& files,
                           const base::ParallelFor& parallel) {
   base::FolderWriter folder(path, files);
-  formats::ModelFolderOptions options;
-  options.dtype = formats::Dtype::kF32;
-  options.tokenizer_from = source.tokenizer_from;
-  formats::ModelFolderWriter weights(folder.path(), source.model.config(), options, files);
   uint64_t moments = 0;
   for (const Parameter& p : source.optimizer.parameters()) moments += 2 * p.value.nbytes();
-  base::require_free_space(path, weights.bytes_on_disk() + moments + (1 << 20), "train");
-  source.model.save(weights);
-  weights.finish();
+  const bool adapted = !source.model.adapters().empty();
+  adapted ? write_adapters(folder.path(), source, moments, files) : write_model(folder.path(), source, moments, files);
   write_moments(folder.path() / kOptimizerFile, source.optimizer, files);
   folder.write_file(kStateFile, base::dump_json(source.state.to_json(), 1) + "\n");
   folder.write_file(kConfigFile, spec::to_toml(source.config.config, &source.config.origins));
@@ -151,12 +193,17 @@ void require_same_run(const CheckpointInfo& checkpoint, const spec::RunConfig& c
   }
 }
 
-void load_checkpoint(const CheckpointInfo& checkpoint, model::Transformer& model, AdamW& optimizer) {
-  const formats::ModelFolder folder = formats::ModelFolder::open(checkpoint.path);
-  if (folder.config() != model.config()) {
-    base::fail_invalid("checkpoint", "config.json is of another model", checkpoint.path.string());
+void load_checkpoint(const CheckpointInfo& checkpoint, model::Transformer& model, AdamW& optimizer,
+                     const BaseModel& beside) {
+  if (model.adapters().empty()) {
+    const formats::ModelFolder folder = formats::ModelFolder::open(checkpoint.path);
+    if (folder.config() != model.config()) {
+      base::fail_invalid("checkpoint", "config.json is of another model", checkpoint.path.string());
+    }
+    model.load(folder);
+  } else {
+    read_adapters(checkpoint.path, model, beside);
   }
-  model.load(folder);
   const formats::SafetensorsFile moments(checkpoint.path / kOptimizerFile);
   for (size_t i = 0; i < optimizer.parameters().size(); ++i) {
     read_moment(moments, kFirst + optimizer.parameters()[i].name, optimizer.first_moment(i));

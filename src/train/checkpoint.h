@@ -1,7 +1,9 @@
 // A checkpoint: a model folder that any reader of Hugging Face folders takes, and beside it what training needs to go
 // on as if nothing had happened. Written whole or not at all; never pickle.
 //
-//   config.json, model*.safetensors, tokenizer.json, ...   the model in float32, router bias included
+//   config.json, model*.safetensors, tokenizer.json, ...   the model in float32, router bias included; or, where
+//                            adapters are trained, these alone as PEFT has them: adapter_config.json and
+//                            adapter_model.safetensors
 //   optimizer.safetensors    both moments of each parameter: first_moment.NAME, second_moment.NAME, float32
 //   trainer_state.json       step, tokens, seed, what the data was, alarms' memory (TrainerState)
 //   run.toml                 the resolved configuration
@@ -34,6 +36,12 @@ struct TrainerState {
   static TrainerState from_json(const base::Json& json, const std::string& where);
 };
 
+/// The model that adapters stand beside. It is read when a run begins and never written.
+struct BaseModel {
+  base::fs::path path;
+  std::string hash;  ///< formats::hash_of_weights
+};
+
 /// What a checkpoint is made from.
 struct CheckpointSource {
   const model::Transformer& model;
@@ -41,6 +49,7 @@ struct CheckpointSource {
   const TrainerState& state;
   const spec::ResolvedConfig& config;
   base::fs::path tokenizer_from;  ///< a folder whose tokenizer files are copied; empty: none
+  BaseModel beside = {};          ///< where adapters are trained
 };
 
 /// Writes the folder `path`, durably. Returns its bytes. Throws Error(kIo), leaving nothing under that name.
@@ -64,7 +73,9 @@ std::string first_difference(const spec::RunConfig& before, const spec::RunConfi
 /// where the data is the same, and train.steps.
 void require_same_run(const CheckpointInfo& checkpoint, const spec::RunConfig& config, const std::string& data_hash);
 
-/// Puts weights, router biases and moments back. Throws Error(kInvalid) when a tensor is missing or misshapen.
-void load_checkpoint(const CheckpointInfo& checkpoint, model::Transformer& model, AdamW& optimizer);
+/// Puts weights, router biases and moments back; of adapters A, B and moments. Throws Error(kInvalid) when a tensor is
+/// missing or misshapen, or when adapters were trained beside other weights than those of `beside`.
+void load_checkpoint(const CheckpointInfo& checkpoint, model::Transformer& model, AdamW& optimizer,
+                     const BaseModel& beside = {});
 
 }  // namespace dsmoe::train

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "corpus/example_batches.h"
+#include "formats/adapter_folder.h"
 #include "train/loop.h"
 #include "train/test_support.h"
 
@@ -101,6 +102,71 @@ TEST_F(ExampleRun, GoesOnToTheSameBits) {
   other.hash = "another";
   EXPECT_THAT(error_of([&] { run_training(config("parts"), std::move(other), options, parts); }).what(),
               ::testing::HasSubstr("trained on other data"));
+}
+
+class AdapterRun : public ExampleRun {
+ protected:
+  /// The folder of a short run's model.
+  fs::path base_model(const std::string& name, int64_t seed) {
+    Listener listener;
+    run_training(config(name, {"train.steps=2", "train.seed=" + std::to_string(seed)}), data(), {}, listener);
+    return folder_ / name / "step-00000002";
+  }
+  RunEnd run(const std::string& output, RunOptions options, Listener& listener, const std::string& rank = "3") {
+    return run_training(config(output, {"train.lora_rank=" + rank, "train.lora_targets=all"}), data(), options,
+                        listener);
+  }
+  static RunOptions beside(const fs::path& base) {
+    RunOptions options;
+    options.init_path = base;
+    return options;
+  }
+};
+
+TEST_F(AdapterRun, BeginsWithTheBaseAndLearns) {
+  const fs::path model = base_model("base", 1);
+  const std::string before = base::read_file(model / "model.safetensors");
+  Listener listener, whole;
+  run("adapters", beside(model), listener);
+  RunOptions options = beside(model);
+  run_training(config("weights"), data(), options, whole);
+  EXPECT_EQ(listener.validations[0].all.nats_per_token, whole.validations[0].all.nats_per_token)
+      << "adapters add nothing yet";
+  EXPECT_LT(listener.validations.back().all.nats_per_token, listener.validations[0].all.nats_per_token - 0.1);
+  EXPECT_EQ(base::read_file(model / "model.safetensors"), before);
+  const fs::path saved = folder_ / "adapters" / "step-00000012";
+  EXPECT_FALSE(fs::exists(saved / "model.safetensors")) << "the base is not written again";
+  const formats::Adapter adapter = formats::read_adapter(saved);
+  EXPECT_EQ(adapter.base_hash, formats::hash_of_weights(model));
+  formats::require_fits(adapter, config("x").config.model, "x");
+}
+
+TEST_F(AdapterRun, GoesOnToTheSameBitsBesideTheSameBase) {
+  const fs::path model = base_model("base", 1);
+  Listener whole, parts;
+  run("whole", beside(model), whole);
+  RunOptions options = beside(model);
+  options.resume = Resume::kAuto;
+  int asked = 0;
+  options.stop = [&asked] { return ++asked > 7; };
+  EXPECT_EQ(run("parts", options, parts), RunEnd::kStopped);
+  options.stop = [] { return false; };
+  EXPECT_THAT(error_of([&] { run("parts", options, parts, "2"); }).what(), ::testing::HasSubstr("train.lora_rank"));
+  options.init_path = base_model("other", 2);
+  EXPECT_THAT(error_of([&] { run("parts", options, parts); }).what(), ::testing::HasSubstr("trained with"));
+  options.init_path = model;
+  EXPECT_EQ(run("parts", options, parts), RunEnd::kDone);
+  for (const char* name : {"adapter_model.safetensors", "adapter_config.json", "optimizer.safetensors"}) {
+    EXPECT_EQ(base::read_file(folder_ / "whole" / "step-00000012" / name),
+              base::read_file(folder_ / "parts" / "step-00000012" / name))
+        << name;
+  }
+}
+
+TEST_F(AdapterRun, NeedsABase) {
+  Listener listener;
+  EXPECT_THAT(error_of([&] { run("none", {}, listener); }).what(), ::testing::HasSubstr("stand beside"));
+  EXPECT_FALSE(fs::exists(folder_ / "none"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "formats/adapter_folder.h"
 #include "formats/model_folder.h"
 #include "tokenizer/tokenizer_json.h"
 #include "train/checkpoint.h"
@@ -47,6 +48,7 @@ class Run {
   Trainer trainer_;
   RunRecords records_;
   RouterWatch watch_;
+  BaseModel beside_;  // of adapters
   std::optional<tokenizer::Tokenizer> tokenizer_;
   bool validation_due_ = false, sample_due_ = false;  // after the last step done
   fs::path saved_as_;                                 // the newest checkpoint
@@ -62,14 +64,17 @@ Run::Run(const RunPlan& plan, RunFolder& folder, const RunOptions& options, RunL
       trainer_(config_, *plan.data.batches, plan.data.token_frequencies, options.parallel_for),
       records_(folder.path(), plan.step(), config_.train.log_every, *options.files),
       watch_(config_.model.num_experts_per_tok) {
+  const bool adapted = config_.train.lora_rank > 0;
+  if (adapted) beside_ = {options.init_path, formats::hash_of_weights(options.init_path, options.parallel_for)};
+  if (!options.init_path.empty() && (adapted || !plan.checkpoint)) {
+    trainer_.model().load(formats::ModelFolder::open(options.init_path));
+  }
   if (plan.checkpoint) {
-    load_checkpoint(*plan.checkpoint, trainer_.model(), trainer_.optimizer());
+    load_checkpoint(*plan.checkpoint, trainer_.model(), trainer_.optimizer(), beside_);
     trainer_.go_to(plan.step());
     watch_.restore(plan.checkpoint->state.router_watch);
     saved_at_ = plan.step();
     saved_as_ = plan.checkpoint->path;
-  } else if (!options.init_path.empty()) {
-    trainer_.model().load(formats::ModelFolder::open(options.init_path));
   }
   if (config_.train.sample_every > 0) tokenizer_ = tokenizer::load_tokenizer(plan.data.tokenizer_from);
   if (!plan.checkpoint) validation_due_ = plan.data.validation && plan.data.validates_first;
@@ -169,9 +174,9 @@ void Run::save() {
                            .data_hash = plan_.data.hash,
                            .router_watch = watch_.state()};
   const fs::path path = folder_.checkpoint_path(step);
-  const uint64_t bytes =
-      write_checkpoint(path, {trainer_.model(), trainer_.optimizer(), state, plan_.config, plan_.data.tokenizer_from},
-                       *options_.files, options_.parallel_for);
+  const uint64_t bytes = write_checkpoint(
+      path, {trainer_.model(), trainer_.optimizer(), state, plan_.config, plan_.data.tokenizer_from, beside_},
+      *options_.files, options_.parallel_for);
   saved_at_ = step;
   saved_as_ = path;
   folder_.publish(step, config_.train.keep_checkpoints);
@@ -191,6 +196,10 @@ RunEnd run_training(spec::ResolvedConfig config, const RunOptions& options, RunL
 RunEnd run_training(spec::ResolvedConfig config, RunData data, const RunOptions& options, RunListener& listener) {
   if (config.config.output.dir.empty()) {
     base::fail_invalid("train", "output.dir must name a folder for the results", "nothing", "set output.dir=FOLDER");
+  }
+  if (config.config.train.lora_rank > 0 && options.init_path.empty()) {
+    base::fail_invalid("train", "train.lora_rank above 0 needs a model that adapters stand beside", "none is named",
+                       "dsmoe sft BASE DATA... --lora, or dsmoe train --init BASE");
   }
   require_memory(config.config, options.memory);
   RunFolder folder(config.config.output.dir, *options.files);

@@ -36,7 +36,8 @@ moe::TrainingOptions training_options(const spec::TrainConfig& t) {
 model::TransformerOptions transformer_options(const spec::TrainConfig& t) {
   return {.compute = t.precision == spec::Precision::kBf16 ? torch::kBFloat16 : torch::kFloat32,
           .master = torch::kFloat32,
-          .recompute = t.recompute};
+          .recompute = t.recompute,
+          .adapters = {.rank = t.lora_rank, .alpha = t.lora_alpha, .targets = t.lora_targets}};
 }
 
 // Matrices decay; norms do not (nor biases: router biases are no parameters at all).

@@ -3,11 +3,10 @@
 #include <iostream>
 #include <memory>
 
-#include "apps/model_option.h"
+#include "apps/sft_arguments.h"
 #include "apps/training/run_command.h"
 #include "apps/training/sft_configuration.h"
 #include "apps/training/training_commands.h"
-#include "apps/whole_number.h"
 #include "base/error.h"
 #include "corpus/example_batches.h"
 #include "corpus/source_files.h"
@@ -17,14 +16,6 @@ namespace dsmoe::apps {
 namespace {
 
 namespace fs = base::fs;
-
-struct SftArguments {
-  std::string base, output, recipe = "default", format, long_examples = "cut", faulty = "stop";
-  std::vector<std::string> words;  ///< data, and settings among them
-  int64_t epochs = 0, batch = 0;   ///< 0: the recipe's
-  double valid_share = 0.05;
-  RunArguments run;
-};
 
 /// section.key=value, of a section that exists, where no file has that name.
 bool is_setting(const std::string& word) {
@@ -102,7 +93,16 @@ train::RunData run_data(std::shared_ptr<Examples> examples, const std::vector<fs
   return data;
 }
 
+// What is trained is a folder's weights, or adapters beside them.
+void require_folder(const std::string& base) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(base, ignored)) return;
+  base::fail(base::ErrorKind::kUsage, "sft", "BASE must be a model folder", base + " is a file",
+             "a GGUF file is not trained: name the folder that it was made from");
+}
+
 void run(const SftArguments& arguments) {
+  require_folder(arguments.base);
   std::vector<std::string> settings, sources;
   for (const std::string& word : arguments.words) (is_setting(word) ? settings : sources).push_back(word);
   if (sources.empty()) {
@@ -113,6 +113,11 @@ void run(const SftArguments& arguments) {
   SftRecipe recipe = sft_recipe(arguments.recipe);
   if (arguments.epochs > 0) recipe.epochs = arguments.epochs;
   if (arguments.batch > 0) recipe.examples = arguments.batch;
+  if (arguments.lora) {
+    recipe.lora_rank = arguments.lora_rank;
+    recipe.lora_alpha = arguments.lora_alpha;
+    recipe.lora_targets = arguments.lora_targets;
+  }
   spec::ResolvedConfig config = sft_configuration(arguments.base, recipe, settings);
   if (config.config.output.dir.empty()) {
     base::fail(base::ErrorKind::kUsage, "sft", "-o must name a folder for the results", "none is named",
@@ -123,6 +128,7 @@ void run(const SftArguments& arguments) {
     std::string& path = config.config.data.path;
     path += (path.empty() ? "" : " ") + file.string();
   }
+  config.config.data.chat_format = arguments.format.empty() ? "own" : arguments.format;
   const auto examples = read(arguments, files, config.config);
   const int64_t steps = corpus::ExampleBatches(examples->data.train, {.examples = config.config.train.global_batch})
                             .steps_for(recipe.epochs);
@@ -142,31 +148,7 @@ void add_sft(CLI::App& program) {
   CLI::App* command =
       program.add_subcommand("sft", "Teach a base model to answer, from conversations; docs/finetuning.md has it all");
   const auto arguments = std::make_shared<SftArguments>();
-  add_model(*command, arguments->base, "base", "the model folder to begin with, or a run's (its newest checkpoint)")
-      ->required();
-  command->add_option("data", arguments->words,
-                      "conversations: files, folders or patterns of .jsonl, plain, .gz or .zst; section.key=value "
-                      "among them sets the run's configuration");
-  command->add_option("-o,--output", arguments->output, "folder for checkpoints and records");
-  command->add_option("--recipe", arguments->recipe, "default, or paper: DeepSeekMoE's, of constant rate 1e-5")
-      ->check(CLI::IsMember({"default", "paper"}))
-      ->capture_default_str();
-  add_whole_number(*command, "--epochs", arguments->epochs, "passes over all examples; 0: the recipe's");
-  add_whole_number(*command, "--batch", arguments->batch, "examples a step; 0: the recipe's");
-  command->add_option("--valid-share", arguments->valid_share, "part of the examples held out, by question")
-      ->check(CLI::Range(0.0, 0.9))
-      ->capture_default_str();
-  command
-      ->add_option("--long", arguments->long_examples,
-                   "an example of more than train.sequence_length tokens: cut or skip")
-      ->check(CLI::IsMember({"cut", "skip"}))
-      ->capture_default_str();
-  command->add_option("--faulty", arguments->faulty, "a line that is no proper example: stop, or skip and count it")
-      ->check(CLI::IsMember({"stop", "skip"}))
-      ->capture_default_str();
-  command->add_option("--chat-format", arguments->format,
-                      "in place of the model's own; chat then needs the same option");
-  add_run_arguments(*command, arguments->run);
+  arguments->add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -58,13 +58,21 @@ spec::ResolvedConfig sft_configuration(const base::fs::path& base, const SftReci
   spec::RunConfig run;
   run.model = formats::ModelFolder::open(base).config();
   spec::TrainConfig& train = run.train = train_config_of(base, run.model);
-  train.learning_rate = recipe.rate < 0 ? -recipe.rate * train.learning_rate : recipe.rate;
+  // Adapters begin at zero and are few: they take the whole rate where weights take a part of it.
+  const double part = recipe.lora_rank > 0 ? 1 : -recipe.rate;
+  train.learning_rate = recipe.rate < 0 ? part * train.learning_rate : recipe.rate;
   train.schedule = recipe.schedule;
   train.warmup_steps = 0;
   train.minutes = 0;
   train.seed = 1;
   train.validate_tokens = 0;
   train.sample_every = 0;
+  train.lora_rank = recipe.lora_rank;
+  if (recipe.lora_rank > 0) {
+    train.lora_alpha = recipe.lora_alpha;
+    train.lora_targets = recipe.lora_targets;
+    train.bias_update_rate = 0;  // the base stays as it is
+  }
   if (recipe.longest > 0) train.sequence_length = std::min(recipe.longest, run.model.max_position_embeddings);
   train.micro_batch = micro_batch_for(recipe.examples, train.micro_batch);
   train.global_batch = recipe.examples;

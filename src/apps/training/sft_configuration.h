@@ -14,8 +14,11 @@ struct SftRecipe {
   int64_t epochs, examples;  ///< passes over all examples; examples a step
   double rate;               ///< the largest learning rate; below 0: that part of the base run's
   spec::Schedule schedule;
-  double warmup_share;  ///< of the steps
-  int64_t longest;      ///< tokens of one example; 0: as long as the base was trained on
+  double warmup_share;    ///< of the steps
+  int64_t longest;        ///< tokens of one example; 0: as long as the base was trained on
+  int64_t lora_rank = 0;  ///< adapters in place of the weights (train.lora_rank); 0: the weights
+  double lora_alpha = 16;
+  std::string lora_targets = {};
 };
 /// "default" suits small models and data; "paper" is DeepSeekMoE's (section 6.1).
 const SftRecipe& sft_recipe(const std::string& name);
