@@ -31,16 +31,11 @@ struct Options {
   bool no_history = false;
 };
 
-/// Whether the folder is a checkpoint of training on text (docs/training.md). Its tokenizer's template says how a
-/// conversation would be written, not that the model has ever seen one. A run on text reads a corpus, which is a
-/// folder; dsmoe sft names the files of conversations that it read, which end in .json or .jsonl, perhaps compressed.
-bool trained_on_text(const base::fs::path& model) {
-  const base::fs::path run = model / "run.toml";
+/// Whether the model is a checkpoint of training on text (docs/training.md). Its tokenizer's template says how a
+/// conversation would be written, not that the model has ever seen one.
+bool trained_on_text(const loading::Model& model) {
   std::error_code ignored;
-  if (!base::fs::is_regular_file(run, ignored)) return false;
-  const base::Json data = base::parse_toml(base::read_file(run), run.string()).value("data", base::Json::object());
-  const auto path = data.find("path");
-  return path == data.end() || !path->is_string() || path->get<std::string>().find(".json") == std::string::npos;
+  return base::fs::is_regular_file(model.path() / "run.toml", ignored) && model.tuned_format().empty();
 }
 
 /// What follows a command: without the quotes that a shell would have taken away.
@@ -137,11 +132,12 @@ class Chat {
               << config.max_position_embeddings << " tokens; chat format " << encoder_.format().name << "; seed "
               << options_.generate.sampling.seed << "\n";
     if (!options_.format.empty()) return;
+    if (!options_.model.adapters.empty()) return;  // they may have taught it
     if (model_.chat_template().empty()) {
       std::cerr
           << "the model has no chat template: it is probably a base model, which continues a text rather than "
              "answers. The conversation is written as User: and Assistant: (--chat-format chooses another form)\n";
-    } else if (trained_on_text(model_.path())) {
+    } else if (trained_on_text(model_)) {
       std::cerr << "this is a base model, trained on text alone: it continues what it reads rather than answers\n";
     }
   }

@@ -20,6 +20,7 @@ void add_plan(CLI::App& program);
 void add_data(CLI::App& program);
 void add_init(CLI::App& program);
 void add_upcycle(CLI::App& program);
+void add_merge(CLI::App& program);
 void add_quantize(CLI::App& program);
 void add_export(CLI::App& program);
 void add_tokenizer(CLI::App& program);
@@ -58,6 +59,7 @@ inline const std::vector<CommandGroup> kCommands = {
         add_serve,
         add_bench,
         add_bench_serve,
+        add_merge,
         add_quantize,
         add_export,
     }},

@@ -16,6 +16,11 @@ void ModelArguments::add_to(CLI::App& command) {
             "a model folder, as dsmoe train and Hugging Face leave it, the folder of a run (its newest checkpoint), "
             "or a GGUF file")
       ->required();
+  command
+      .add_option("--adapter", adapters,
+                  "a LoRA adapter that runs beside the model, unmerged: a PEFT folder or a run's, or DIR=SCALE for a "
+                  "part of it; may be given again")
+      ->allow_extra_args(false);
   add_threads(command, threads, "-t,--threads", "0: as many as this process may use; results do not depend on it");
   command
       .add_option("--cache-type", cache_type,

@@ -12,12 +12,13 @@ namespace dsmoe::apps {
 struct ModelArguments {
   std::string path;
   int threads = 0;
-  int64_t chunk = 0;               ///< 0: the engine's own
-  std::string cache_type = "f32";  ///< the default; commands that generate set f16
-  std::string quantise;            ///< a type of dsmoe quantize, for a folder; empty: as it is stored
+  int64_t chunk = 0;                  ///< 0: the engine's own
+  std::string cache_type = "f32";     ///< the default; commands that generate set f16
+  std::string quantise;               ///< a type of dsmoe quantize, for a folder; empty: as it is stored
+  std::vector<std::string> adapters;  ///< DIR or DIR=SCALE
   bool no_verify = false;
   int64_t context = 0;  ///< the most tokens a sequence may have; 0: all that the model can
-  /// -m,--model, -t,--threads and -q,--quantize, --cache-type, --ubatch-size, --no-verify.
+  /// -m,--model, --adapter, -t,--threads and -q,--quantize, --cache-type, --ubatch-size, --no-verify.
   void add_to(CLI::App& command);
   /// -c,--ctx-size, for commands that generate.
   void add_context(CLI::App& command);

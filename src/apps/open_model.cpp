@@ -49,6 +49,7 @@ loading::Model open_model(const ModelArguments& arguments) {
   if (arguments.chunk > 0) options.engine.chunk = arguments.chunk;
   options.verify = !arguments.no_verify;
   options.context = arguments.context;
+  for (const std::string& text : arguments.adapters) options.adapters.push_back(loading::adapter_choice(text));
   std::optional<Progress> checking;
   options.verifying = checking_bar(checking);
   if (!arguments.quantise.empty()) {

@@ -11,6 +11,7 @@
 #include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/output.h"
+#include "formats/adapter_gguf.h"
 #include "formats/model_files.h"
 #include "quantize/export.h"
 
@@ -18,7 +19,7 @@ namespace dsmoe::apps {
 namespace {
 
 struct Options {
-  std::string model, type, arch, name, report;
+  std::string model, adapter, type, arch, name, report;
   OutputArguments output;
   int threads = 0;
   bool pure = false, no_tokenizer = false, json = false, no_verify = false;
@@ -57,7 +58,28 @@ void require_outputs(const Options& options) {
   base::require_different_outputs(options.report, options.output.path);
 }
 
+// The adapter alone, as llama.cpp's --lora takes it beside the model's own file.
+void export_adapter(const Options& options) {
+  base::require_output_file(options.output.path, options.output.force, formats::model_files(options.model));
+  const formats::ModelFolder folder = formats::ModelFolder::open(options.model);
+  base::ThreadPool pool(options.threads);
+  const loading::AdapterChoice choice = loading::adapter_choice(options.adapter);
+  const std::vector<formats::Adapter> adapters = loading::read_adapters({choice}, options.model, pool.parallel_for());
+  const formats::AdapterGgufReport report =
+      formats::write_adapter_gguf(options.output.path, {adapters.data(), choice.scale}, folder.config());
+  if (options.json) {
+    std::cout << base::dump_json({{"path", options.output.path},
+                                  {"arch", report.arch},
+                                  {"adapted_tensors", report.tensors},
+                                  {"file_size", report.bytes}})
+              << "\n";
+  }
+  std::cerr << options.output.path << ": an adapter for arch " << report.arch << ", "
+            << bytes_text(static_cast<double>(report.bytes)) << "\n";
+}
+
 void act(const Options& options) {
+  if (!options.adapter.empty()) return export_adapter(options);
   quantize::ExportOptions request;
   request.recipe = quantize::recipe_named(options.type);
   require_outputs(options);
@@ -136,6 +158,10 @@ void add_export(CLI::App& program) {
   command->add_option("--type", options->type, "f32, f16 or bf16; dsmoe quantize has fewer bits")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str();
+  command->add_option(
+      "--adapter", options->adapter,
+      "write this adapter of the model instead, alone, as llama.cpp's --lora takes it: a PEFT folder or "
+      "a run's, or DIR=SCALE");
   add_common(*command, options);
 }
 

@@ -28,6 +28,12 @@ void add(Vector& x, const Vector& y, double scale = 1) {
   for (size_t i = 0; i < x.size(); ++i) x[i] += scale * y[i];
 }
 
+Vector times(const kernels::Matrix& weights, const kernels::LowRank& adapter, const Vector& x) {
+  Vector y = times(weights, x);
+  if (adapter.adds()) add(y, times(adapter.b, times(adapter.a, x)));
+  return y;
+}
+
 Vector rms_norm(const Vector& x, const std::vector<float>& weight, double eps) {
   double squares = 0;
   for (const double value : x) squares += value * value;
@@ -75,10 +81,10 @@ Vector attend(const Vector& q, const std::vector<Vector>& keys, const std::vecto
 }
 
 Vector ffn(const kernels::Ffn& weights, const Vector& x) {
-  Vector hidden = times(weights.gate, x);
-  const Vector up = times(weights.up, x);
+  Vector hidden = times(weights.gate, weights.gate_adapter, x);
+  const Vector up = times(weights.up, weights.up_adapter, x);
   for (size_t f = 0; f < hidden.size(); ++f) hidden[f] = silu(hidden[f]) * up[f];
-  return times(weights.down, hidden);
+  return times(weights.down, weights.down_adapter, hidden);
 }
 
 /// Indices from best to worst, of equals the lower first.
@@ -218,7 +224,7 @@ Definition define_forward(const Weights& weights, std::span<const int32_t> token
     for (size_t layer = 0; layer < layers; ++layer) {
       const LayerWeights& w = weights.layers()[layer];
       Vector h = rms_norm(x, w.attention_norm, c.rms_norm_eps);
-      Vector q = times(w.q, h), k = times(w.k, h);
+      Vector q = times(w.q, w.q_adapter, h), k = times(w.k, w.k_adapter, h);
       if (weights.pairs_neighbours()) {
         q = apart(q, head_dim);
         k = apart(k, head_dim);
@@ -226,8 +232,8 @@ Definition define_forward(const Weights& weights, std::span<const int32_t> token
       rotate(q, c.head_dim(), c.rope_theta, position);
       rotate(k, c.head_dim(), c.rope_theta, position);
       keys[layer].push_back(k);
-      values[layer].push_back(times(w.v, h));
-      add(x, times(w.o, attend(q, keys[layer], values[layer], head_dim, group)));
+      values[layer].push_back(times(w.v, w.v_adapter, h));
+      add(x, times(w.o, w.o_adapter, attend(q, keys[layer], values[layer], head_dim, group)));
 
       h = rms_norm(x, w.ffn_norm, c.rms_norm_eps);
       if (!w.is_moe) {

@@ -131,6 +131,8 @@ void Forward::attention(int64_t layer, std::span<const Piece> pieces) {
   if (quantised && !by_heads) per_row(tokens(), 4 * D, [&](int64_t t) { h_rows_.quantise(t, 0, row(h_TD_, t, D)); });
   const kernels::Product product{weights.o, 0, D, h_TD_.data(), D, nullptr, tokens(), y_TD_.data(), D, h_rows_.view()};
   kernels::matmul(parallel_for_, {&product, 1});
+  const kernels::LowRankSum sum{&weights.o_adapter, h_TD_.data(), D, tokens(), y_TD_.data()};
+  kernels::add_low_ranks(parallel_for_, {&sum, 1}, adapters_);
 }
 
 void Forward::project(const LayerWeights& weights) {
@@ -143,6 +145,12 @@ void Forward::project(const LayerWeights& weights) {
   };
   const kernels::Product products[] = {product(weights.q, q_TD_), product(weights.k, k_), product(weights.v, v_)};
   kernels::matmul(parallel_for_, products);
+  const auto sum = [&](const kernels::LowRank& adapter, std::vector<float>& out) {
+    return kernels::LowRankSum{&adapter, h_TD_.data(), D, tokens(), out.data()};
+  };
+  const kernels::LowRankSum sums[] = {sum(weights.q_adapter, q_TD_), sum(weights.k_adapter, k_),
+                                      sum(weights.v_adapter, v_)};
+  kernels::add_low_ranks(parallel_for_, sums, adapters_);
 }
 
 // Of one row, some key/value heads with their queries: rotation, and into the cache.

@@ -100,6 +100,7 @@ class Forward {
   kernels::ActivationRows h_rows_;  // h_TD_ as quantised weights meet it
   kernels::ExpertRows expert_rows_;
   kernels::BankScratch bank_;
+  kernels::LowRankScratch adapters_;
   std::vector<kernels::FfnJob> jobs_;
   std::vector<int64_t> head_rows_;  // of x, whose logits are wanted
   std::vector<float*> logits_;      // and where to

@@ -34,7 +34,13 @@ void expect_golden(const base::fs::path& folder) {
   const base::Json golden = base::parse_json(base::read_file(folder / "golden.json"), "golden.json");
   const auto tokens = golden.at("tokens").get<std::vector<int32_t>>();
   ASSERT_GT(golden.at("margin").get<double>(), 1e-5) << "a near tie: give the script another seed";
-  Engine engine = Engine::load(folder, {.threads = 2, .chunk = 16});
+  Weights weights = Weights::load(folder);
+  if (formats::is_adapter(folder / "adapter")) {
+    const formats::Adapter adapter = formats::read_adapter(folder / "adapter");
+    const formats::ScaledAdapter whole{&adapter};
+    weights.add_adapters({&whole, 1});
+  }
+  Engine engine(std::move(weights), {.threads = 2, .chunk = 16});
   Session session(engine);
   Ids ids;
   session.probe = &ids;
@@ -65,6 +71,15 @@ TEST(Golden, EveryTraceOfTheIndependentScript) {
     ++cases;
   }
   EXPECT_GE(cases, 14);
+}
+
+TEST(Golden, AnAdapterOfPeftsGivesTheLogitsOfTheMergedModel) {
+  const base::TestFolder folder;
+  const std::string command =
+      "python3 '" DSMOE_SOURCE_DIR "/tests/golden/adapter.py' make '" + folder.path().string() + "'";
+  if (std::system("python3 -c '' 2>/dev/null") != 0) GTEST_SKIP() << "no python3 here to make golden traces with";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  expect_golden(folder / "adapted");
 }
 
 // bf16 weights are computed with as they lie in the file, and are exactly the float32 model of the same values.

@@ -6,9 +6,11 @@
 #include <map>
 #include <memory>
 #include <memory_resource>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "formats/adapter_folder.h"
 #include "formats/gguf_model.h"
 #include "formats/model_folder.h"
 #include "kernels/bank.h"
@@ -27,6 +29,7 @@ using FloatTensors = std::map<std::string, FloatTensor>;
 struct LayerWeights {
   std::vector<float> attention_norm, ffn_norm;
   kernels::Matrix q, k, v, o;
+  kernels::LowRank q_adapter, k_adapter, v_adapter, o_adapter;
   bool is_moe = false;
   kernels::Ffn dense;               ///< where not is_moe
   kernels::Matrix router;           ///< [E, D] of floats; no rows for hash tables
@@ -51,6 +54,10 @@ class Weights {
   static Weights from_gguf(formats::GgufModel model);
   /// Tensors must be exactly those of the configuration; throws Error(kInvalid) naming the first that is not.
   static Weights from_tensors(const spec::ModelConfig& config, FloatTensors tensors);
+
+  /// From now on these run beside the weights, unmerged; several on one matrix add up. Once. Throws Error(kInvalid)
+  /// where one does not fit the model.
+  void add_adapters(std::span<const formats::ScaledAdapter> adapters);
 
   const spec::ModelConfig& config() const { return config_; }
   const kernels::Matrix& embedding() const { return embedding_; }  ///< [V, D]

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "formats/adapter_folder.h"
 
 namespace dsmoe::formats {
 namespace {
@@ -21,9 +22,9 @@ int64_t step_of(const std::string& name) {
   return fault == std::errc() && next == end ? step : -1;
 }
 
-bool is_model(const fs::path& folder) {
+bool holds(const fs::path& folder, std::string_view file) {
   std::error_code ignored;
-  return fs::exists(folder / "config.json", ignored);
+  return fs::exists(folder / file, ignored);
 }
 
 // Ascending; `fault` where the folder cannot be listed.
@@ -47,13 +48,20 @@ std::vector<CheckpointFolder> checkpoint_folders(const fs::path& folder) {
   return folders;
 }
 
-fs::path newest_model(const fs::path& named) {
+namespace {
+
+fs::path newest_with(const fs::path& named, std::string_view file) {
   std::error_code fault;
-  if (is_model(named)) return named;
+  if (holds(named, file)) return named;
   const std::vector<CheckpointFolder> folders = folders_of_steps(named, fault);
-  const auto newest =
-      std::find_if(folders.rbegin(), folders.rend(), [](const CheckpointFolder& each) { return is_model(each.path); });
+  const auto newest = std::find_if(folders.rbegin(), folders.rend(),
+                                   [&](const CheckpointFolder& each) { return holds(each.path, file); });
   return newest == folders.rend() ? named : newest->path;
 }
+
+}  // namespace
+
+fs::path newest_model(const fs::path& named) { return newest_with(named, "config.json"); }
+fs::path newest_adapter(const fs::path& named) { return newest_with(named, kAdapterConfig); }
 
 }  // namespace dsmoe::formats

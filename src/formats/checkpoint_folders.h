@@ -18,5 +18,7 @@ std::vector<CheckpointFolder> checkpoint_folders(const base::fs::path& folder);
 /// The model that a path means: of a folder that is no model itself but holds checkpoints (a run's), the newest one
 /// with a config.json; any other path as it is. Never throws: whoever opens the path says what is wrong with it.
 base::fs::path newest_model(const base::fs::path& named);
+/// The same for adapters (adapter_folder.h).
+base::fs::path newest_adapter(const base::fs::path& named);
 
 }  // namespace dsmoe::formats

@@ -51,9 +51,8 @@ void require_model_folder(const fs::path& folder) {
   }
   for (const char* adapter : {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}) {
     if (!there(folder / adapter)) continue;
-    fail_invalid(
-        "model", "an adapter must be merged into the weights", (folder / adapter).string(),
-        "peft's merge_and_unload() does that; a folder without the adapter's files is the model it began from");
+    fail_invalid("model", "an adapter must be merged into the weights", (folder / adapter).string(),
+                 "dsmoe merge does that; -m BASE --adapter FOLDER runs it beside the model that it was trained with");
   }
   if (!there(folder / "config.json")) {
     fail_invalid("model", "not a model folder", folder.string() + " has no config.json", hint_for(folder));

@@ -62,6 +62,7 @@ void rows_by_expert_ref(std::span<const int32_t> ids_TK, int64_t slots, int64_t 
 FfnBank::FfnBank(const FfnInput& input, BankScratch& scratch) : input_(input), scratch_(scratch) {
   scratch.jobs.clear();
   scratch.offsets.assign(1, 0);
+  scratch.narrow_offsets.assign(1, 0);
 }
 
 // Hidden activations of job j are [rows, F] from offsets[j]; as floats, or where down is quantised as int8, made tile
@@ -80,12 +81,46 @@ void FfnBank::add(std::span<const FfnJob> jobs) {
       grow(scratch_.gate, end);
       grow(scratch_.up, end);
     }
+    if (ffn.down_adapter.adds()) grow(scratch_.gate, end);  // as floats too
+    for (const LowRank* adapter : {&ffn.gate_adapter, &ffn.up_adapter, &ffn.down_adapter}) {
+      scratch_.narrow_offsets.push_back(scratch_.narrow_offsets.back() + adapter->a.rows * std::ssize(job.rows));
+    }
   }
+  grow(scratch_.narrow_values, scratch_.narrow_offsets.back());
+}
+
+// A x of the adapters beside gates and ups, for all rows of the jobs from the first on.
+void FfnBank::narrow_inputs(const base::ParallelFor& parallel_for, int64_t first_job) {
+  scratch_.narrow.clear();
+  for (int64_t j = first_job; j < std::ssize(scratch_.jobs); ++j) {
+    const FfnJob& job = scratch_.jobs[at(j)];
+    if (!job.ffn->hidden_adapted()) continue;
+    const auto add = [&](const LowRank& adapter, int64_t part) {
+      scratch_.narrow.push_back(narrow_product(adapter, input_.x_TD, job.ffn->gate.cols, job.rows.data(),
+                                               std::ssize(job.rows), narrow_of(j, part)));
+    };
+    add(job.ffn->gate_adapter, 0);
+    add(job.ffn->up_adapter, 1);
+  }
+  if (!scratch_.narrow.empty()) matmul(parallel_for, scratch_.narrow);
+}
+
+// The same beside down, of hidden rows.
+void FfnBank::narrow_hidden(const base::ParallelFor& parallel_for) {
+  scratch_.narrow.clear();
+  for (int64_t j = 0; j < std::ssize(scratch_.jobs); ++j) {
+    const FfnJob& job = scratch_.jobs[at(j)];
+    if (!job.ffn->down_adapter.adds()) continue;
+    scratch_.narrow.push_back(narrow_product(job.ffn->down_adapter, scratch_.gate.data() + scratch_.offsets[at(j)],
+                                             job.ffn->gate.rows, nullptr, std::ssize(job.rows), narrow_of(j, 2)));
+  }
+  if (!scratch_.narrow.empty()) matmul(parallel_for, scratch_.narrow);
 }
 
 void FfnBank::hidden(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const ProductBefore& before) {
   const int64_t first = std::ssize(scratch_.jobs);
   add(jobs);
+  narrow_inputs(parallel_for, first);
   // Matrix 0 of the list is the product before, matrix i + 1 the i-th of these jobs.
   const auto job_rows = [&](RowRange rows) {
     rows.matrix += first - 1;
@@ -111,6 +146,7 @@ void FfnBank::hidden(const base::ParallelFor& parallel_for, std::span<const FfnJ
 }
 
 void FfnBank::down(const base::ParallelFor& parallel_for, float* out_RD) {
+  narrow_hidden(parallel_for);
   scratch_.list.clear();
   for (const FfnJob& job : scratch_.jobs) {
     scratch_.list.add(job.ffn->down.rows, row_work(job.ffn->down, std::ssize(job.rows)));
@@ -149,10 +185,20 @@ void FfnBank::hidden_rows(const RowRange& rows, const void* next) {
   other.out = up - rows.begin;
   other.next = next;
   matmul(other);
+  const auto add = [&](const LowRank& adapter, int64_t part, float* out) {
+    if (adapter.adds()) {
+      add_low_rank(adapter, rows.begin, rows.end, narrow_of(rows.matrix, part), tokens, out - rows.begin, stride);
+    }
+  };
+  add(weights.gate_adapter, 0, gate);
+  add(weights.up_adapter, 1, up);
   for (int64_t t = 0; t < tokens; ++t) {
     const std::span<float> hidden(gate + t * stride, at(width));
     silu_mul(hidden, {up + t * stride, at(width)}, hidden);
     if (!quantised) continue;
+    if (weights.down_adapter.adds()) {
+      std::copy(hidden.begin(), hidden.end(), scratch_.gate.data() + offset + t * F + rows.begin);
+    }
     const int64_t to = offset + t * F + rows.begin;
     quantise_activations(hidden, scratch_.hidden.data() + to, scratch_.hidden_blocks.data() + to / kActivationBlock);
   }
@@ -170,6 +216,10 @@ void FfnBank::down_rows(const RowRange& rows, const void* next, float* out_RD) {
   }
   product.next = next;
   matmul(product);
+  const LowRank& adapter = job.ffn->down_adapter;
+  if (adapter.adds()) {
+    add_low_rank(adapter, rows.begin, rows.end, narrow_of(rows.matrix, 2), product.tokens, product.out, D);
+  }
 }
 
 void ffn_bank(const base::ParallelFor& parallel_for, std::span<const FfnJob> jobs, const FfnInput& input, float* out_RD,
@@ -208,6 +258,19 @@ std::vector<double> products(const Matrix& weights, const std::vector<double>& x
   return out;
 }
 
+// out[n, row] += what an adapter makes of x.
+void add_adapter(const LowRank& adapter, const std::vector<float>& x, size_t rows, std::vector<double>& out) {
+  if (!adapter.adds()) return;
+  const auto narrow_rR = products(adapter.a, {x.begin(), x.end()}, rows);
+  std::vector<float> b(at(adapter.b.cols));
+  for (size_t n = 0; n < at(adapter.b.rows); ++n) {
+    weight_row(adapter.b, static_cast<int64_t>(n), b);
+    for (size_t row = 0; row < rows; ++row) {
+      for (size_t r = 0; r < b.size(); ++r) out[n * rows + row] += b[r] * narrow_rR[r * rows + row];
+    }
+  }
+}
+
 }  // namespace
 
 void ffn_bank_ref(const base::ParallelFor&, std::span<const FfnJob> jobs, const FfnInput& input, float* out_RD,
@@ -216,12 +279,15 @@ void ffn_bank_ref(const base::ParallelFor&, std::span<const FfnJob> jobs, const 
     const size_t F = at(job.ffn->gate.rows), D = at(job.ffn->gate.cols), R = job.rows.size();
     std::vector<float> x, hidden(R * F);
     for (const int32_t row : job.rows) x.insert(x.end(), input.x_TD + at(row) * D, input.x_TD + (at(row) + 1) * D);
-    const auto gate_FR = products(job.ffn->gate, as_multiplied(job.ffn->gate, x), R);
-    const auto up_FR = products(job.ffn->up, as_multiplied(job.ffn->up, x), R);
+    auto gate_FR = products(job.ffn->gate, as_multiplied(job.ffn->gate, x), R);
+    auto up_FR = products(job.ffn->up, as_multiplied(job.ffn->up, x), R);
+    add_adapter(job.ffn->gate_adapter, x, R, gate_FR);
+    add_adapter(job.ffn->up_adapter, x, R, up_FR);
     for (size_t i = 0; i < R * F; ++i) {
       hidden[i % R * F + i / R] = static_cast<float>(gate_FR[i] / (1 + std::exp(-gate_FR[i])) * up_FR[i]);
     }
-    const auto out_DR = products(job.ffn->down, as_multiplied(job.ffn->down, hidden), R);
+    auto out_DR = products(job.ffn->down, as_multiplied(job.ffn->down, hidden), R);
+    add_adapter(job.ffn->down_adapter, hidden, R, out_DR);
     for (size_t i = 0; i < R * D; ++i) out_RD[(at(job.out_row) + i % R) * D + i / R] = static_cast<float>(out_DR[i]);
   }
 }

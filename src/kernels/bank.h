@@ -10,6 +10,7 @@
 
 #include "base/parallel.h"
 #include "kernels/activations.h"
+#include "kernels/low_rank.h"
 #include "kernels/matrix.h"
 #include "kernels/row_list.h"
 
@@ -19,6 +20,8 @@ namespace dsmoe::kernels {
 struct Ffn {
   Matrix gate, up;  ///< [F, D]
   Matrix down;      ///< [D, F]
+  LowRank gate_adapter = {}, up_adapter = {}, down_adapter = {};
+  bool hidden_adapted() const { return gate_adapter.adds() || up_adapter.adds(); }
 };
 
 /// Token slots grouped by expert. A slot is t * K + k; one with a negative expert id is empty and appears nowhere.
@@ -52,6 +55,9 @@ struct BankScratch {
   std::vector<int64_t> offsets;
   std::vector<int8_t> hidden;
   std::vector<ActivationBlock> hidden_blocks;  ///< for quantised down
+  std::vector<Product> narrow;                 ///< of adapters: gate, up and down of each job
+  std::vector<int64_t> narrow_offsets;         ///< of each in narrow_values
+  std::vector<float> narrow_values;
   RowList list;
 };
 
@@ -74,6 +80,11 @@ class FfnBank {
 
  private:
   void add(std::span<const FfnJob> jobs);
+  void narrow_inputs(const base::ParallelFor& parallel_for, int64_t first_job);
+  void narrow_hidden(const base::ParallelFor& parallel_for);
+  float* narrow_of(int64_t job, int64_t part) {
+    return scratch_.narrow_values.data() + scratch_.narrow_offsets[static_cast<size_t>(3 * job + part)];
+  }
   const FfnJob& job_of(const RowRange& rows) const { return scratch_.jobs[static_cast<size_t>(rows.matrix)]; }
   void hidden_rows(const RowRange& rows, const void* next);
   void down_rows(const RowRange& rows, const void* next, float* out_RD);

@@ -1,7 +1,11 @@
 #include "loading/model.h"
 
+#include <charconv>
+#include <cmath>
+
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "formats/chat_templates.h"
 #include "formats/checkpoint_folders.h"
 #include "formats/end_tokens.h"
@@ -38,10 +42,25 @@ engine::Weights converted(const base::fs::path& path, const ModelOptions& option
   return options.convert(formats::ModelFolder::open(path));
 }
 
+// data.chat_format of a run's run.toml; empty where there is none or it says nothing.
+std::string tuned_format_of(const base::fs::path& folder) {
+  const base::fs::path run = folder / "run.toml";
+  std::error_code ignored;
+  if (!base::fs::is_regular_file(run, ignored)) return {};
+  const base::Json data = base::parse_toml(base::read_file(run), run.string()).value("data", base::Json::object());
+  const auto format = data.find("chat_format");
+  return format == data.end() || !format->is_string() ? std::string() : format->get<std::string>();
+}
+
 }  // namespace
 
-Model::Model(base::fs::path path, engine::Engine engine, int64_t context)
+Model::Model(base::fs::path path, engine::Engine engine, const ModelOptions& options)
     : path_(std::move(path)), engine_(std::move(engine)), config_(engine_.config()) {
+  for (const AdapterChoice& adapter : options.adapters) {
+    if (tuned_format_.empty()) tuned_format_ = tuned_format_of(formats::newest_adapter(adapter.path));
+  }
+  if (tuned_format_.empty()) tuned_format_ = tuned_format_of(path_);
+  const int64_t context = options.context;
   if (context <= 0) return;
   if (context > config_.max_position_embeddings) {
     base::fail(base::ErrorKind::kUsage, "context",
@@ -51,12 +70,57 @@ Model::Model(base::fs::path path, engine::Engine engine, int64_t context)
   config_.max_position_embeddings = context;
 }
 
+namespace {
+
+engine::Weights weights_of(const base::fs::path& path, const ModelOptions& options) {
+  engine::Weights weights = options.convert ? converted(path, options) : engine::Weights::load(path);
+  if (options.adapters.empty()) return weights;
+  base::ThreadPool pool(options.engine.threads);
+  const std::vector<formats::Adapter> adapters = read_adapters(options.adapters, path, pool.parallel_for());
+  std::vector<formats::ScaledAdapter> scaled;
+  for (size_t i = 0; i < adapters.size(); ++i) scaled.push_back({&adapters[i], options.adapters[i].scale});
+  weights.add_adapters(scaled);
+  return weights;
+}
+
+}  // namespace
+
 Model open_model(const base::fs::path& named, const ModelOptions& options) {
   const base::fs::path path = formats::newest_model(named);
   if (options.verify) verify_model(path, options.engine.threads, options.verifying);
-  return {path,
-          engine::Engine(options.convert ? converted(path, options) : engine::Weights::load(path), options.engine),
-          options.context};
+  return {path, engine::Engine(weights_of(path, options), options.engine), options};
+}
+
+AdapterChoice adapter_choice(const std::string& text) {
+  std::error_code ignored;
+  const size_t equals = text.rfind('=');
+  if (equals == text.npos || base::fs::exists(text, ignored)) return {text, 1};
+  AdapterChoice choice{text.substr(0, equals), 0};
+  const char* const end = text.data() + text.size();
+  const auto [next, fault] = std::from_chars(text.data() + equals + 1, end, choice.scale);
+  if (fault != std::errc() || next != end || !std::isfinite(choice.scale)) {
+    base::fail(base::ErrorKind::kUsage, "adapter", "it must be DIR or DIR=SCALE, SCALE a number",
+               base::in_quotes(text));
+  }
+  return choice;
+}
+
+std::vector<formats::Adapter> read_adapters(const std::vector<AdapterChoice>& choices, const base::fs::path& model,
+                                            const base::ParallelFor& parallel_for) {
+  std::vector<formats::Adapter> adapters;
+  std::string base_hash;
+  for (const AdapterChoice& choice : choices) {
+    const base::fs::path path = formats::newest_adapter(choice.path);
+    if (!formats::is_adapter(path)) {
+      base::fail_invalid("adapter", "it must be a folder with adapter_config.json", path.string(),
+                         "dsmoe sft --lora makes one");
+    }
+    adapters.push_back(formats::read_adapter(path));
+    const bool known = !adapters.back().base_hash.empty() && !is_file(model);
+    if (known && base_hash.empty()) base_hash = formats::hash_of_weights(model, parallel_for);
+    formats::require_base(adapters.back(), base_hash, path.string());
+  }
+  return adapters;
 }
 
 void verify_model(const base::fs::path& path, int threads,
@@ -125,6 +189,7 @@ Model::Prompt Model::prompt(std::string_view text) {
 std::string Model::chat_template() const { return formats::chat_template_of(path_); }
 
 tokenizer::ChatEncoder Model::chat_encoder(std::string_view format) {
+  if (format.empty() && tuned_format_ != "own") format = tuned_format_;
   return chat_encoder_of(path_, require_tokenizer("chat needs one"), config(), format);
 }
 

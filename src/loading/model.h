@@ -11,16 +11,30 @@
 
 #include "corpus/dataset.h"
 #include "engine/engine.h"
+#include "formats/adapter_folder.h"
 #include "formats/model_folder.h"
 #include "tokenizer/chat_encoder.h"
 #include "tokenizer/tokenizer.h"
 
 namespace dsmoe::loading {
 
+/// A PEFT folder that runs beside the model, or a run's with such checkpoints, and how much of it.
+struct AdapterChoice {
+  base::fs::path path;
+  double scale = 1;
+};
+/// "DIR" or "DIR=scale". Throws Error(kUsage) for a scale that is no number.
+AdapterChoice adapter_choice(const std::string& text);
+/// The adapters as they are, after require_base() with what is known of the model's weights: a folder's are known where
+/// an adapter says what it was trained with, a file's are not.
+std::vector<formats::Adapter> read_adapters(const std::vector<AdapterChoice>& choices, const base::fs::path& model,
+                                            const base::ParallelFor& parallel_for);
+
 struct ModelOptions {
   engine::EngineOptions engine;
   /// Makes the weights from a model folder in place of reading them as they are stored (quantised, say); none: read.
   std::function<engine::Weights(const formats::ModelFolder& folder)> convert;
+  std::vector<AdapterChoice> adapters;
   int64_t context = 0;  ///< the most tokens a sequence may have; 0: all that the model can
   bool verify = true;   ///< compare a folder with its manifest.json, where it has one (formats/verified.h)
   /// Hears of that: bytes read so far and in all.
@@ -53,16 +67,20 @@ class Model {
   Prompt prompt(std::string_view text);
   /// The model's own chat template, Jinja text; empty where it has none.
   std::string chat_template() const;
-  /// See chat_encoder_of. Needs the tokenizer.
+  /// The chat format that fine-tuning wrote conversations in, as the run.toml of an adapter or else of the model says:
+  /// "own" is that of the model's template; empty: none is known of.
+  const std::string& tuned_format() const { return tuned_format_; }
+  /// See chat_encoder_of; without a name tuned_format() counts. Needs the tokenizer.
   tokenizer::ChatEncoder chat_encoder(std::string_view format = {});
 
  private:
   friend Model open_model(const base::fs::path& path, const ModelOptions& options);
-  Model(base::fs::path path, engine::Engine engine, int64_t context);
+  Model(base::fs::path path, engine::Engine engine, const ModelOptions& options);
 
   base::fs::path path_;
   engine::Engine engine_;
   spec::ModelConfig config_;
+  std::string tuned_format_;
   bool tokenizer_read_ = false;
   std::optional<tokenizer::Tokenizer> tokenizer_;
 };

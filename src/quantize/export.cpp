@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "formats/chat_templates.h"
 #include "formats/end_tokens.h"
+#include "formats/gguf_rows.h"
 #include "formats/gguf_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_json.h"
@@ -117,7 +118,7 @@ class Export {
         std::vector<float> work;
         for (int64_t i = begin; i < end; ++i) {
           int64_t from = first + i;
-          if (head > 0) from = from / head * head + from % head / 2 + (from % 2) * (head / 2);
+          if (head > 0) from = formats::folder_row(from, head);
           const Row row{name,       from,
                         view.dtype, view.bytes.subspan(static_cast<size_t>(from) * in_bytes, in_bytes),
                         type,       std::span(buffer_).subspan(static_cast<size_t>(i) * out_bytes, out_bytes)};

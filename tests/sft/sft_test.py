@@ -13,6 +13,7 @@ import gzip
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -57,8 +58,8 @@ class Sft(unittest.TestCase):
             raise AssertionError(f"{words}: {done.stderr}")
         return done
 
-    def sft(self, data, out, *more, check=True):
-        return self.run_program("sft", self.path("base"), data, "-o", self.path(out), "--quiet", "-t", "1", "--batch", "4",
+    def sft(self, data, out, *more, check=True, base=None):
+        return self.run_program("sft", base or self.path("base"), data, "-o", self.path(out), "--quiet", "-t", "1", "--batch", "4",
                                 "train.precision=f32", "train.learning_rate=0.01", "train.schedule=constant", *more, check=check)  # fmt: skip
 
     def test_a_model_says_what_it_has_learnt_and_ends_there(self):
@@ -68,6 +69,42 @@ class Sft(unittest.TestCase):
         with open(self.path("learnt/data.json"), encoding="utf-8") as file:
             about = json.load(file)
         self.assertEqual((about["chat_format"], about["conversations"], about["train"]["examples"]), ("plain", 1, 1))
+
+    def test_an_adapter_says_what_it_has_learnt_beside_its_base_and_in_it(self):
+        with open(self.path("base/model.safetensors"), "rb") as file:
+            before = file.read()
+        self.sft(self.data, "beside", "--lora", "--lora-rank", "4", "train.steps=120", "train.validate_every=0", "train.checkpoint_every=0")
+        with open(self.path("base/model.safetensors"), "rb") as file:
+            self.assertEqual(file.read(), before)
+        saved = self.path("beside/latest")
+        self.assertFalse(os.path.exists(os.path.join(saved, "model.safetensors")))
+        beside = ("-m", self.path("base"), "--adapter", self.path("beside"))
+        self.run_program("merge", *beside, "-o", self.path("merged"), check=True)
+        for model in (beside, ("-m", self.path("merged"))):
+            said = self.run_program("chat", *model, "--temp", "0", "-n", "40", input=QUESTION + "\n", check=True)
+            self.assertEqual(said.stdout.strip(), ANSWER)
+        # The same logits from plain Python, which shares nothing with dsmoe.
+        self.run_program("logits", *beside, "--tokens", "5,17,200", "-o", self.path("logits.npy"), check=True)
+        oracle = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "adapter.py")
+        done = subprocess.run([sys.executable, oracle, "logits", self.path("base"), saved, "5,17,200"], capture_output=True, text=True, check=True)
+        want = [x for row in json.loads(done.stdout)["logits"] for x in row]
+        with open(self.path("logits.npy"), "rb") as file:
+            content = file.read()
+        got = struct.unpack(f"<{len(want)}f", content[-4 * len(want) :])
+        self.assertLess(max(abs(a - b) for a, b in zip(got, want)), 1e-4 * max(map(abs, want)))
+        other = self.run_program("chat", "-m", self.path("merged"), "--adapter", saved, input="", check=False)
+        self.assertEqual(other.returncode, 3)
+        self.assertIn("trained with", other.stderr)
+
+    def test_a_chat_format_is_kept_with_the_model(self):
+        strange = self.path("strange")
+        shutil.copytree(self.path("base"), strange)
+        self.write("strange/chat_template.jinja", "{{ something_unknown }}")
+        self.assertEqual(self.run_program("chat", "-m", strange, input="").returncode, 3)
+        self.sft(self.data, "kept", "--chat-format", "plain", "train.steps=60", "train.validate_every=0", "train.checkpoint_every=0",
+                 base=strange)  # fmt: skip
+        said = self.run_program("chat", "-m", self.path("kept/latest"), "--temp", "0", "-n", "40", input=QUESTION + "\n", check=True)
+        self.assertEqual(said.stdout.strip(), ANSWER)
 
     def test_a_cut_run_goes_on_to_the_same_bytes(self):
         lines = [json.dumps({"instruction": f"Count to {i}.", "output": " ".join(map(str, range(i)))}) for i in range(1, 20)]
