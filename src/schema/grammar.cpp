@@ -12,7 +12,8 @@ namespace {
 
 using base::Json;
 
-constexpr size_t kMostNodes = 10000, kMostLiteralBytes = 1 << 18;
+constexpr size_t kMostNodes = 10000, kMostLiteralBytes = 1 << 18, kMostAlternatives = 100000;
+constexpr int kMostWithin = 500;  // schemas within each other or led to by references, for the stack's sake
 
 [[noreturn]] void refuse(const std::string& place, const std::string& rule) {
   base::fail_invalid("schema", rule, "at " + base::in_quotes(place, 200));
@@ -82,6 +83,8 @@ class Compiler {
   // One node for one place, so that what refers to itself ends.
   int32_t node_of(const Json& schema, const std::string& place) {
     if (const auto found = known_.find(&schema); found != known_.end()) return found->second;
+    if (++within_ > kMostWithin)
+      refuse(place, "schemas may lead to " + std::to_string(kMostWithin) + " others in a row");
     const int32_t index = add({});
     known_[&schema] = index;
     if (schema == Json(true)) {
@@ -90,6 +93,7 @@ class Compiler {
       if (!schema.is_object()) refuse(place, "a schema must be an object, true or false");
       fill(index, schema, place);
     }
+    --within_;
     return index;
   }
 
@@ -277,25 +281,24 @@ class Compiler {
     return node_of(*target, path);
   }
 
-  // Alternatives of alternatives become alternatives; then how deep every node has to go, from the leaves up.
+  // Alternatives of alternatives become alternatives; then how deep every node has to go, from the leaves up. What a
+  // node refers to mostly follows it, so that going backwards finds most of the work done.
   void finish() {
-    for (size_t i = 0; i < grammar_.nodes.size(); ++i) {
-      if (grammar_.nodes[i].kind != Kind::kAnyOf) continue;
+    size_t alternatives = 0;
+    for (auto index = static_cast<int32_t>(grammar_.nodes.size()) - 1; index >= 0; --index) {
+      if (at(index).kind != Kind::kAnyOf) continue;
       std::set<int32_t> seen;
       std::vector<int32_t> flat;
-      flatten(static_cast<int32_t>(i), seen, flat);
-      flat_[static_cast<int32_t>(i)] = std::move(flat);
-    }
-    for (auto& [index, flat] : flat_) at(index).children = std::move(flat);
-    for (bool changed = true; changed;) {
-      changed = false;
-      for (auto at = grammar_.nodes.rbegin(); at != grammar_.nodes.rend();
-           ++at) {  // what a node needs mostly follows it
-        Node& node = *at;
-        const int height = height_of(node);
-        changed = changed || height != node.height;
-        node.height = height;
+      flatten(index, seen, flat);
+      alternatives += seen.size();
+      if (alternatives > kMostAlternatives) {
+        refuse("#", "its alternatives may add up to " + std::to_string(kMostAlternatives));
       }
+      at(index).children = std::move(flat);
+    }
+    // A round settles what needs one level more, with alternatives in two; what is not settled by then is too deep.
+    for (int round = 0; round < 2 * (kMostDepth + 2); ++round) {
+      for (auto node = grammar_.nodes.rbegin(); node != grammar_.nodes.rend(); ++node) node->height = height_of(*node);
     }
   }
 
@@ -335,9 +338,9 @@ class Compiler {
   const Json& schema_;
   Grammar grammar_;
   std::map<const Json*, int32_t> known_;
-  std::map<int32_t, std::vector<int32_t>> flat_;
   int32_t any_ = kNothing;
   size_t literal_bytes_ = 0;
+  int within_ = 0;
 };
 
 }  // namespace

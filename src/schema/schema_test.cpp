@@ -363,5 +363,26 @@ TEST(Schema, RefusesWhatItCannotHoldTo) {
   EXPECT_THAT(base::message_of([&] { grammar(many + "]}"); }), HasSubstr("10000 parts"));
 }
 
+// Chains of references, whichever way they lead, and alternatives that each have all the next ones.
+TEST(Schema, LongChainsAreReadOrRefused) {
+  const auto chain = [](int length, bool forwards, const std::string& beside) {
+    std::string text = R"({"$ref": "#/$defs/a0", "$defs": {)";
+    for (int i = 0; i < length; ++i) {
+      const int at = forwards ? i : length - 1 - i;
+      const std::string next = R"({"$ref": "#/$defs/a)" + std::to_string(at + 1) + R"("})";
+      text += "\"a" + std::to_string(at) + R"(": {"anyOf": [)" + beside + next + "]}, ";
+    }
+    return text + "\"a" + std::to_string(length) + R"(": {"type": "null"}}})";
+  };
+  for (const bool forwards : {true, false}) {
+    EXPECT_TRUE(accepts(grammar(chain(200, forwards, "")), "null"));
+    EXPECT_THAT(base::message_of([&] { grammar(chain(5000, forwards, "")); }), HasSubstr("in a row"));
+    EXPECT_THAT(base::message_of([&] {
+                  grammar(chain(240, forwards, R"({"type": ["boolean", "integer", "string", "number"]}, )"));
+                }),
+                HasSubstr("alternatives may add up to"));
+  }
+}
+
 }  // namespace
 }  // namespace dsmoe::schema
