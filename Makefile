@@ -1,8 +1,8 @@
-# The door to dsmoe. `make help` lists what it opens.
+# Builds, tests and installs dsmoe. `make help` lists the targets.
 BUILD := build
 TRAIN ?= ON
 CTEST := ctest --output-on-failure --no-tests=error
-# Only the door may install packages; SETUP=: skips that for people who manage their own machine.
+# Only this file installs packages; SETUP=: skips that for people who manage their own machine.
 SETUP ?= tools/setup
 
 .PHONY: all everything setup setup-check configure test test-fast test-deep test-tsan demo bench format lint floors install uninstall clean help

@@ -13,8 +13,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/definition.h"
 #include "engine/engine.h"
+#include "engine/reference.h"
 #include "engine/testing.h"
 #include "model/transformer.h"
 
@@ -60,7 +60,7 @@ TEST_P(Parity, LogitsAgree) {
     fill(transformer, tensors);
     engine::Engine engine(engine::Weights::from_tensors(config, tensors));
     const std::vector<int32_t> ids = engine::testing::random_ids(config, 33, seed);
-    const auto margins = engine::define_forward(engine.weights(), ids).margins_T;
+    const auto margins = engine::reference_forward(engine.weights(), ids).margins_T;
     engine::Session session(engine);
     const auto got = session.append_all(ids);
     const torch::Tensor want_TV = transformer.logits(as_tensor(ids))[0].contiguous();

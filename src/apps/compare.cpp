@@ -155,8 +155,8 @@ void report(const fs::path& folder) {
   const compare::Summary summary = compare::summarise(plan, runs, results, studies);
   write_pages(folder, summary);
   std::cout << compare::basis(summary) << "\n\n" << compare::text_table(summary);
-  for (const auto& judged : summary.claims)
-    std::cout << "\n" << judged.claim.text << "\n  " << compare::sentence(judged) << "\n";
+  for (const auto& tested : summary.claims)
+    std::cout << "\n" << tested.claim.text << "\n  " << compare::sentence(tested) << "\n";
   std::cerr << "pages written to " << (folder / "report.html").string() << ", report.md and report.csv\n";
 }
 
@@ -234,7 +234,7 @@ void act(const Options& options) {
 
 void add_compare(CLI::App& program) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = program.add_subcommand("compare", "Train recipes side by side on equal tokens, and judge claims");
+  CLI::App* command = program.add_subcommand("compare", "Train recipes side by side on equal tokens, and test claims");
   CLI::Option* plan = command->add_option("PLAN", options->plan, "a plan file (docs/comparing.md)");
   command->add_option("-o,--output", options->output, "the comparison's folder; the same command goes on with it");
   command->add_option("--data", options->data, "folder made by dsmoe data build, in place of the plan's");

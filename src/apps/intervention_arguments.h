@@ -19,7 +19,7 @@ struct InterventionArguments {
   /// --masked-top-fraction, --experts-per-tok, --drop-shared, --mask-experts, --force-experts; each behind `prefix`,
   /// such as "first-", where a command has them for two models.
   void add_to(CLI::App& command, const std::string& prefix = "");
-  /// Throws Error(kUsage) for lists that cannot be read; whether a model can do it is judged when it runs.
+  /// Throws Error(kUsage) for lists that cannot be read; whether a model can do it is checked when it runs.
   engine::Intervention intervention() const;
   /// What was asked for, for records; empty where nothing was.
   base::Json json() const;

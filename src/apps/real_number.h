@@ -14,7 +14,7 @@
 namespace dsmoe::apps {
 
 /// An option that sets `value`, whose present value is the default that help shows: decimal digits, with a point and an
-/// exponent where one is wanted. What range it lies in is judged by whoever uses it.
+/// exponent where one is wanted. What range it lies in is checked by whoever uses it.
 inline CLI::Option* add_real_number(CLI::App& command, const std::string& names, double& value,
                                     const std::string& help) {
   const std::string name = first_long_name(names);

@@ -1,5 +1,5 @@
 // The two 16-bit floats and float32: exact upward, round to nearest even downward. NaN stays NaN, infinities and signs
-// stay, values beyond the range become infinite, subnormals are kept. Scalar definitions; fast loops are in kernels.
+// stay, values beyond the range become infinite, subnormals are kept. Scalar; fast loops are in kernels.
 #pragma once
 
 #include <bit>

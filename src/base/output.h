@@ -1,4 +1,4 @@
-// What a command was asked to write, judged before its work begins.
+// What a command was asked to write, checked before its work begins.
 //
 // The rule is the same in every command: what is there already is refused unless the user said --force; an output is
 // none of the files that the command reads, by whatever name or link; and it can be written: its folder is there, takes

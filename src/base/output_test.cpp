@@ -50,26 +50,26 @@ TEST(OutputFile, IsRefusedForEachReasonByItsRule) {
   const TestFolder folder;
   const fs::path file = folder.write("file", "x");
   fs::create_directory(folder / "sub");
-  const auto judge = [&](const fs::path& path, bool force = false) {
+  const auto check = [&](const fs::path& path, bool force = false) {
     return refusal([&] { require_output_file(path, force, {}); });
   };
-  EXPECT_EQ(judge(folder / "new").first, 0);
-  EXPECT_EQ(judge(file, true).first, 0);
-  EXPECT_EQ(judge(file).first, 4);
-  EXPECT_THAT(judge(file).second, HasSubstr("--force"));
-  EXPECT_EQ(judge("").first, 2);
-  EXPECT_THAT(judge(folder / "sub", true).second, HasSubstr("this is a folder"));
-  EXPECT_THAT(judge(folder / "none/", true).second, HasSubstr("this is a folder"));
-  EXPECT_THAT(judge(folder / "none" / "f").second, HasSubstr("No such file"));
-  EXPECT_THAT(judge(file / "f").second, HasSubstr("Not a directory"));
+  EXPECT_EQ(check(folder / "new").first, 0);
+  EXPECT_EQ(check(file, true).first, 0);
+  EXPECT_EQ(check(file).first, 4);
+  EXPECT_THAT(check(file).second, HasSubstr("--force"));
+  EXPECT_EQ(check("").first, 2);
+  EXPECT_THAT(check(folder / "sub", true).second, HasSubstr("this is a folder"));
+  EXPECT_THAT(check(folder / "none/", true).second, HasSubstr("this is a folder"));
+  EXPECT_THAT(check(folder / "none" / "f").second, HasSubstr("No such file"));
+  EXPECT_THAT(check(file / "f").second, HasSubstr("Not a directory"));
   for (const fs::path& path : {folder / std::string(256, 'n'), folder / "none" / std::string(5000, 'n') / "f"}) {
-    EXPECT_EQ(judge(path).first, 4);
-    EXPECT_THAT(judge(path).second, HasSubstr("too long"));
-    EXPECT_LT(judge(path).second.size(), 1000u);
+    EXPECT_EQ(check(path).first, 4);
+    EXPECT_THAT(check(path).second, HasSubstr("too long"));
+    EXPECT_LT(check(path).second.size(), 1000u);
   }
   fs::create_symlink("circle", folder / "circle");
-  EXPECT_THAT(judge(folder / "circle").second, HasSubstr("symbolic links"));
-  EXPECT_EQ(judge("/proc/version-of-mine").first, 4) << "a disk that takes no files, even from root";
+  EXPECT_THAT(check(folder / "circle").second, HasSubstr("symbolic links"));
+  EXPECT_EQ(check("/proc/version-of-mine").first, 4) << "a disk that takes no files, even from root";
   EXPECT_THAT(refusal([&] { require_output_file(folder / "new", false, {}, uint64_t{1} << 60); }).second,
               HasSubstr("not enough free space"));
   EXPECT_EQ(folder.count(), 3u) << "nothing stays of the question";
@@ -103,18 +103,18 @@ TEST(OutputFile, TwoOfOneCommandAreTwoFiles) {
   fs::create_directory(folder / "sub");
   const fs::path here = fs::current_path();
   fs::current_path(folder.path());
-  const auto judge = [](const fs::path& one, const fs::path& other) {
+  const auto check = [](const fs::path& one, const fs::path& other) {
     return refusal([&] { require_different_outputs(one, other); }).first;
   };
-  EXPECT_EQ(judge("new", "new"), 2);
-  EXPECT_EQ(judge("new", "./new"), 2);
-  EXPECT_EQ(judge("new", folder / "new"), 2);
-  EXPECT_EQ(judge("sub/../new", "link"), 2) << "a link to what is not there yet";
-  EXPECT_EQ(judge("file", "hard"), 2);
-  EXPECT_EQ(judge("new", "other"), 0);
-  EXPECT_EQ(judge("new", "sub/new"), 0);
-  EXPECT_EQ(judge("file", "new"), 0);
-  EXPECT_EQ(judge("/dev/null", "/dev/null"), 0);
+  EXPECT_EQ(check("new", "new"), 2);
+  EXPECT_EQ(check("new", "./new"), 2);
+  EXPECT_EQ(check("new", folder / "new"), 2);
+  EXPECT_EQ(check("sub/../new", "link"), 2) << "a link to what is not there yet";
+  EXPECT_EQ(check("file", "hard"), 2);
+  EXPECT_EQ(check("new", "other"), 0);
+  EXPECT_EQ(check("new", "sub/new"), 0);
+  EXPECT_EQ(check("file", "new"), 0);
+  EXPECT_EQ(check("/dev/null", "/dev/null"), 0);
   fs::current_path(here);
 }
 
@@ -282,12 +282,12 @@ TEST(FolderOutput, ReplacesNoInput) {
   const TestFolder folder;
   fs::create_directory(folder / "out");
   const fs::path input = folder.write("out/a", "x");
-  const auto judge = [&](const fs::path& read) {
+  const auto check = [&](const fs::path& read) {
     return refusal([&] { require_output_folder(folder / "out", policy_of(true), {read}); }).first;
   };
-  EXPECT_EQ(judge(folder / "other"), 0);
-  EXPECT_EQ(judge(input), 2);
-  EXPECT_EQ(judge(folder / "out"), 2);
+  EXPECT_EQ(check(folder / "other"), 0);
+  EXPECT_EQ(check(input), 2);
+  EXPECT_EQ(check(folder / "out"), 2);
 }
 
 TEST(FolderOutput, LeavesAStrangersFileThatCameMeanwhile) {

@@ -17,7 +17,7 @@ class DepthGuard {
  public:
   DepthGuard(std::string_view text, std::string_view where) : text_(text), where_(where) {}
 
-  void judge() {
+  void check() {
     while (at_ < text_.size()) {
       const char c = text_[at_];
       if (c == '"' || c == '\'') {
@@ -101,7 +101,7 @@ Json to_json(const toml::node& node, std::string_view where) {
 }  // namespace
 
 Json parse_toml(std::string_view text, std::string_view where) {
-  DepthGuard(text, where).judge();
+  DepthGuard(text, where).check();
   try {
     return to_json(toml::parse(text), where);
   } catch (const toml::parse_error& error) {

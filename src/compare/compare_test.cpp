@@ -181,10 +181,10 @@ TEST(Budget, RefusesArmsThatAreNotEqual) {
               HasSubstr("equal tokens"));
 }
 
-Judged only_claim(const Plan& plan, double advantage, double scatter) {
+ClaimResult only_claim(const Plan& plan, double advantage, double scatter) {
   const AdditiveFit fit(made_up_losses(plan, advantage, scatter), plan.arms.size(), plan.seeds.size());
   const Evidence evidence{fit.difference(0, 1), fit.standard_error(0, 1), fit.degrees_of_freedom(), fit.residual(), 2};
-  return judge(plan, {evidence}).at(0);
+  return test_claims(plan, {evidence}).at(0);
 }
 
 TEST(Verdict, HoldsOrNotOrUndecidedWithTheSeedsThatWouldDecide) {
@@ -193,7 +193,7 @@ TEST(Verdict, HoldsOrNotOrUndecidedWithTheSeedsThatWouldDecide) {
   EXPECT_EQ(only_claim(plan, -0.05, 0.001).verdict, Verdict::kDoesNotHold);
   EXPECT_EQ(only_claim(plan, 0.0001, 0.0002).verdict, Verdict::kDoesNotHold)
       << "too small to matter, and that is certain";
-  const Judged open = only_claim(plan, 0.02, 0.02);
+  const ClaimResult open = only_claim(plan, 0.02, 0.02);
   EXPECT_EQ(open.verdict, Verdict::kNotDecided);
   ASSERT_TRUE(open.seeds_to_decide);
   EXPECT_GT(*open.seeds_to_decide, 3);
@@ -287,7 +287,7 @@ TEST(Studies, ClaimsSpeakOfWhatModelsLoseAndOfAModelBesideItself) {
     EXPECT_THAT(*page, HasSubstr("0 shared + 8 routed"));
     EXPECT_THAT(*page, HasSubstr("at chance (0.250)"));
   }
-  EXPECT_FALSE(summarise(plan, runs, results).claims.at(0).advantage) << "not studied, not judged";
+  EXPECT_FALSE(summarise(plan, runs, results).claims.at(0).advantage) << "not studied, not tested";
 }
 
 TEST(Studies, SurviveTheirFile) {

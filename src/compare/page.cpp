@@ -23,7 +23,7 @@ std::string markdown_page(const Summary& summary) {
   if (!plan.question.empty()) out += plan.question + "\n\n";
   if (!summary.claims.empty()) {
     out += "## Claims\n\n" + markdown_row({"claim", "verdict"}) + "| --- | --- |\n";
-    for (const Judged& judged : summary.claims) out += markdown_row({judged.claim.text, sentence(judged)});
+    for (const ClaimResult& tested : summary.claims) out += markdown_row({tested.claim.text, sentence(tested)});
     out += "\n" + spread_sentence(summary) + "\n\n";
   }
   const Cells names = arms_head(summary);

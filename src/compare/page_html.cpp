@@ -35,8 +35,8 @@ std::string outcome(const Summary& summary) {
   if (measured.size() > 1) out += ", the highest that of " + loss_of(*measured.back());
   if (summary.claims.empty()) return out;
   std::map<std::string, int> verdicts;
-  for (const Judged& judged : summary.claims) {
-    ++verdicts[judged.advantage ? std::string(verdict_text(judged.verdict)) : "not measured yet"];
+  for (const ClaimResult& tested : summary.claims) {
+    ++verdicts[tested.advantage ? std::string(verdict_text(tested.verdict)) : "not measured yet"];
   }
   out += "; of " + std::to_string(summary.claims.size()) + (summary.claims.size() == 1 ? " claim" : " claims");
   const char* between = " ";
@@ -57,8 +57,8 @@ void add_claims(const Summary& summary, charts::Page& page) {
   if (summary.claims.empty()) return;
   page.section("Claims");
   std::string rows;
-  for (const Judged& judged : summary.claims) {
-    rows += "<tr><td>" + escape_html(judged.claim.text) + "</td><td>" + escape_html(sentence(judged)) + "</td></tr>\n";
+  for (const ClaimResult& tested : summary.claims) {
+    rows += "<tr><td>" + escape_html(tested.claim.text) + "</td><td>" + escape_html(sentence(tested)) + "</td></tr>\n";
   }
   page.add("<table class=\"words\"><tr><th>claim</th><th>verdict</th></tr>\n" + rows + "</table>\n<p class=\"note\">" +
            escape_html(spread_sentence(summary)) + "</p>\n");

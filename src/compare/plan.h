@@ -1,5 +1,5 @@
 // A comparison as its author wrote it down before anything ran: which arms, on how many tokens, from which seeds, and
-// which claims are to be judged by which smallest effect. docs/comparing.md describes the file.
+// which claims are to be tested by which smallest effect. docs/comparing.md describes the file.
 #pragma once
 
 #include <cstdint>

@@ -50,7 +50,7 @@ double critical_t(double alpha, int freedom);
 
 /// Holm's procedure: for each p-value the share of `alpha` that its own interval may use (alpha / (m - k) for the k-th
 /// smallest, k from 0), in the order given. Intervals at these levels err for any claim of the page with probability at
-/// most alpha when claims are judged from the smallest p-value on.
+/// most alpha when claims are tested from the smallest p-value on.
 std::vector<double> holm_levels(std::span<const double> p_values, double alpha);
 
 }  // namespace dsmoe::compare

@@ -104,7 +104,7 @@ Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vec
   summary.freedom = losses.freedom;
   std::vector<Evidence> evidence;
   for (const Claim& claim : plan.claims) evidence.push_back(evidence_of(plan, claim, finished));
-  summary.claims = judge(plan, evidence);
+  summary.claims = test_claims(plan, evidence);
   return summary;
 }
 
@@ -136,16 +136,16 @@ std::string basis(const Summary& summary) {
   return out + ".";
 }
 
-std::string sentence(const Judged& judged) {
-  if (!judged.advantage) return "not measured yet";
-  std::string out(verdict_text(judged.verdict));
-  out += ": " + nats(*judged.advantage) + " nats a token in favour of " + side(judged.claim.arm, judged.claim.figure) +
-         " over " + side(judged.claim.against, judged.claim.against_figure);
-  if (!judged.low) return out + "; one seed gives no interval";
-  out += ", interval " + nats(*judged.low) + " to " + nats(*judged.high);
-  if (judged.verdict == Verdict::kNotDecided) {
-    out += judged.seeds_to_decide
-               ? "; " + std::to_string(*judged.seeds_to_decide) + " seeds would decide a difference of this size"
+std::string sentence(const ClaimResult& tested) {
+  if (!tested.advantage) return "not measured yet";
+  std::string out(verdict_text(tested.verdict));
+  out += ": " + nats(*tested.advantage) + " nats a token in favour of " + side(tested.claim.arm, tested.claim.figure) +
+         " over " + side(tested.claim.against, tested.claim.against_figure);
+  if (!tested.low) return out + "; one seed gives no interval";
+  out += ", interval " + nats(*tested.low) + " to " + nats(*tested.high);
+  if (tested.verdict == Verdict::kNotDecided) {
+    out += tested.seeds_to_decide
+               ? "; " + std::to_string(*tested.seeds_to_decide) + " seeds would decide a difference of this size"
                : "; no number of seeds up to 1,000 would decide a difference of this size";
   }
   return out;

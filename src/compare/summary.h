@@ -1,4 +1,4 @@
-// What a comparison's results come to: a row for each arm, the claims judged. Tables and pages only print it.
+// What a comparison's results come to: a row for each arm, the claims tested. Tables and pages only print it.
 #pragma once
 
 #include <map>
@@ -29,7 +29,7 @@ struct ArmRow {
 struct Summary {
   const Plan* plan = nullptr;
   std::vector<ArmRow> rows;  ///< in the plan's order
-  std::vector<Judged> claims;
+  std::vector<ClaimResult> claims;
   double residual = 0;  ///< pooled standard deviation of a run's loss, seed and arm apart; nats
   int freedom = 0;
   size_t finished = 0, planned = 0;    ///< runs
@@ -45,6 +45,6 @@ Summary summarise(const Plan& plan, const std::vector<Run>& runs, const std::vec
 /// The first line of every page: what was compared, and what was not equal.
 std::string basis(const Summary& summary);
 /// One sentence on a claim: verdict, figures, what would decide it.
-std::string sentence(const Judged& judged);
+std::string sentence(const ClaimResult& tested);
 
 }  // namespace dsmoe::compare

@@ -17,11 +17,12 @@ Verdict verdict_of(const Claim& claim, double low, double high, double smallest_
 }
 
 // With n seeds of A columns the standard error is residual * sqrt(2 / n) at (A - 1)(n - 1) degrees of freedom.
-std::optional<int> seeds_to_decide(const Plan& plan, const Judged& judged, const Evidence& evidence, double level) {
+std::optional<int> seeds_to_decide(const Plan& plan, const ClaimResult& tested, const Evidence& evidence,
+                                   double level) {
   const int others = evidence.columns - 1;
   for (int n = static_cast<int>(plan.seeds.size()) + 1; n <= 1000; ++n) {
     const double half = critical_t(level, others * (n - 1)) * evidence.residual * std::sqrt(2.0 / n);
-    if (verdict_of(judged.claim, *judged.advantage - half, *judged.advantage + half, plan.smallest_effect) !=
+    if (verdict_of(tested.claim, *tested.advantage - half, *tested.advantage + half, plan.smallest_effect) !=
         Verdict::kNotDecided) {
       return n;
     }
@@ -43,31 +44,31 @@ std::string_view verdict_text(Verdict verdict) {
   return "unknown";
 }
 
-std::vector<Judged> judge(const Plan& plan, const std::vector<Evidence>& evidence, double alpha) {
-  std::vector<Judged> all;
+std::vector<ClaimResult> test_claims(const Plan& plan, const std::vector<Evidence>& evidence, double alpha) {
+  std::vector<ClaimResult> all;
   std::vector<double> p_values;
   for (size_t i = 0; i < plan.claims.size(); ++i) {
     const Claim& claim = plan.claims[i];
     const Evidence& found = evidence[i];
-    Judged judged{claim, found.advantage, {}, {}, {}, Verdict::kNotDecided, {}};
+    ClaimResult tested{claim, found.advantage, {}, {}, {}, Verdict::kNotDecided, {}};
     if (found.advantage && found.standard_error) {
       const double from_null = *found.advantage + (claim.expects == Expectation::kNoHigher ? claim.margin : 0);
-      judged.p = *found.standard_error > 0 ? two_sided_p(from_null / *found.standard_error, found.freedom)
+      tested.p = *found.standard_error > 0 ? two_sided_p(from_null / *found.standard_error, found.freedom)
                                            : (from_null == 0 ? 1.0 : 0.0);
     }
-    p_values.push_back(judged.p.value_or(1.0));  // a claim without evidence still counts among the page's
-    all.push_back(std::move(judged));
+    p_values.push_back(tested.p.value_or(1.0));  // a claim without evidence still counts among the page's
+    all.push_back(std::move(tested));
   }
   const std::vector<double> levels = holm_levels(p_values, alpha);
   for (size_t i = 0; i < all.size(); ++i) {
-    Judged& judged = all[i];
-    if (!judged.p) continue;
+    ClaimResult& tested = all[i];
+    if (!tested.p) continue;
     const double half = critical_t(levels[i], evidence[i].freedom) * *evidence[i].standard_error;
-    judged.low = *judged.advantage - half;
-    judged.high = *judged.advantage + half;
-    judged.verdict = verdict_of(judged.claim, *judged.low, *judged.high, plan.smallest_effect);
-    if (judged.verdict == Verdict::kNotDecided) {
-      judged.seeds_to_decide = seeds_to_decide(plan, judged, evidence[i], levels[i]);
+    tested.low = *tested.advantage - half;
+    tested.high = *tested.advantage + half;
+    tested.verdict = verdict_of(tested.claim, *tested.low, *tested.high, plan.smallest_effect);
+    if (tested.verdict == Verdict::kNotDecided) {
+      tested.seeds_to_decide = seeds_to_decide(plan, tested, evidence[i], levels[i]);
     }
   }
   return all;

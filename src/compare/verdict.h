@@ -14,7 +14,7 @@ enum class Verdict { kHolds, kDoesNotHold, kNotDecided };
 std::string_view verdict_text(Verdict verdict);
 
 /// One claim with its evidence. All figures in nats per token; positive: the claim's arm is the better one.
-struct Judged {
+struct ClaimResult {
   Claim claim;
   std::optional<double> advantage;  ///< loss(against) - loss(arm)
   std::optional<double> low, high;  ///< its interval, at Holm's level for this claim among the page's
@@ -30,6 +30,6 @@ struct Judged {
 /// not hold where it is below. Family-wise error over all claims: `alpha`.
 ///
 /// `evidence` is of the plan's claims, in their order (evidence.h).
-std::vector<Judged> judge(const Plan& plan, const std::vector<Evidence>& evidence, double alpha = 0.05);
+std::vector<ClaimResult> test_claims(const Plan& plan, const std::vector<Evidence>& evidence, double alpha = 0.05);
 
 }  // namespace dsmoe::compare

@@ -1,8 +1,8 @@
 // What a run trains on and is scored on, as the model reads it: texts one after another, each token with its target.
 //
-// Two seams: a BatchSource says which texts each step of a run learns from, ScoredTexts what is scored now and then.
-// The windows of a corpus (batches.h, validation.h) and the examples of conversations (example_batches.h) stand behind
-// both.
+// Two interfaces: a BatchSource says which texts each step of a run learns from, ScoredTexts what is scored now and
+// then. The windows of a corpus (batches.h, validation.h) and the examples of conversations (example_batches.h) stand
+// behind both.
 #pragma once
 
 #include <cstdint>

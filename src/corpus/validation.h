@@ -1,4 +1,4 @@
-// Walking a validation split so that every token is scored once, and the sums that turn scores into figures.
+// Reading a validation split so that every token is scored once, and the sums that turn scores into figures.
 //
 // The documents of a domain, whole and in order, form a stream; window w of it gives inputs [w S, w S + S) and as
 // targets the ids one further. The last window is short: its inputs are padded, its targets there say kNotScored, and

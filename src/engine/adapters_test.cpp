@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/test_files.h"
-#include "engine/definition.h"
 #include "engine/engine.h"
+#include "engine/reference.h"
 #include "engine/testing.h"
 #include "formats/merge_adapters.h"
 #include "spec/adapter.h"
@@ -69,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(Odd, EveryAdaptedModel,
 TEST_P(EveryAdaptedModel, LogitsAreTheDefinitionsAndTheMergedModels) {
   const auto ids = random_ids(config(), 20, 6);
   const std::vector<float> got = logits_of(unmerged(), ids), merged_logits = logits_of(merged(), ids);
-  const Definition want = define_forward(unmerged(), ids);
+  const Reference want = reference_forward(unmerged(), ids);
   const std::vector<float> base_logits = logits_of(random_weights(config()), ids);
   ASSERT_GT(*std::ranges::min_element(want.margins_T), 1e-5) << "a near tie: take another seed";
   double largest = 0, from_definition = 0, from_merged = 0, from_base = 0;

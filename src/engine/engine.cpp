@@ -22,7 +22,7 @@ struct Engine::Impl {
   EngineOptions options;
   base::ThreadPool pool;
   Forward forward;
-  std::vector<Piece> pieces;
+  std::vector<SequenceSlice> slices;
   std::vector<const KvCache*> caches;  // of a pass, sorted
 };
 
@@ -138,31 +138,31 @@ void Engine::pass(std::span<const BatchItem> items) {
   for (const BatchItem& item : items) item.cache->extend(std::ssize(item.tokens));
 }
 
-// Items are cut into pieces and chunks filled with pieces, in order; a long prompt takes several chunks.
+// Items are cut into slices and chunks filled with slices, in order; a long prompt takes several chunks.
 void Engine::run(std::span<const BatchItem> items) {
-  std::vector<Piece>& pieces = impl_->pieces;
-  pieces.clear();
+  std::vector<SequenceSlice>& slices = impl_->slices;
+  slices.clear();
   int64_t rows = 0;
   const auto flush = [&] {
-    if (!pieces.empty()) impl_->forward.run(pieces);
-    pieces.clear();
+    if (!slices.empty()) impl_->forward.run(slices);
+    slices.clear();
     rows = 0;
   };
   const auto V = static_cast<size_t>(config().vocab_size);
   for (const BatchItem& item : items) {
     for (size_t done = 0; done < item.tokens.size();) {
       const size_t count = std::min(static_cast<size_t>(impl_->options.chunk - rows), item.tokens.size() - done);
-      Piece piece;
-      piece.cache = item.cache;
-      piece.tokens = item.tokens.subspan(done, count);
-      piece.first_position = item.cache->size() + static_cast<int64_t>(done);
-      piece.intervention = item.intervention ? item.intervention : &kNone;
-      piece.probe = item.probe;
-      // Logits are wanted of tokens from first_wanted on; this piece has those of [done, done + count).
+      SequenceSlice slice;
+      slice.cache = item.cache;
+      slice.tokens = item.tokens.subspan(done, count);
+      slice.first_position = item.cache->size() + static_cast<int64_t>(done);
+      slice.intervention = item.intervention ? item.intervention : &kNone;
+      slice.probe = item.probe;
+      // Logits are wanted of tokens from first_wanted on; this slice has those of [done, done + count).
       const size_t first_wanted = item.tokens.size() - item.logits.size() / V;
       const size_t begin = std::max(done, first_wanted), end = done + count;
-      if (begin < end) piece.logits = item.logits.subspan((begin - first_wanted) * V, (end - begin) * V);
-      pieces.push_back(piece);
+      if (begin < end) slice.logits = item.logits.subspan((begin - first_wanted) * V, (end - begin) * V);
+      slices.push_back(slice);
       done += count;
       rows += static_cast<int64_t>(count);
       if (rows == impl_->options.chunk) flush();

@@ -1,8 +1,8 @@
 // Run a model: ids in, logits out, and what happened on the way.
 //
 // `Engine` holds a model and its working memory. `pass` moves any number of sequences forward together, each by any
-// number of tokens; a sequence is its KvCache. `Session` is one sequence with manners. The logits of a sequence are
-// the same bits alone, in any batch, with any chunking and on any number of threads.
+// number of tokens; a sequence is its KvCache. `Session` is one sequence, kept consistent with its cache. The logits of
+// a sequence are the same bits alone, in any batch, with any chunking and on any number of threads.
 //
 // One engine serves one caller at a time. The pass is dropless and deterministic: capacity and random second experts
 // belong to training.

@@ -1,4 +1,4 @@
-// The fast engine against the definition for every gate, and the promise of bits: chunks, batches, threads and the
+// The fast engine against the reference for every gate, and the promise of bits: chunks, batches, threads and the
 // life of a cache never show in a sequence's logits.
 #include "engine/engine.h"
 
@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "engine/definition.h"
+#include "engine/reference.h"
 #include "engine/testing.h"
 #include "kernels/isa.h"
 #include "kernels/product.h"
@@ -35,8 +35,8 @@ std::vector<float> all_logits(Engine& engine, std::span<const int32_t> ids, cons
 
 /// Logits agree wherever no selection was nearly a tie; a token after such a one may rightly differ through attention,
 /// so comparison stops there. Returns how many tokens were compared.
-int64_t expect_as_defined(std::span<const float> got, const Definition& want, const spec::ModelConfig& config,
-                          const std::string& what) {
+int64_t expect_as_reference(std::span<const float> got, const Reference& want, const spec::ModelConfig& config,
+                            const std::string& what) {
   const auto V = static_cast<size_t>(config.vocab_size);
   const double largest = std::abs(*std::max_element(want.logits_TV.begin(), want.logits_TV.end(),
                                                     [](double a, double b) { return std::abs(a) < std::abs(b); }));
@@ -65,7 +65,8 @@ TEST_P(EveryGate, LogitsAreThoseOfTheDefinition) {
   for (const uint64_t seed : {1, 2, 3}) {
     Engine engine(random_weights(config, seed), {.threads = 1, .chunk = 7});
     const auto ids = random_ids(config, 20, seed);
-    compared += expect_as_defined(all_logits(engine, ids), define_forward(engine.weights(), ids), config, "logits");
+    compared +=
+        expect_as_reference(all_logits(engine, ids), reference_forward(engine.weights(), ids), config, "logits");
   }
   EXPECT_GE(compared, 40) << "too many near ties to have compared much";
 }
@@ -352,10 +353,10 @@ TEST(Isas, EveryInstructionSetAgreesWithTheDefinition) {
        {odd_config("softmax_topk"), odd_config("deepseek_v3_groups"), odd_config("odd_sizes")}) {
     Engine engine(random_weights(config), {.threads = 1});
     const auto ids = random_ids(config, 16);
-    const Definition want = define_forward(engine.weights(), ids);
+    const Reference want = reference_forward(engine.weights(), ids);
     for (const auto isa : kernels::available_isas()) {
       kernels::use_isa(isa);
-      expect_as_defined(all_logits(engine, ids), want, config, name + " on " + std::string(kernels::isa_name(isa)));
+      expect_as_reference(all_logits(engine, ids), want, config, name + " on " + std::string(kernels::isa_name(isa)));
     }
   }
   kernels::use_isa(kernels::isa_from(""));

@@ -34,21 +34,21 @@ Forward::Forward(const Weights& weights, base::ParallelFor parallel_for)
       parallel_for_(std::move(parallel_for)),
       rope_(config_.head_dim(), config_.rope_theta) {}
 
-void Forward::run(std::span<Piece> pieces) {
-  list_rows(pieces);
+void Forward::run(std::span<SequenceSlice> slices) {
+  list_rows(slices);
   embed();
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     const LayerWeights& weights = weights_.layers()[at(layer)];
     enter(weights.attention_norm, weights.attention_reads_int8());
-    attention(layer, pieces);
+    attention(layer, slices);
     enter(weights.ffn_norm, weights.ffn_reads_int8());
     if (weights.is_moe) {
-      mixture(layer, pieces);
+      mixture(layer, slices);
     } else {
       dense(weights);
     }
   }
-  head(pieces);
+  head(slices);
 }
 
 // x, h, q, y and their int8; k, v; affinities; slots with their experts' rows, gates and ups; the shared or dense
@@ -64,13 +64,13 @@ int64_t Forward::growth(int64_t rows) const {
   return std::max<int64_t>(0, rows - grown_for) * floats * static_cast<int64_t>(sizeof(float));
 }
 
-void Forward::list_rows(std::span<Piece> pieces) {
+void Forward::list_rows(std::span<SequenceSlice> slices) {
   rows_.clear();
-  for (Piece& piece : pieces) {
-    piece.first_row = tokens();
-    const auto count = static_cast<int64_t>(piece.tokens.size());
-    for (int64_t i = 0; i < count; ++i) rows_.push_back({&piece, i});
-    rope_.reach(piece.first_position + count);
+  for (SequenceSlice& slice : slices) {
+    slice.first_row = tokens();
+    const auto count = static_cast<int64_t>(slice.tokens.size());
+    for (int64_t i = 0; i < count; ++i) rows_.push_back({&slice, i});
+    rope_.reach(slice.first_position + count);
   }
   grown(all_rows_, tokens());
   std::iota(all_rows_.begin(), all_rows_.end(), 0);
@@ -100,12 +100,12 @@ void Forward::enter(const std::vector<float>& norm, bool quantised) {
   });
 }
 
-void Forward::attention(int64_t layer, std::span<const Piece> pieces) {
+void Forward::attention(int64_t layer, std::span<const SequenceSlice> slices) {
   const LayerWeights& weights = weights_.layers()[at(layer)];
   const int64_t D = config_.hidden_size, A = config_.head_dim(), kv_heads = config_.num_key_value_heads;
   const auto threads = static_cast<int>(parallel_for_.threads());
   project(weights);
-  const bool own_heads = list_attend_tasks(pieces);
+  const bool own_heads = list_attend_tasks(slices);
   if (!own_heads) per_row(tokens(), 8 * D, [&](int64_t t) { rotate_and_store(layer, t, 0, kv_heads); });
   const bool quantised = is_quantised(weights.o.type), by_heads = quantised && A % kernels::kActivationBlock == 0;
   if (quantised) h_rows_.resize(tokens(), D);
@@ -116,8 +116,8 @@ void Forward::attention(int64_t layer, std::span<const Piece> pieces) {
       [&](const base::Stretch& run) {
         const AttendTask& task = attend_tasks_[at(run.begin)];
         if (own_heads) {
-          for (size_t i = 0; i < task.piece->tokens.size(); ++i) {
-            rotate_and_store(layer, task.piece->first_row + static_cast<int64_t>(i), task.kv_head, task.kv_end);
+          for (size_t i = 0; i < task.slice->tokens.size(); ++i) {
+            rotate_and_store(layer, task.slice->first_row + static_cast<int64_t>(i), task.kv_head, task.kv_end);
           }
         }
         attend(layer, task);
@@ -173,26 +173,26 @@ void Forward::rotate_and_store(int64_t layer, int64_t t, int64_t kv_head, int64_
   }
   for (int64_t head = kv_head; head < kv_end; ++head) {
     const size_t from = at((head - kv_head) * A);
-    where.piece->cache->store_key(layer, head, where.position(), k.subspan(from, at(A)));
-    where.piece->cache->store_value(layer, head, where.position(), v.subspan(from, at(A)));
+    where.slice->cache->store_key(layer, head, where.position(), k.subspan(from, at(A)));
+    where.slice->cache->store_value(layer, head, where.position(), v.subspan(from, at(A)));
   }
 }
 
-// One task is up to kAttentionRows queries of one piece: of one key/value head, or of neighbours that a thread takes
+// One task is up to kAttentionRows queries of one slice: of one key/value head, or of neighbours that a thread takes
 // together where they are few; and where that is a long past, one span of it. A thread's share of the list is some
-// heads from their first block to their last one. Returns whether every head of a piece belongs to one task alone,
+// heads from their first block to their last one. Returns whether every head of a slice belongs to one task alone,
 // which may then rotate and store what it needs itself.
-bool Forward::list_attend_tasks(std::span<const Piece> pieces) {
+bool Forward::list_attend_tasks(std::span<const SequenceSlice> slices) {
   const int64_t group = config_.num_attention_heads / config_.num_key_value_heads, A = config_.head_dim();
   const int64_t kv_heads = config_.num_key_value_heads, threads = parallel_for_.threads();
   int64_t parts = 0;
   bool own_heads = true;
   attend_work_ = 0;
   attend_tasks_.clear();
-  for (const Piece& piece : pieces) {
-    const auto count = static_cast<int64_t>(piece.tokens.size()),
+  for (const SequenceSlice& slice : slices) {
+    const auto count = static_cast<int64_t>(slice.tokens.size()),
                rows = std::min(count * group, kernels::kAttentionRows);
-    const int64_t spans = (piece.first_position + count + kernels::kSpan - 1) / kernels::kSpan;
+    const int64_t spans = (slice.first_position + count + kernels::kSpan - 1) / kernels::kSpan;
     const bool split = spans > 1 && rows < kernels::kAttentionRows;
     const int64_t heads = std::min((kv_heads + threads - 1) / threads, kernels::kAttentionRows / rows);
     own_heads = own_heads && !split && rows == count * group;
@@ -201,12 +201,12 @@ bool Forward::list_attend_tasks(std::span<const Piece> pieces) {
       for (int64_t begin = 0; begin < count * group; begin += rows) {
         const int64_t end = std::min(count * group, begin + rows);
         for (int64_t span = 0; span < (split ? spans : 1); ++span) {
-          attend_tasks_.push_back({&piece, kv_head, kv_end, begin, end, span, split ? spans : 0, parts});
+          attend_tasks_.push_back({&slice, kv_head, kv_end, begin, end, span, split ? spans : 0, parts});
         }
         if (split) parts += attend_tasks_.back().rows() * spans;
       }
     }
-    attend_work_ += 2 * count * config_.hidden_size * (piece.first_position + count);
+    attend_work_ += 2 * count * config_.hidden_size * (slice.first_position + count);
   }
   grown(attend_parts_, parts * A);
   grown(attend_states_, parts);
@@ -214,16 +214,16 @@ bool Forward::list_attend_tasks(std::span<const Piece> pieces) {
 }
 
 // Row i of a task is query begin + i % queries of its head i / queries; query r of a head is token r / group of the
-// piece, head r % group of the key/value head's group.
+// slice, head r % group of the key/value head's group.
 int64_t Forward::query_offset(const AttendTask& task, int64_t i) const {
   const int64_t group = config_.num_attention_heads / config_.num_key_value_heads, queries = task.end - task.begin;
   const int64_t r = task.begin + i % queries, head = (task.kv_head + i / queries) * group + r % group;
-  return (task.piece->first_row + r / group) * config_.hidden_size + head * config_.head_dim();
+  return (task.slice->first_row + r / group) * config_.hidden_size + head * config_.head_dim();
 }
 
 void Forward::attend(int64_t layer, const AttendTask& task) {
   const int64_t A = config_.head_dim(), group = config_.num_attention_heads / config_.num_key_value_heads;
-  const KvCache& cache = *task.piece->cache;
+  const KvCache& cache = *task.slice->cache;
   const float* queries[kernels::kAttentionRows];
   float* out[kernels::kAttentionRows];
   int64_t visible[kernels::kAttentionRows];
@@ -234,7 +234,7 @@ void Forward::attend(int64_t layer, const AttendTask& task) {
     out[i] = task.spans > 0 ? attend_parts_.data() + part(i) * A : h_TD_.data() + query_offset(task, i);
   }
   for (int64_t r = task.begin; r < task.end; ++r) {
-    visible[r - task.begin] = task.piece->first_position + r / group + 1;
+    visible[r - task.begin] = task.slice->first_position + r / group + 1;
   }
   const kernels::Attention arguments{queries,
                                      visible,
@@ -277,16 +277,16 @@ void Forward::dense(const LayerWeights& weights) {
 
 // The sum of a row is routed experts in ascending order, then the shared bank (paper section 7.3), whose rows come
 // first in the bank's output.
-void Forward::mixture(int64_t layer, std::span<const Piece> pieces) {
+void Forward::mixture(int64_t layer, std::span<const SequenceSlice> slices) {
   const LayerWeights& weights = weights_.layers()[at(layer)];
   const int64_t D = config_.hidden_size;
   int64_t slots = 1;
-  for (const Piece& piece : pieces) slots = std::max(slots, piece.intervention->slots(config_, layer));
+  for (const SequenceSlice& slice : slices) slots = std::max(slots, slice.intervention->slots(config_, layer));
   list_shared_rows(weights);
   const auto shared = static_cast<int64_t>(shared_rows_.size());
   kernels::FfnBank bank({h_TD_.data(), h_rows_.view()}, bank_);
   route_beside_shared(layer, slots, bank);
-  probe(layer, slots, pieces);
+  probe(layer, slots, slices);
   const auto ids = std::span<const int32_t>(ids_TK_).first(at(tokens() * slots));
   kernels::rows_by_expert(ids, slots, config_.n_routed_experts, expert_rows_);
   jobs_.clear();
@@ -297,7 +297,7 @@ void Forward::mixture(int64_t layer, std::span<const Piece> pieces) {
   grown(bank_RD_, (shared + static_cast<int64_t>(expert_rows_.tokens.size())) * D);
   bank.hidden(parallel_for_, jobs_);
   bank.down(parallel_for_, bank_RD_.data());
-  probe_outputs(layer, slots, pieces);
+  probe_outputs(layer, slots, slices);
   per_row(tokens(), (slots + 1) * D, [&](int64_t t) {
     const auto y = row(y_TD_, t, D);
     kernels::combine(std::span<const int32_t>(expert_rows_.place).subspan(at(t * slots), at(slots)),
@@ -331,7 +331,7 @@ void Forward::choose_experts(int64_t layer, int64_t slots, int64_t begin, int64_
   const Gate gate{config_, layer, weights.router_bias, weights.hash_table};
   for (int64_t t = begin; t < end; ++t) {
     const auto of = [&](auto& matrix, int64_t width) { return std::span(matrix).subspan(at(t * width), at(width)); };
-    gate.route(rows_[at(t)].token(), of(affinities_TE_, weights.router.rows), *rows_[at(t)].piece->intervention,
+    gate.route(rows_[at(t)].token(), of(affinities_TE_, weights.router.rows), *rows_[at(t)].slice->intervention,
                of(ids_TK_, slots), of(gates_TK_, slots), scratch);
   }
 }
@@ -341,18 +341,18 @@ void Forward::list_shared_rows(const LayerWeights& weights) {
   shared_rows_.clear();
   grown(shared_place_, tokens());
   for (int64_t t = 0; t < tokens(); ++t) {
-    const bool meets = weights.has_shared() && !rows_[at(t)].piece->intervention->drop_shared;
+    const bool meets = weights.has_shared() && !rows_[at(t)].slice->intervention->drop_shared;
     shared_place_[at(t)] = meets ? static_cast<int32_t>(shared_rows_.size()) : -1;
     if (meets) shared_rows_.push_back(static_cast<int32_t>(t));
   }
 }
 
-RoutingView Forward::routing_view(int64_t layer, int64_t slots, const Piece& piece) const {
-  const size_t begin = at(piece.first_row), count = piece.tokens.size();
+RoutingView Forward::routing_view(int64_t layer, int64_t slots, const SequenceSlice& slice) const {
+  const size_t begin = at(slice.first_row), count = slice.tokens.size();
   const size_t E = at(weights_.layers()[at(layer)].router.rows), K = at(slots);
   RoutingView view;
-  view.tokens = piece.tokens;
-  view.first_position = piece.first_position;
+  view.tokens = slice.tokens;
+  view.first_position = slice.first_position;
   view.slots = slots;
   view.experts = config_.n_routed_experts;
   view.ids_TK = std::span(ids_TK_).subspan(begin * K, count * K);
@@ -361,37 +361,37 @@ RoutingView Forward::routing_view(int64_t layer, int64_t slots, const Piece& pie
   return view;
 }
 
-void Forward::probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const {
-  for (const Piece& piece : pieces) {
-    if (piece.probe) piece.probe->on_routing(layer, routing_view(layer, slots, piece));
+void Forward::probe(int64_t layer, int64_t slots, std::span<const SequenceSlice> slices) const {
+  for (const SequenceSlice& slice : slices) {
+    if (slice.probe) slice.probe->on_routing(layer, routing_view(layer, slots, slice));
   }
 }
 
 // Routed experts' rows follow the shared bank's.
-void Forward::probe_outputs(int64_t layer, int64_t slots, std::span<const Piece> pieces) const {
-  for (const Piece& piece : pieces) {
-    if (!piece.probe) continue;
+void Forward::probe_outputs(int64_t layer, int64_t slots, std::span<const SequenceSlice> slices) const {
+  for (const SequenceSlice& slice : slices) {
+    if (!slice.probe) continue;
     ExpertOutputsView view;
     view.width = config_.hidden_size;
-    view.place_TK = std::span(expert_rows_.place).subspan(at(piece.first_row * slots), piece.tokens.size() * at(slots));
+    view.place_TK = std::span(expert_rows_.place).subspan(at(slice.first_row * slots), slice.tokens.size() * at(slots));
     view.rows_RD = std::span(bank_RD_).subspan(shared_rows_.size() * at(config_.hidden_size));
-    piece.probe->on_expert_outputs(layer, routing_view(layer, slots, piece), view);
+    slice.probe->on_expert_outputs(layer, routing_view(layer, slots, slice), view);
   }
 }
 
-// Final norm and head, for the rows whose logits are asked for. One product for all pieces: each would read the whole
+// Final norm and head, for the rows whose logits are asked for. One product for all slices: each would read the whole
 // head again.
-void Forward::head(std::span<const Piece> pieces) {
+void Forward::head(std::span<const SequenceSlice> slices) {
   const kernels::Matrix& head = weights_.head();
   const int64_t D = config_.hidden_size;
   head_rows_.clear();
   logits_.clear();
-  for (const Piece& piece : pieces) {
-    const auto wanted = static_cast<int64_t>(piece.logits.size()) / head.rows;
-    const int64_t first = piece.first_row + static_cast<int64_t>(piece.tokens.size()) - wanted;
+  for (const SequenceSlice& slice : slices) {
+    const auto wanted = static_cast<int64_t>(slice.logits.size()) / head.rows;
+    const int64_t first = slice.first_row + static_cast<int64_t>(slice.tokens.size()) - wanted;
     for (int64_t i = 0; i < wanted; ++i) {
       head_rows_.push_back(first + i);
-      logits_.push_back(piece.logits.data() + i * head.rows);
+      logits_.push_back(slice.logits.data() + i * head.rows);
     }
   }
   const auto count = static_cast<int64_t>(head_rows_.size());

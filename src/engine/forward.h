@@ -1,5 +1,5 @@
 // The forward pass over one chunk of rows, any mixture of sequences: embed; per layer norm, attention, residual, norm,
-// FFN or mixture, residual; norm, head. Inside the room only; engine.h is the door.
+// FFN or mixture, residual; norm, head. Inside the room only; the room's interface is engine.h.
 //
 // All buffers are made once and grow to the largest chunk. T rows, D model, H query heads, A head size, V vocabulary,
 // E experts, K slots.
@@ -19,9 +19,9 @@
 
 namespace dsmoe::engine {
 
-/// Consecutive tokens of one sequence, whose cache has room for them; rows of a chunk are those of its pieces, one
-/// piece after another.
-struct Piece {
+/// Consecutive tokens of one sequence, whose cache has room for them; rows of a chunk are those of its slices, one
+/// slice after another.
+struct SequenceSlice {
   KvCache* cache = nullptr;
   std::span<const int32_t> tokens;
   int64_t first_position = 0;
@@ -34,45 +34,45 @@ struct Piece {
 class Forward {
  public:
   Forward(const Weights& weights, base::ParallelFor parallel_for);
-  void run(std::span<Piece> pieces);
+  void run(std::span<SequenceSlice> slices);
   /// Bytes that a chunk of `rows` rows makes working memory grow by, about: that of attention's parts is left out.
   int64_t growth(int64_t rows) const;
 
  private:
   struct Row {
-    const Piece* piece;
-    int64_t index;  // in the piece
-    int32_t token() const { return piece->tokens[static_cast<size_t>(index)]; }
-    int64_t position() const { return piece->first_position + index; }
+    const SequenceSlice* slice;
+    int64_t index;  // in the slice
+    int32_t token() const { return slice->tokens[static_cast<size_t>(index)]; }
+    int64_t position() const { return slice->first_position + index; }
   };
-  void list_rows(std::span<Piece> pieces);
+  void list_rows(std::span<SequenceSlice> slices);
   void embed();
   void enter(const std::vector<float>& norm, bool quantised);
-  void attention(int64_t layer, std::span<const Piece> pieces);
+  void attention(int64_t layer, std::span<const SequenceSlice> slices);
   void project(const LayerWeights& weights);
   void rotate_and_store(int64_t layer, int64_t t, int64_t kv_head, int64_t kv_end);
-  /// Queries begin .. end of a piece against each of the key/value heads kv_head .. kv_end, rows [heads, queries]: all
+  /// Queries begin .. end of a slice against each of the key/value heads kv_head .. kv_end, rows [heads, queries]: all
   /// of their past, or one span of `spans`, whose part for row 0 lies at first_part + span, for the next one `spans`
   /// further.
   struct AttendTask {
-    const Piece* piece;
+    const SequenceSlice* slice;
     int64_t kv_head, kv_end, begin, end, span, spans, first_part;
     int64_t rows() const { return (kv_end - kv_head) * (end - begin); }
   };
-  bool list_attend_tasks(std::span<const Piece> pieces);
+  bool list_attend_tasks(std::span<const SequenceSlice> slices);
   void attend(int64_t layer, const AttendTask& task);
   int64_t query_offset(const AttendTask& task, int64_t i) const;
   void join_parts(const AttendTask& task);
   void quantise_attended(const AttendTask& task);
   void dense(const LayerWeights& weights);
-  void mixture(int64_t layer, std::span<const Piece> pieces);
+  void mixture(int64_t layer, std::span<const SequenceSlice> slices);
   void list_shared_rows(const LayerWeights& weights);
   void route_beside_shared(int64_t layer, int64_t slots, kernels::FfnBank& bank);
   void choose_experts(int64_t layer, int64_t slots, int64_t begin, int64_t end);
-  RoutingView routing_view(int64_t layer, int64_t slots, const Piece& piece) const;
-  void probe(int64_t layer, int64_t slots, std::span<const Piece> pieces) const;
-  void probe_outputs(int64_t layer, int64_t slots, std::span<const Piece> pieces) const;
-  void head(std::span<const Piece> pieces);
+  RoutingView routing_view(int64_t layer, int64_t slots, const SequenceSlice& slice) const;
+  void probe(int64_t layer, int64_t slots, std::span<const SequenceSlice> slices) const;
+  void probe_outputs(int64_t layer, int64_t slots, std::span<const SequenceSlice> slices) const;
+  void head(std::span<const SequenceSlice> slices);
   /// body(row) for `rows` rows.
   template <class RowBody>
   void per_row(int64_t rows, int64_t work_per_row, const RowBody& body) const {

@@ -1,4 +1,4 @@
-// Gates: the paper's golden vectors, the definition on random logits, ties, and interventions.
+// Gates: the paper's golden vectors, the reference on random logits, ties, and interventions.
 #include "engine/gate.h"
 
 #include <gmock/gmock.h>
@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "engine/definition.h"
 #include "engine/engine.h"
+#include "engine/reference.h"
 #include "engine/testing.h"
 #include "kernels/topk.h"
 
@@ -136,7 +136,7 @@ TEST_P(EveryRouter, PicksAndWeighsAsDefined) {
     for (const Intervention& intervention : interventions(config)) {
       double margin = 1;
       const auto want =
-          define_choice(config, std::vector<double>(logits.begin(), logits.end()), bias, 0, intervention, margin);
+          reference_choice(config, std::vector<double>(logits.begin(), logits.end()), bias, 0, intervention, margin);
       const Routed got = route(config, logits, bias, intervention);
       if (margin < 1e-6) continue;
       ++compared;
@@ -266,7 +266,7 @@ struct Recorder : RoutingProbe {
   std::map<int64_t, std::vector<Routed>> routings;
 };
 
-void expect_outputs(const Routed& got, const Definition::Choice& want, double bound, const std::string& name) {
+void expect_outputs(const Routed& got, const Reference::Choice& want, double bound, const std::string& name) {
   ASSERT_EQ(got.outputs.size(), want.outputs.size()) << name;
   for (size_t k = 0; k < got.outputs.size(); ++k) {
     ASSERT_EQ(got.outputs[k].size(), want.outputs[k].size()) << name;
@@ -288,12 +288,12 @@ TEST(Probe, SeesEveryTokenOnceInEveryMixtureLayerAsDefined) {
     session.probe = &recorder;
     session.append(std::span(ids).first(9));
     session.append(std::span(ids).subspan(9));
-    const Definition want = define_forward(engine.weights(), ids);
+    const Reference want = reference_forward(engine.weights(), ids);
     EXPECT_EQ(static_cast<int64_t>(recorder.routings.size()), config.moe_layers()) << name;
     for (const auto& [layer, rows] : recorder.routings) {
       ASSERT_EQ(rows.size(), ids.size()) << name;
       for (size_t t = 0; t < ids.size() && want.margins_T[t] > 1e-5; ++t) {
-        const Definition::Choice& choice = want.choices[static_cast<size_t>(layer)][t];
+        const Reference::Choice& choice = want.choices[static_cast<size_t>(layer)][t];
         EXPECT_EQ(rows[t].ids, choice.experts) << name << " token " << t;
         expect_outputs(rows[t], choice, testing::engine_bound(config, std::ssize(ids)), name);
         if (rows[t].affinities.empty() || config.scoring_func != ScoringFunc::kSoftmax) continue;
@@ -313,7 +313,7 @@ TEST(Probe, LeavesNoTraceInTheLogits) {
   EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end()));
 }
 
-// Whole passes under interventions: the definition agrees, in batches where every sequence has its own.
+// Whole passes under interventions: the reference agrees, in batches where every sequence has its own.
 TEST(Interventions, ActAsDefinedEachOnItsOwnSequence) {
   for (const auto& [name, config] : testing::odd_configs()) {
     if (!config.is_moe() || config.n_routed_experts < 3) continue;
@@ -336,7 +336,7 @@ TEST(Interventions, ActAsDefinedEachOnItsOwnSequence) {
     for (size_t i = 0; i < all.size(); ++i) items.push_back({&caches[i], ids, logits[i], &all[i]});
     engine.pass(items);
     for (size_t i = 0; i < all.size(); ++i) {
-      const Definition want = define_forward(engine.weights(), ids, all[i]);
+      const Reference want = reference_forward(engine.weights(), ids, all[i]);
       if (*std::min_element(want.margins_T.begin(), want.margins_T.end()) < 1e-5) continue;
       const double largest = std::abs(*std::max_element(want.logits_TV.begin(), want.logits_TV.end()));
       const double allowed = testing::engine_bound(config, 12) * std::max(largest, 1.0);

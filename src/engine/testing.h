@@ -160,7 +160,7 @@ inline std::vector<int32_t> random_ids(const spec::ModelConfig& config, int64_t 
   return ids;
 }
 
-/// How far float32 logits may be from the definition's, relative to the largest logit.
+/// How far float32 logits may be from the reference's, relative to the largest logit.
 ///
 /// One dot product of n terms errs by (n/8 + 4) roundings of the sizes it adds (kernels/testing.h), which for random
 /// weights are up to sqrt(n) times the size of the sum. A block chains at most five products (q or k, scores and

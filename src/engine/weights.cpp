@@ -7,8 +7,11 @@
 #include <optional>
 #include <utility>
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "formats/element_types.h"
+#include "kernels/element_types.h"
 #include "kernels/product.h"
 #include "spec/tensors.h"
 
@@ -23,43 +26,14 @@ bool aligned(std::span<const std::byte> bytes, size_t alignment) {
 }
 
 std::optional<kernels::WeightType> weight_type(formats::Dtype dtype) {
-  switch (dtype) {
-    case formats::Dtype::kF32:
-      return kernels::WeightType::kF32;
-    case formats::Dtype::kF16:
-      return kernels::WeightType::kF16;
-    case formats::Dtype::kBf16:
-      return kernels::WeightType::kBf16;
-    default:
-      return std::nullopt;
-  }
+  const auto type = formats::element_type(dtype);
+  return type ? std::optional(kernels::weight_type(*type)) : std::nullopt;
 }
 
-kernels::WeightType weight_type(formats::GgufType type) {
-  switch (type) {
-    case formats::GgufType::kF16:
-      return kernels::WeightType::kF16;
-    case formats::GgufType::kBf16:
-      return kernels::WeightType::kBf16;
-    case formats::GgufType::kQ8_0:
-      return kernels::WeightType::kQ8_0;
-    case formats::GgufType::kQ4_0:
-      return kernels::WeightType::kQ4_0;
-    case formats::GgufType::kQ4_1:
-      return kernels::WeightType::kQ4_1;
-    case formats::GgufType::kQ5_0:
-      return kernels::WeightType::kQ5_0;
-    case formats::GgufType::kQ5_1:
-      return kernels::WeightType::kQ5_1;
-    case formats::GgufType::kQ4K:
-      return kernels::WeightType::kQ4K;
-    case formats::GgufType::kQ5K:
-      return kernels::WeightType::kQ5K;
-    case formats::GgufType::kQ6K:
-      return kernels::WeightType::kQ6K;
-    default:
-      return kernels::WeightType::kF32;
-  }
+base::ElementType weight_element(const formats::GgufModel::View& view) {
+  const auto type = formats::element_type(view.type);
+  DSMOE_CHECK(type.has_value(), "the tensor holds weights");
+  return *type;
 }
 
 // Floats wherever they lie.
@@ -111,28 +85,25 @@ class Weights::GgufSource : public Weights::Source {
   explicit GgufSource(formats::GgufModel model) : model_(std::move(model)) {}
   std::optional<kernels::Matrix> matrix(const std::string& name) const override {
     const formats::GgufModel::View view = model_.tensor(name);
-    const kernels::WeightType type = weight_type(view.type);
+    const kernels::WeightType type = kernels::weight_type(weight_element(view));
     if (!aligned(view.bytes, type == kernels::WeightType::kF32 ? 4 : 2)) return std::nullopt;
     return kernels::Matrix{type, view.bytes.data(), view.shape[0], view.shape[1]};
   }
   std::vector<float> floats(const std::string& name) const override {
     const formats::GgufModel::View view = model_.tensor(name);
-    const kernels::WeightType type = weight_type(view.type);
-    if (kernels::is_quantised(type)) {
+    const auto dtype = formats::dtype_of(weight_element(view));
+    if (!dtype) {
       base::fail_invalid("weights", "a file of quantised weights must align them to two bytes",
                          model_.file().path().string() + ", " + name, "general.alignment is odd there");
     }
-    const formats::Dtype dtype = type == kernels::WeightType::kF32   ? formats::Dtype::kF32
-                                 : type == kernels::WeightType::kF16 ? formats::Dtype::kF16
-                                                                     : formats::Dtype::kBf16;
-    return floats_of(dtype, view.bytes, view.shape);
+    return floats_of(*dtype, view.bytes, view.shape);
   }
   std::pair<int64_t, int64_t> rows_and_cols(const std::string& name) const override {
     const formats::GgufModel::View view = model_.tensor(name);
     return {view.shape[0], view.shape[1]};
   }
   std::vector<int32_t> hash_table(const std::string& name) const override {
-    const formats::GgufModel::View view = model_.tensor(name);  // ids were judged when the file was opened
+    const formats::GgufModel::View view = model_.tensor(name);  // ids were checked when the file was opened
     std::vector<int32_t> ids(view.bytes.size() / sizeof(int32_t));
     std::memcpy(ids.data(), view.bytes.data(), view.bytes.size());
     return ids;
@@ -267,7 +238,7 @@ kernels::Matrix Weights::own(std::vector<float> values, int64_t rows, int64_t co
   const bool narrow = std::ranges::all_of(values, [](float x) { return (std::bit_cast<uint32_t>(x) & 0xffff) == 0; });
   if (narrow) {
     auto* copy = static_cast<uint16_t*>(narrow_copies_->allocate(values.size() * sizeof(uint16_t), kLine));
-    std::ranges::transform(values, copy, kernels::to_bf16);
+    std::ranges::transform(values, copy, base::f32_to_bf16);
     return {kernels::WeightType::kBf16, copy, rows, cols};
   }
   copies_.push_back(std::move(values));

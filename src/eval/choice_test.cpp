@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "engine/definition.h"
+#include "engine/reference.h"
 #include "eval/perplexity.h"
 #include "eval/prompt_session.h"
 #include "eval/task_score.h"
@@ -86,7 +86,7 @@ TEST_F(Choices, SumLogLikelihoodsAsTheDefinitionGivesThem) {
     std::vector<double> summed, by_character, by_byte;
     for (const std::string& choice : item.choices) {
       const std::vector<int32_t> ids = bytes_of(item.question + choice);
-      const auto defined = engine::define_forward(engine.weights(), std::span(ids).first(ids.size() - 1));
+      const auto defined = engine::reference_forward(engine.weights(), std::span(ids).first(ids.size() - 1));
       double value = 0;
       for (size_t t = item.question.size() - 1; t + 1 < ids.size(); ++t) {
         double total = 0;

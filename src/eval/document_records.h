@@ -23,7 +23,7 @@ struct DocumentRecord {
   DocumentScore scored;
 };
 
-/// What is walked, in the order of perplexity()'s documents, with nats of 0: set_scores() fills them. The text is what
+/// What is read, in the order of perplexity()'s documents, with nats of 0: set_scores() fills them. The text is what
 /// `tokenizer` (null: unknown) makes of the ids, where that has as many bytes as the document had.
 std::vector<DocumentRecord> describe_documents(const corpus::TokenDataset& corpus,
                                                const corpus::ValidationWindows& windows,

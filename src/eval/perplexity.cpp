@@ -75,7 +75,7 @@ class WindowScorer {
 
 double sum(std::span<const double> values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
-// The scores of the documents that are walked, filled window by window.
+// The scores of the documents that are read, filled window by window.
 class Documents {
  public:
   Documents(const corpus::TokenDataset& corpus, const corpus::ValidationWindows& windows)
@@ -147,7 +147,7 @@ Perplexity perplexity(engine::Engine& engine, const corpus::TokenDataset& corpus
 
 namespace {
 
-// As llama-perplexity walks: `ids` begin with bos where the tokenizer adds one.
+// As llama-perplexity reads: `ids` begin with bos where the tokenizer adds one.
 Perplexity second_halves(engine::Engine& engine, const tokenizer::Tokenizer& tokenizer, std::vector<int32_t> ids,
                          const PerplexityOptions& options, const OnScored& on_scored) {
   const auto S = static_cast<size_t>(window_length(engine, options));

@@ -1,8 +1,8 @@
 // How well a model predicts text: nats per token, bits per byte.
 //
 // Text runs through the model in windows of the sequence length, one after another, each with an empty past, so that
-// every token but the first of all is scored once. For a corpus this is corpus::ValidationWindows, the same walk as the
-// trainer's, and scores are kept by document; for plain text the model's bos comes first, so that every byte is scored.
+// every token but the first of all is scored once. For a corpus this is corpus::ValidationWindows, as the trainer reads
+// it, and scores are kept by document; for plain text the model's bos comes first, so that every byte is scored.
 #pragma once
 
 #include <functional>
@@ -46,7 +46,7 @@ struct Perplexity {
 /// Called with tokens scored and tokens in all, after every window. May throw to stop.
 using OnScored = std::function<void(int64_t done, int64_t all)>;
 
-/// How a corpus is walked. Throws Error(kInvalid) where its vocabulary is larger than the model's, the split is empty,
+/// How a corpus is read. Throws Error(kInvalid) where its vocabulary is larger than the model's, the split is empty,
 /// there is nothing to score or the window is longer than the model's context. The corpus must outlive it.
 corpus::ValidationWindows windows_of(const engine::Engine& engine, const corpus::TokenDataset& corpus,
                                      const PerplexityOptions& options);

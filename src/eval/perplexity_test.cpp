@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "corpus/test_corpus.h"
-#include "engine/definition.h"
+#include "engine/reference.h"
 #include "engine/testing.h"
 
 namespace dsmoe::eval {
@@ -53,7 +53,7 @@ TEST(TextPerplexity, AModelThatKnowsNothingScoresLogV) {
   EXPECT_EQ(progress, (std::vector<int64_t>{result.total.tokens, result.total.tokens}));
 }
 
-// Window by window, by hand, with the definition.
+// Window by window, by hand, with the reference.
 TEST(TextPerplexity, IsTheSumOverWindowsThatTheDefinitionGives) {
   auto engine = byte_model(300, false, 10);
   const std::string text = "abcdefghijklmnopqrstuvw";  // with bos, windows of 10, 10 and 3 inputs
@@ -62,7 +62,7 @@ TEST(TextPerplexity, IsTheSumOverWindowsThatTheDefinitionGives) {
   double nats = 0;
   for (size_t at = 0; at + 1 < ids.size(); at += 10) {
     const size_t count = std::min<size_t>(10, ids.size() - 1 - at);
-    const auto defined = engine::define_forward(engine.weights(), std::span(ids).subspan(at, count));
+    const auto defined = engine::reference_forward(engine.weights(), std::span(ids).subspan(at, count));
     for (size_t t = 0; t < count; ++t) {
       double total = 0;
       for (size_t v = 0; v < 300; ++v) total += std::exp(defined.logits_TV[t * 300 + v]);

@@ -1,7 +1,7 @@
 // An evaluation task: a folder of items.jsonl, one item a line, and task.toml, which says how items become text. A
 // user's own works as those that tools/tasks/fetch builds. docs/evaluation.md describes both files.
 //
-// Everything is read and judged here, before a model is opened: what leaves is text that a model reads, and what it
+// Everything is read and validated here, before a model is opened: what leaves is text that a model reads, and what it
 // should say.
 #pragma once
 

@@ -1,4 +1,4 @@
-// task.toml, read and judged.
+// task.toml, read and validated.
 #pragma once
 
 #include <optional>

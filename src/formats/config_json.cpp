@@ -147,8 +147,10 @@ const char* torch_name(Dtype dtype) {
       return "float16";
     case Dtype::kF64:
       return "float64";
-    default:
+    case Dtype::kF32:
       return "float32";
+    default:
+      base::fail_invalid("config.json", "weights are stored as floats", name_of(dtype));
   }
 }
 
@@ -168,7 +170,7 @@ spec::ModelConfig config_from_json(const Json& json, std::string_view where) {
   config.rope_theta = rope_theta_from_json(json, where, config.rope_theta);
   if (deepseek) read_experts(reader, config);
   spec::validate(config, where);
-  judge_config_keys(json, where, config);
+  check_config_keys(json, where, config);
   return config;
 }
 

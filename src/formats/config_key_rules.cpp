@@ -252,10 +252,10 @@ bool one_of(const Json& value, std::initializer_list<const char*> names) {
   return std::any_of(names.begin(), names.end(), [&](const char* name) { return value == Json(name); });
 }
 
-// One key under judgement.
-class Judge {
+// One key being checked.
+class KeyCheck {
  public:
-  Judge(const Json& json, const Json& value, const KeyRule& rule, const ModelConfig& config)
+  KeyCheck(const Json& json, const Json& value, const KeyRule& rule, const ModelConfig& config)
       : json_(json), value_(value), rule_(rule), config_(config) {}
 
   bool is_harmless() const {
@@ -382,19 +382,19 @@ class Judge {
 
 }  // namespace
 
-void judge_config_keys(const Json& json, std::string_view where, const ModelConfig& config) {
+void check_config_keys(const Json& json, std::string_view where, const ModelConfig& config) {
   for (const auto& [key, value] : json.items()) {
     if (value.is_null()) continue;
     const auto rule = std::find_if(std::begin(kRules), std::end(kRules), [&key = key](const KeyRule& r) {
       return ::fnmatch(r.pattern, key.c_str(), 0) == 0;
     });
     if (rule == std::end(kRules)) continue;
-    const Judge judge(json, value, *rule, config);
-    if (judge.is_harmless()) continue;
-    base::fail_invalid(where, key + " must be " + judge.harmless_text(), base::in_quotes(base::dump_json(value)),
+    const KeyCheck check(json, value, *rule, config);
+    if (check.is_harmless()) continue;
+    base::fail_invalid(where, key + " must be " + check.harmless_text(), base::in_quotes(base::dump_json(value)),
                        kOnlyPlain);
   }
-  judge_rotary_objects(json, where, config);
+  check_rotary_objects(json, where, config);
 }
 
 }  // namespace dsmoe::formats

@@ -1,5 +1,5 @@
 // The keys of config.json that dsmoe does not compute with: what each would change, and at which value it changes
-// nothing. Inside the room only; config_json.h is the door.
+// nothing. Inside the room only; the room's interface is config_json.h.
 //
 // Three kinds of keys. Those that are read into spec::ModelConfig are in config_json.cpp. Those in the table here
 // change the forward pass of some reader of these files (the classes of Hugging Face's transformers, those of other
@@ -15,6 +15,6 @@ namespace dsmoe::formats {
 
 /// Throws Error(kInvalid) naming the first key of the table, or member of rope_scaling or rope_parameters, that would
 /// make the file's model another one than `config`, which is valid.
-void judge_config_keys(const base::Json& json, std::string_view where, const spec::ModelConfig& config);
+void check_config_keys(const base::Json& json, std::string_view where, const spec::ModelConfig& config);
 
 }  // namespace dsmoe::formats

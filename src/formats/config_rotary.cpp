@@ -11,14 +11,14 @@ namespace {
 using base::Json;
 
 // rope_scaling and rope_parameters, the two names of one object. Its kind is spelt rope_type or type; where both are
-// there they are judged both, as versions of transformers differ in which counts. A kind that scales by `factor` is the
-// plain embedding where that is 1 (dynamic too: no sequence is longer than max_position_embeddings here).
+// there they are checked both, as versions of transformers differ in which counts. A kind that scales by `factor` is
+// the plain embedding where that is 1 (dynamic too: no sequence is longer than max_position_embeddings here).
 class Rotation {
  public:
   Rotation(const Json& object, const char* name, std::string_view where, int64_t longest)
       : object_(object), name_(name), where_(where), longest_(longest) {}
 
-  void judge() const {
+  void check() const {
     bool scaled = false, plain = false;
     for (const char* key : {"rope_type", "type"}) {
       const Json* type = find(object_, key);
@@ -31,7 +31,7 @@ class Rotation {
       const Json* factor = find(object_, "factor");
       if (factor ? !is_number(*factor, 1) : scaled) refuse("factor", "1");
       must_be_one("attention_factor");
-      judge_original_length();
+      check_original_length();
     }
     must_be_one("partial_rotary_factor");
     for (const auto& [key, value] : object_.items()) {
@@ -43,14 +43,14 @@ class Rotation {
   static bool one_of(const Json& value, std::initializer_list<const char*> names) {
     return std::any_of(names.begin(), names.end(), [&](const char* name) { return value == Json(name); });
   }
-  // Members judged above, and those that say how a factor is applied.
+  // Members checked above, and those that say how a factor is applied.
   static bool is_known(const std::string& key) {
     return one_of(key, {"rope_type", "type", "factor", "attention_factor", "partial_rotary_factor", "rope_theta",
                         "original_max_position_embeddings", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
                         "truncate", "low_freq_factor", "high_freq_factor", "finetuned"});
   }
   // Versions of transformers take the factor of yarn and dynamic from the two lengths instead.
-  void judge_original_length() const {
+  void check_original_length() const {
     constexpr const char* kLength = "original_max_position_embeddings";
     const Json* length = find(object_, kLength);
     if (!length || is_number(*length, static_cast<double>(longest_))) return;
@@ -90,10 +90,10 @@ const Json* rotation(const Json& json, const char* name, std::string_view where)
 
 }  // namespace
 
-void judge_rotary_objects(const Json& json, std::string_view where, const spec::ModelConfig& config) {
+void check_rotary_objects(const Json& json, std::string_view where, const spec::ModelConfig& config) {
   for (const char* name : kRotations) {
     if (const Json* object = rotation(json, name, where)) {
-      Rotation(*object, name, where, config.max_position_embeddings).judge();
+      Rotation(*object, name, where, config.max_position_embeddings).check();
     }
   }
 }

@@ -1,5 +1,5 @@
 // What config.json says about rotary embeddings in rope_scaling and rope_parameters, the two names of one object.
-// Inside the room only; config_json.h is the door.
+// Inside the room only; the room's interface is config_json.h.
 #pragma once
 
 #include "base/json.h"
@@ -9,7 +9,7 @@ namespace dsmoe::formats {
 
 /// Throws Error(kInvalid) naming the first member of either object that would turn the rotary embedding into another
 /// one than the plain one of `config`, whether the member is known here or not.
-void judge_rotary_objects(const base::Json& json, std::string_view where, const spec::ModelConfig& config);
+void check_rotary_objects(const base::Json& json, std::string_view where, const spec::ModelConfig& config);
 
 /// The base of the rotary angles, from where transformers takes it: rope_scaling where that is an object with members,
 /// else rope_parameters, else the outer rope_theta, else `silence`. Null inside counts as silence. Throws

@@ -1,4 +1,4 @@
-// Values of config.json as its keys are judged by. Inside the room only.
+// Values of config.json as its keys are checked by. Inside the room only.
 #pragma once
 
 #include "base/json.h"

@@ -11,7 +11,7 @@
 namespace dsmoe::formats {
 
 /// Everything the safetensors format knows. dsmoe computes with the floats of 16, 32 and 64 bits and with integers;
-/// the others are here so that a file holding them is judged rightly.
+/// the others are here so that a file holding them is checked rightly.
 enum class Dtype {
   kBool,
   kF4,

@@ -1,4 +1,4 @@
-// A GGUF file opened for reading: mapped, judged wholly at the border, never copied.
+// A GGUF file opened for reading: mapped, checked as a whole on opening, never copied.
 //
 //   "GGUF", u32 version (2 or 3), u64 number of tensors, u64 number of keys
 //   each key      string key, u32 type, value
@@ -94,7 +94,7 @@ struct GgufHeader {
   std::vector<GgufTensor> tensors;  ///< in the order of their bytes
 };
 
-/// Reads and judges the header of a whole file in memory, which must outlive the result; `where` names the file in
+/// Reads and checks the header of a whole file in memory, which must outlive the result; `where` names the file in
 /// errors (kind kInvalid). Beyond what the picture above says: keys and names are UTF-8, not empty and there once;
 /// sizes are at least 1 and their products fit; tensors have a type of the list above and whole blocks in a row, and
 /// follow one another, aligned, without hole or overlap to the end of the file.

@@ -1,4 +1,4 @@
-// The walk over a header: everything that can be wrong with a file is found here.
+// Reads a header: everything that can be wrong with a file is found here.
 #include "formats/gguf.h"
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "base/element_types.h"
 #include "base/error.h"
 #include "base/utf8.h"
 
@@ -16,18 +17,19 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 
 using base::in_quotes;
 
-constexpr std::array<GgufTypeInfo, 12> kTypes = {{{GgufType::kF32, "F32", 1, 4},
-                                                  {GgufType::kF16, "F16", 1, 2},
-                                                  {GgufType::kQ4_0, "Q4_0", 32, 18},
-                                                  {GgufType::kQ4_1, "Q4_1", 32, 20},
-                                                  {GgufType::kQ5_0, "Q5_0", 32, 22},
-                                                  {GgufType::kQ5_1, "Q5_1", 32, 24},
-                                                  {GgufType::kQ8_0, "Q8_0", 32, 34},
-                                                  {GgufType::kQ4K, "Q4_K", 256, 144},
-                                                  {GgufType::kQ5K, "Q5_K", 256, 176},
-                                                  {GgufType::kQ6K, "Q6_K", 256, 210},
-                                                  {GgufType::kI32, "I32", 1, 4},
-                                                  {GgufType::kBf16, "BF16", 1, 2}}};
+constexpr GgufTypeInfo weights(GgufType type, base::ElementType element) {
+  const base::ElementTypeInfo& info = base::info_of(element);
+  return {type, info.name, info.block_values, info.block_bytes};
+}
+using Element = base::ElementType;
+constexpr std::array<GgufTypeInfo, 12> kTypes = {
+    weights(GgufType::kF32, Element::kF32),    weights(GgufType::kF16, Element::kF16),
+    weights(GgufType::kQ4_0, Element::kQ4_0),  weights(GgufType::kQ4_1, Element::kQ4_1),
+    weights(GgufType::kQ5_0, Element::kQ5_0),  weights(GgufType::kQ5_1, Element::kQ5_1),
+    weights(GgufType::kQ8_0, Element::kQ8_0),  weights(GgufType::kQ4K, Element::kQ4K),
+    weights(GgufType::kQ5K, Element::kQ5K),    weights(GgufType::kQ6K, Element::kQ6K),
+    GgufTypeInfo{GgufType::kI32, "I32", 1, 4}, weights(GgufType::kBf16, Element::kBf16),
+};
 
 constexpr size_t kLongestKey = 65535, kLongestName = 64, kMostDimensions = 4;
 // Bytes that an entry has at least: a key (length, one letter, type, one byte), a tensor (length, one letter, one
@@ -46,10 +48,10 @@ Number load(std::string_view bytes, uint64_t index = 0) {
   return value;
 }
 
-// Walks a header from front to back. Nothing is believed before it is known to lie inside the file.
-class Walk {
+// Reads a header from front to back. Nothing is believed before it is known to lie inside the file.
+class HeaderReader {
  public:
-  Walk(std::string_view file, std::string_view where) : file_(file), where_(where) {}
+  HeaderReader(std::string_view file, std::string_view where) : file_(file), where_(where) {}
 
   template <class OnKey, class OnTensor>
   void run(OnKey&& on_key, OnTensor&& on_tensor) {
@@ -123,7 +125,7 @@ class Walk {
     if (type > static_cast<uint32_t>(GgufValueType::kF64)) refuse("unknown type of value", std::to_string(type));
     return static_cast<GgufValueType>(type);
   }
-  void judge_bools(std::string_view bytes) const {
+  void check_bools(std::string_view bytes) const {
     for (const char byte : bytes) {
       if (byte != 0 && byte != 1) refuse("a bool is 0 or 1", std::to_string(static_cast<unsigned char>(byte)));
     }
@@ -140,7 +142,7 @@ class Walk {
       array(value);
     } else {
       value.bytes = take(size_of(value.type), "a value");
-      if (value.type == GgufValueType::kBool) judge_bools(value.bytes);
+      if (value.type == GgufValueType::kBool) check_bools(value.bytes);
     }
     return entry;
   }
@@ -155,7 +157,7 @@ class Walk {
     }
     if (!strings) {
       value.bytes = take(value.count * each, "an array");
-      if (value.element == GgufValueType::kBool) judge_bools(value.bytes);
+      if (value.element == GgufValueType::kBool) check_bools(value.bytes);
       return;
     }
     const size_t begin = at_;
@@ -204,19 +206,19 @@ class Walk {
   std::string entry_;  // for errors
 };
 
-void judge_unique(const Walk& walk, std::vector<size_t>& begins, const char* what) {
-  std::sort(begins.begin(), begins.end(), [&](size_t a, size_t b) { return walk.name_at(a) < walk.name_at(b); });
+void check_unique(const HeaderReader& reader, std::vector<size_t>& begins, const char* what) {
+  std::sort(begins.begin(), begins.end(), [&](size_t a, size_t b) { return reader.name_at(a) < reader.name_at(b); });
   for (size_t i = 1; i < begins.size(); ++i) {
-    const std::string_view name = walk.name_at(begins[i]);
-    if (walk.name_at(begins[i - 1]) == name) walk.refuse(std::string(what) + " is there twice", in_quotes(name));
+    const std::string_view name = reader.name_at(begins[i]);
+    if (reader.name_at(begins[i - 1]) == name) reader.refuse(std::string(what) + " is there twice", in_quotes(name));
   }
 }
 
-uint64_t alignment_from(const Walk& walk, const GgufHeader::Entry& entry) {
-  if (entry.value.type != GgufValueType::kU32) walk.refuse("general.alignment must be a u32", "");
+uint64_t alignment_from(const HeaderReader& reader, const GgufHeader::Entry& entry) {
+  if (entry.value.type != GgufValueType::kU32) reader.refuse("general.alignment must be a u32", "");
   const auto alignment = load<uint32_t>(entry.value.bytes);
   if (!std::has_single_bit(alignment)) {
-    walk.refuse("general.alignment must be a power of two", std::to_string(alignment));
+    reader.refuse("general.alignment must be a power of two", std::to_string(alignment));
   }
   return alignment;
 }
@@ -224,28 +226,28 @@ uint64_t alignment_from(const Walk& walk, const GgufHeader::Entry& entry) {
 // Tensors one after another, each at the next multiple of the alignment, to the end of the file.
 class Layout {
  public:
-  explicit Layout(const Walk& walk) : walk_(walk) {}
+  explicit Layout(const HeaderReader& reader) : reader_(reader) {}
   void next(const GgufTensor& tensor, uint64_t alignment) {
     if (tensor.offset != expected_) {
-      walk_.refuse("tensors must follow one another at the alignment, without hole or overlap",
-                   "at " + std::to_string(tensor.offset) + ", expected " + std::to_string(expected_));
+      reader_.refuse("tensors must follow one another at the alignment, without hole or overlap",
+                     "at " + std::to_string(tensor.offset) + ", expected " + std::to_string(expected_));
     }
     end_ = tensor.offset + tensor.bytes;  // both at most the file's size
     expected_ = (end_ + alignment - 1) / alignment * alignment;
   }
-  void judge_end(uint64_t data_start, uint64_t file_size) const {
+  void check_end(uint64_t data_start, uint64_t file_size) const {
     if (end_ > file_size - data_start) {
-      walk_.refuse("the file ends inside a tensor",
-                   std::to_string(data_start + end_) + " bytes wanted, the file has " + std::to_string(file_size));
+      reader_.refuse("the file ends inside a tensor",
+                     std::to_string(data_start + end_) + " bytes wanted, the file has " + std::to_string(file_size));
     }
     const uint64_t data = file_size - data_start;
     if (data != end_ && data != expected_) {
-      walk_.refuse("bytes follow the last tensor", std::to_string(data - end_) + " of them");
+      reader_.refuse("bytes follow the last tensor", std::to_string(data - end_) + " of them");
     }
   }
 
  private:
-  const Walk& walk_;
+  const HeaderReader& reader_;
   uint64_t expected_ = 0, end_ = 0;
 };
 
@@ -275,37 +277,37 @@ std::vector<int64_t> GgufTensor::shape() const {
 }
 
 GgufHeader read_gguf_header(std::string_view file, std::string_view where) {
-  Walk walk(file, where);
+  HeaderReader reader(file, where);
   GgufHeader header;
   header.alignment = 32;
   std::vector<size_t> keys, names;
-  // once to judge, keeping where entries begin; a second time to collect what is then known to be sound
-  Layout layout(walk);
-  walk.run(
+  // once to check, keeping where entries begin; a second time to collect what is then known to be sound
+  Layout layout(reader);
+  reader.run(
       [&](size_t begin, const GgufHeader::Entry& entry) {
-        if (keys.empty()) keys.reserve(walk.key_count);
+        if (keys.empty()) keys.reserve(reader.key_count);
         keys.push_back(begin);
-        if (entry.key == "general.alignment") header.alignment = alignment_from(walk, entry);
+        if (entry.key == "general.alignment") header.alignment = alignment_from(reader, entry);
       },
       [&](size_t begin, const GgufTensor& tensor) {
         layout.next(tensor, header.alignment);
-        if (names.empty()) names.reserve(walk.tensor_count);
+        if (names.empty()) names.reserve(reader.tensor_count);
         names.push_back(begin);
       });
-  walk.leave_entries();
-  judge_unique(walk, keys, "a key");
-  judge_unique(walk, names, "a tensor");
-  header.version = walk.version;
-  header.data_start = (walk.end() + header.alignment - 1) / header.alignment * header.alignment;
+  reader.leave_entries();
+  check_unique(reader, keys, "a key");
+  check_unique(reader, names, "a tensor");
+  header.version = reader.version;
+  header.data_start = (reader.end() + header.alignment - 1) / header.alignment * header.alignment;
   if (header.data_start > file.size()) {
-    if (walk.tensor_count > 0) walk.refuse("the file ends before its data", std::to_string(file.size()) + " bytes");
+    if (reader.tensor_count > 0) reader.refuse("the file ends before its data", std::to_string(file.size()) + " bytes");
     header.data_start = file.size();
   }
-  layout.judge_end(header.data_start, file.size());
-  header.metadata.reserve(walk.key_count);
-  header.tensors.reserve(walk.tensor_count);
-  walk.run([&](size_t, const GgufHeader::Entry& entry) { header.metadata.push_back(entry); },
-           [&](size_t, const GgufTensor& tensor) { header.tensors.push_back(tensor); });
+  layout.check_end(header.data_start, file.size());
+  header.metadata.reserve(reader.key_count);
+  header.tensors.reserve(reader.tensor_count);
+  reader.run([&](size_t, const GgufHeader::Entry& entry) { header.metadata.push_back(entry); },
+             [&](size_t, const GgufTensor& tensor) { header.tensors.push_back(tensor); });
   return header;
 }
 

@@ -81,22 +81,22 @@ std::string number_text(double value) {
   return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
-// One key under judgement.
-class Judge {
+// One key being checked.
+class KeyCheck {
  public:
-  Judge(const GgufFile& file, std::string_view prefix, const ModelConfig& config)
+  KeyCheck(const GgufFile& file, std::string_view prefix, const ModelConfig& config)
       : file_(file), prefix_(prefix), config_(config) {}
 
-  void judge(std::string_view name, const GgufValue& value) {
+  void check(std::string_view name, const GgufValue& value) {
     const auto rule =
         std::find_if(std::begin(kRules), std::end(kRules), [&](const KeyRule& r) { return r.key == name; });
     name_ = name;
     value_ = &value;
-    judge(rule == std::end(kRules) ? Harmless::kOff : rule->at);
+    check(rule == std::end(kRules) ? Harmless::kOff : rule->at);
   }
 
  private:
-  void judge(Harmless at) const {
+  void check(Harmless at) const {
     const auto head_dim = static_cast<double>(config_.head_dim());
     switch (at) {
       case Harmless::kAlways:
@@ -123,13 +123,13 @@ class Judge {
         return require(is_off() || number() >= static_cast<double>(config_.max_position_embeddings),
                        "absent, or at least context_length");
       case Harmless::kRotation:
-        return judge_rotation();
+        return check_rotation();
     }
   }
 
   // As llama.cpp reads them: silence is "linear"; a factor is looked for under its name of today, then under the old
   // one; 0 is no factor; `none` scales by none. A file that says yarn and no factor is not taken at that word.
-  void judge_rotation() const {
+  void check_rotation() const {
     const std::string_view type = file_.text(with_prefix("rope.scaling.type")).value_or("linear");
     if (type == "none") return;
     std::optional<double> factor = file_.number(with_prefix("rope.scaling.factor"));
@@ -178,14 +178,14 @@ class Judge {
 
 }  // namespace
 
-void judge_gguf_keys(const GgufFile& file, std::string_view prefix, const std::set<std::string, std::less<>>& asked,
+void check_gguf_keys(const GgufFile& file, std::string_view prefix, const std::set<std::string, std::less<>>& asked,
                      const ModelConfig& config) {
-  Judge judge(file, prefix, config);
+  KeyCheck check(file, prefix, config);
   for (const GgufHeader::Entry& entry : file.header().metadata) {
     if (entry.key.substr(0, prefix.size()) != prefix || entry.key.substr(0, kOwnTokenizer.size()) == kOwnTokenizer)
       continue;
     const std::string_view name = entry.key.substr(prefix.size());
-    if (asked.count(name) == 0) judge.judge(name, entry.value);
+    if (asked.count(name) == 0) check.check(name, entry.value);
   }
 }
 

@@ -1,5 +1,5 @@
 // The keys of a model in a GGUF file that dsmoe does not compute with: what each would change, and at which value it
-// changes nothing. Inside the room only; gguf_model.h is the door.
+// changes nothing. Inside the room only; the room's interface is gguf_model.h.
 //
 // A key under the architecture's prefix (`llama.`, say) describes the model. Those that gguf_keys.cpp asks for are
 // computed with. The table here has those that are harmless at a value other than off, or at any; every other key must
@@ -18,7 +18,7 @@ namespace dsmoe::formats {
 
 /// Throws Error(kInvalid) naming the first key under `prefix` that would make the file's model another one than
 /// `config`, which is valid. `asked`: names without the prefix that were read into `config`.
-void judge_gguf_keys(const GgufFile& file, std::string_view prefix, const std::set<std::string, std::less<>>& asked,
+void check_gguf_keys(const GgufFile& file, std::string_view prefix, const std::set<std::string, std::less<>>& asked,
                      const spec::ModelConfig& config);
 
 }  // namespace dsmoe::formats

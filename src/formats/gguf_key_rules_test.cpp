@@ -1,4 +1,4 @@
-// Keys of a GGUF model that dsmoe does not compute with, one by one, and that a folder saying the same is judged the
+// Keys of a GGUF model that dsmoe does not compute with, one by one, and that a folder saying the same is checked the
 // same.
 #include "formats/gguf_key_rules.h"
 

@@ -238,7 +238,7 @@ ModelConfig config_from_gguf(const GgufFile& file, GgufArch& arch, int64_t vocab
   Keys keys(file, *name);
   ModelConfig config = arch == GgufArch::kDsmoe ? read_own(file, keys) : read_known(file, keys, arch, vocab_size);
   spec::validate(config, where);
-  judge_gguf_keys(file, keys.prefix(), keys.asked(), config);
+  check_gguf_keys(file, keys.prefix(), keys.asked(), config);
   return config;
 }
 

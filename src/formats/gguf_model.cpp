@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "formats/element_types.h"
 #include "formats/gguf_keys.h"
 #include "formats/tensor_values.h"
 #include "spec/counts.h"
@@ -85,7 +86,7 @@ bool allowed(TensorRole role, GgufType type) {
   return type != GgufType::kI32;
 }
 
-void judge(const GgufTensorPlan& wanted, const GgufTensor& found, const std::string& where) {
+void check(const GgufTensorPlan& wanted, const GgufTensor& found, const std::string& where) {
   if (found.shape() != wanted.shape) {
     fail_invalid(
         "gguf", "a tensor's shape differs from what the keys ask for",
@@ -98,15 +99,18 @@ void judge(const GgufTensorPlan& wanted, const GgufTensor& found, const std::str
 }
 
 // A float type of these files as a folder's.
-Dtype dtype_of(GgufType type) {
-  return type == GgufType::kF16 ? Dtype::kF16 : type == GgufType::kBf16 ? Dtype::kBf16 : Dtype::kF32;
+Dtype float_dtype(GgufType type) {
+  const auto element = element_type(type);
+  const auto dtype = element ? dtype_of(*element) : std::nullopt;
+  DSMOE_CHECK(dtype.has_value(), "a float type");
+  return *dtype;
 }
 
-void judge_values(const GgufTensorPlan& plan, GgufType type, std::span<const std::byte> bytes,
+void check_values(const GgufTensorPlan& plan, GgufType type, std::span<const std::byte> bytes,
                   const ModelConfig& config, const std::string& where) {
   const std::string name = where + ", " + plan.name;
   if (plan.role == TensorRole::kHashTable) hash_table_of(bytes, config.n_routed_experts, name);
-  if (selects_experts(plan.role)) judge_selection(plan.role, config.n_routed_experts, dtype_of(type), bytes, name);
+  if (selects_experts(plan.role)) check_selection(plan.role, config.n_routed_experts, float_dtype(type), bytes, name);
 }
 
 // What the frequencies of the rotary embedding are divided by: ones change nothing.
@@ -118,7 +122,7 @@ bool is_unscaled_rotation(const GgufTensor& tensor, std::span<const std::byte> b
 }
 
 // Adapters and parts of other models are GGUF files of the same architecture.
-void judge_kind(const GgufFile& file) {
+void check_kind(const GgufFile& file) {
   const std::string_view kind = file.text("general.type").value_or("model");
   if (kind == "model") return;
   fail_invalid("gguf", "general.type must be model", file.path().string() + ", " + in_quotes(kind),
@@ -144,7 +148,7 @@ std::vector<GgufTensorPlan> gguf_tensors(const ModelConfig& config) {
 GgufModel GgufModel::open(const base::fs::path& path) {
   GgufModel model;
   model.file_ = std::make_unique<GgufFile>(path);
-  judge_kind(*model.file_);
+  check_kind(*model.file_);
   const GgufTensor* embedding = model.file_->find_tensor(kEmbedding);
   if (embedding == nullptr) {
     fail_invalid("gguf", "a model has token_embd.weight", path.string(), "this file may hold a vocabulary alone");
@@ -165,9 +169,9 @@ void GgufModel::bind() {
     const GgufTensor* found = file_->find_tensor(plan.name);
     if (found == nullptr && plan.name == kHead) found = file_->find_tensor(kEmbedding);  // tied
     if (found == nullptr) fail_invalid("gguf", "a tensor is missing", where + ", " + plan.name);
-    judge(plan, *found, where);
+    check(plan, *found, where);
     const std::span<const std::byte> bytes = file_->bytes(*found);
-    judge_values(plan, found->type, bytes, config_, where);
+    check_values(plan, found->type, bytes, config_, where);
     const size_t slice = bytes.size() / plan.sources.size();
     std::vector<int64_t> shape = plan.shape;
     if (plan.sources.size() > 1 || shape.size() > 2) shape.erase(shape.begin());

@@ -1,4 +1,4 @@
-// Models as GGUF files: every kind round-trips, what an arch cannot say is refused by name, foreign files are judged.
+// Models as GGUF files: every kind round-trips, what an arch cannot say is refused by name, foreign files are checked.
 #include "formats/gguf_model.h"
 
 #include <gtest/gtest.h>

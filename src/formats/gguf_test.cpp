@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/test_files.h"
+#include "formats/element_types.h"
 #include "formats/gguf_writer.h"
 #include "formats/test_gguf.h"
 
@@ -195,6 +196,26 @@ TEST(Gguf, EveryFailingCallLeavesTheOldFileOrTheNewOne) {
     ++failures;
   }
   EXPECT_GE(failures, 5) << "create, write, fsync, rename, fsync of the folder";
+}
+
+// Every type of a file is one that weights are stored in, with its sizes, or none at all: never taken for another.
+TEST(ElementTypes, FilesAreViewsOfOneTable) {
+  size_t of_weights = 0;
+  for (const GgufTypeInfo& info : gguf_types()) {
+    const auto element = element_type(info.type);
+    EXPECT_EQ(element.has_value(), info.type != GgufType::kI32) << info.name;
+    EXPECT_EQ(is_float(info.type), element && info.block_values == 1) << info.name;
+    if (!element) continue;
+    ++of_weights;
+    EXPECT_EQ(base::info_of(*element).block_bytes, info.block_bytes) << info.name;
+    const auto dtype = dtype_of(*element);
+    EXPECT_EQ(dtype.has_value(), info.block_values == 1) << info.name;
+    if (!dtype) continue;
+    EXPECT_EQ(bits_of(*dtype), 8 * info.block_bytes) << info.name;
+    EXPECT_EQ(element_type(*dtype), element) << info.name;
+  }
+  EXPECT_EQ(of_weights, base::kElementTypes.size());
+  for (const Dtype other : {Dtype::kF64, Dtype::kI32, Dtype::kU8}) EXPECT_FALSE(element_type(other)) << name_of(other);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ void put_text(std::string& out, std::string_view text) {
 
 uint64_t aligned(uint64_t size) { return (size + kGgufAlignment - 1) / kGgufAlignment * kGgufAlignment; }
 
-void judge_name(std::string_view what, std::string_view name, size_t longest) {
+void check_name(std::string_view what, std::string_view name, size_t longest) {
   if (name.empty() || name.size() > longest || base::first_invalid_utf8(name) != name.npos) {
     base::fail_invalid("gguf", std::string(what) + " is UTF-8 of 1 to " + std::to_string(longest) + " bytes",
                        base::in_quotes(name));
@@ -33,7 +33,7 @@ void judge_name(std::string_view what, std::string_view name, size_t longest) {
 }  // namespace
 
 void GgufMetadata::begin(std::string_view key, GgufValueType type) {
-  judge_name("a key", key, kLongestKey);
+  check_name("a key", key, kLongestKey);
   if (!keys_.emplace(key).second) base::fail_invalid("gguf", "a key comes twice", base::in_quotes(key));
   put_text(bytes_, key);
   put(bytes_, static_cast<uint32_t>(type));
@@ -91,7 +91,7 @@ uint64_t GgufDeclaration::bytes() const {
 GgufWriter::GgufWriter(const base::fs::path& path, const GgufMetadata& metadata, std::vector<GgufDeclaration> tensors,
                        base::FileSystem& files)
     : path_(path), tensors_(std::move(tensors)) {
-  judge();
+  check();
   std::string header = "GGUF";
   put<uint32_t>(header, 3);
   put<uint64_t>(header, tensors_.size());
@@ -117,10 +117,10 @@ GgufWriter::GgufWriter(const base::fs::path& path, const GgufMetadata& metadata,
   written_ = header.size();
 }
 
-void GgufWriter::judge() const {
+void GgufWriter::check() const {
   std::unordered_set<std::string_view> names;
   for (const GgufDeclaration& tensor : tensors_) {
-    judge_name("a tensor's name", tensor.name, kLongestName);
+    check_name("a tensor's name", tensor.name, kLongestName);
     if (!names.insert(tensor.name).second) base::fail_invalid("gguf", "a tensor comes twice", tensor.name);
     if (tensor.shape.empty() || tensor.shape.size() > 4) {
       base::fail_invalid("gguf", "a tensor has 1 to 4 dimensions", tensor.name);

@@ -63,7 +63,7 @@ class GgufWriter {
   uint64_t file_size() const { return file_size_; }
 
  private:
-  void judge() const;
+  void check() const;
   void pad();
 
   base::fs::path path_;

@@ -12,7 +12,7 @@
 namespace dsmoe::formats {
 namespace {
 
-constexpr int64_t kPiece = int64_t{1} << 22;  // values written at once
+constexpr int64_t kChunk = int64_t{1} << 22;  // values written at once
 constexpr int64_t kGrain = int64_t{1} << 15;  // values a thread makes at once
 
 uint64_t stream_of(const std::string& name) { return base::xxh3_64(name); }
@@ -27,8 +27,8 @@ void draw_experts(base::Rng& rng, int64_t experts, std::span<int32_t> out) {
   }
 }
 
-// The piece of a tensor being made, in the dtype it is stored in.
-struct Piece {
+// The chunk of a tensor being made, in the dtype it is stored in.
+struct Chunk {
   std::vector<std::byte> bytes;
   void fill(const spec::TensorSpec& tensor, const spec::ModelConfig& config, Dtype dtype, uint64_t seed, int64_t first,
             int64_t begin, int64_t end) {
@@ -87,8 +87,8 @@ std::vector<int32_t> initial_hash_table(const spec::ModelConfig& config, uint64_
 
 void write_initial_model(ModelFolderWriter& writer, const spec::ModelConfig& config, uint64_t seed,
                          const base::ParallelFor& parallel, const std::function<void(uint64_t)>& progress) {
-  // One piece goes to the disk as the first chunk of the loop that makes the next.
-  Piece ready, next;
+  // One buffer goes to the disk as the first chunk of the loop that makes the next.
+  Chunk ready, next;
   uint64_t written = 0;
   const auto write_ready = [&] {
     writer.append(ready.bytes);
@@ -99,8 +99,8 @@ void write_initial_model(ModelFolderWriter& writer, const spec::ModelConfig& con
       config.is_moe() && !config.has_router_weight() ? initial_hash_table(config, seed) : std::vector<int32_t>();
   spec::for_each_tensor(config, [&](const spec::TensorSpec& tensor) {
     const Dtype stored = stored_dtype(tensor, writer.dtype());
-    for (int64_t first = 0, count = tensor.numel(); first < count; first += kPiece) {
-      const int64_t values = std::min(kPiece, count - first);
+    for (int64_t first = 0, count = tensor.numel(); first < count; first += kChunk) {
+      const int64_t values = std::min(kChunk, count - first);
       if (tensor.role == spec::TensorRole::kHashTable) {
         const auto bytes =
             std::as_bytes(std::span(table).subspan(static_cast<size_t>(first), static_cast<size_t>(values)));

@@ -29,7 +29,7 @@ inline constexpr uint64_t kLongestManifest = 64 << 20;
 void write_manifest(const base::fs::path& folder, const base::Json& further = {},
                     base::FileSystem& files = base::real_files(), const base::ParallelFor& parallel = base::serial_for);
 
-/// The manifest, judged by its own checksum but without touching the files. Throws Error(kInvalid), or Error(kIo) when
+/// The manifest, checked by its own checksum but without touching the files. Throws Error(kInvalid), or Error(kIo) when
 /// it cannot be read.
 base::Json read_manifest(const base::fs::path& folder);
 

@@ -64,7 +64,7 @@ void require_model_folder(const fs::path& folder) {
 }
 
 // A shard's name in the index is a plain file name: nothing that leads out of the folder.
-void judge_file_name(const std::string& name, const std::string& where) {
+void check_file_name(const std::string& name, const std::string& where) {
   const bool plain = !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
                      name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
   if (!plain) fail_invalid("model", "weight_map must name plain files of the folder", where + ", " + in_quotes(name));
@@ -82,7 +82,7 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-void judge_tensor(const spec::TensorSpec& wanted, const TensorEntry& found) {
+void check_tensor(const spec::TensorSpec& wanted, const TensorEntry& found) {
   if (found.shape != wanted.shape) {
     fail_invalid("model", "a tensor's shape differs from what config.json asks for",
                  wanted.name + " is " + shape_text(found.shape) + ", wanted " + shape_text(wanted.shape));
@@ -95,7 +95,7 @@ void judge_tensor(const spec::TensorSpec& wanted, const TensorEntry& found) {
 }
 
 // Writers of old stored total_size as a float; a whole one is accepted.
-void judge_total_size(const base::Json& index, uint64_t bytes, const std::string& where) {
+void check_total_size(const base::Json& index, uint64_t bytes, const std::string& where) {
   const auto metadata = index.find("metadata");
   if (metadata == index.end() || !metadata->is_object() || !metadata->contains("total_size")) return;
   const base::Json& value = (*metadata)["total_size"];
@@ -157,7 +157,7 @@ void ModelFolder::open_index(const fs::path& path) {
   std::set<std::string> files;
   for (const auto& [name, file] : map.items()) {
     if (!file.is_string()) fail_invalid("model", "weight_map must name files", where + ", " + in_quotes(name));
-    judge_file_name(file.get<std::string>(), where);
+    check_file_name(file.get<std::string>(), where);
     file_of[name] = file.get<std::string>();
     files.insert(file.get<std::string>());
   }
@@ -179,7 +179,7 @@ void ModelFolder::open_index(const fs::path& path) {
                    in_quotes(name) + ", " + shards_[place.first].path().string());
     }
   }
-  judge_total_size(index, data_size(shards_), where);
+  check_total_size(index, data_size(shards_), where);
 }
 
 void ModelFolder::judge_tensors() const {
@@ -187,19 +187,19 @@ void ModelFolder::judge_tensors() const {
   for (const auto& [name, place] : tensors_) {
     if (!ignorable(name)) left.insert(name);
   }
-  std::string missing;  // the first one, named only after the whole walk: a surplus name may explain it
+  std::string missing;  // the first one, named only after the whole pass: a surplus name may explain it
   spec::for_each_tensor(config_, [&](const spec::TensorSpec& wanted) {
     const auto found = tensors_.find(wanted.name);
     if (found == tensors_.end()) {
       if (missing.empty()) missing = wanted.name;
       return;
     }
-    judge_tensor(wanted, *found->second.second);
+    check_tensor(wanted, *found->second.second);
     left.erase(wanted.name);
     if (wanted.role == spec::TensorRole::kHashTable) read_hash_table(wanted.name);
     if (selects_experts(wanted.role)) {
       const TensorView view = tensor(wanted.name);
-      judge_selection(wanted.role, config_.n_routed_experts, view.dtype, view.bytes,
+      check_selection(wanted.role, config_.n_routed_experts, view.dtype, view.bytes,
                       path_.string() + ", " + wanted.name);
     }
   });

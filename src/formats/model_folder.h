@@ -1,6 +1,6 @@
 // A model in a folder, as Hugging Face lays it out: config.json, model.safetensors or shards with an index.
 //
-// open() judges everything but the values: the configuration, the index (plain file names, each tensor in exactly one
+// open() checks everything but the values: the configuration, the index (plain file names, each tensor in exactly one
 // shard, the sum of sizes), and that the tensors are exactly those of spec::for_each_tensor, with their shapes and a
 // dtype dsmoe computes with. Inside, code may ask for any tensor of the spec and multiply sizes freely.
 // A folder of Hugging Face's cache (links into blobs) is a model folder like any other.

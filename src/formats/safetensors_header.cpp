@@ -207,7 +207,7 @@ uint64_t header_length(std::string_view file, std::string_view where) {
   return length;
 }
 
-void judge_names(const SafetensorsHeader& header, std::string_view where) {
+void check_names(const SafetensorsHeader& header, std::string_view where) {
   std::vector<std::string_view> names;
   names.reserve(header.tensors.size());
   for (const TensorEntry& entry : header.tensors) names.push_back(entry.name);
@@ -216,7 +216,7 @@ void judge_names(const SafetensorsHeader& header, std::string_view where) {
   if (twice != names.end()) refuse("a tensor is there twice", where, in_quotes(*twice));
 }
 
-void judge_sizes(const TensorEntry& entry, std::string_view where) {
+void check_sizes(const TensorEntry& entry, std::string_view where) {
   const std::string name = "tensor " + in_quotes(entry.name) + ": ";
   if (entry.begin > entry.end) {
     refuse("data_offsets must not go backwards", where,
@@ -239,7 +239,7 @@ void judge_sizes(const TensorEntry& entry, std::string_view where) {
 }
 
 // No hole, no overlap, nothing after the last: what makes every byte of the file belong to exactly one thing.
-void judge_layout(SafetensorsHeader& header, uint64_t data_size, std::string_view where) {
+void check_layout(SafetensorsHeader& header, uint64_t data_size, std::string_view where) {
   std::sort(header.tensors.begin(), header.tensors.end(), [](const TensorEntry& a, const TensorEntry& b) {
     return std::tie(a.begin, a.end) < std::tie(b.begin, b.end);
   });
@@ -280,9 +280,9 @@ SafetensorsHeader read_header(std::string_view file, std::string_view where) {
   HeaderEvents events(where, header);
   base::Json::sax_parse(text.begin(), text.end(), &events);
   header.tensors = events.take_tensors();
-  judge_names(header, where);
-  for (const TensorEntry& entry : header.tensors) judge_sizes(entry, where);
-  judge_layout(header, file.size() - header.data_start, where);
+  check_names(header, where);
+  for (const TensorEntry& entry : header.tensors) check_sizes(entry, where);
+  check_layout(header, file.size() - header.data_start, where);
   return header;
 }
 

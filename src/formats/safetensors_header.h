@@ -1,4 +1,4 @@
-// The header of a safetensors file: judged wholly here, once, so that everything after it may trust offsets and sizes.
+// The header of a safetensors file: checked here, once, so that everything after it may trust offsets and sizes.
 //
 //   8 bytes   n, little-endian: length of the header
 //   n bytes   {"__metadata__": {"key": "text"}, "NAME": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]},
@@ -38,7 +38,7 @@ struct SafetensorsHeader {
   uint64_t data_start = 0;  ///< offset of the data in the file
 };
 
-/// Reads and judges the header of a whole file in memory; `where` names the file in errors (kind kInvalid).
+/// Reads and checks the header of a whole file in memory; `where` names the file in errors (kind kInvalid).
 SafetensorsHeader read_header(std::string_view file, std::string_view where);
 
 }  // namespace dsmoe::formats

@@ -20,7 +20,7 @@ void require_utf8(const std::string& text, const base::fs::path& path) {
   }
 }
 
-void judge(const TensorDeclaration& tensor, const base::fs::path& path) {
+void check(const TensorDeclaration& tensor, const base::fs::path& path) {
   const std::string found = path.string() + ", " + base::in_quotes(tensor.name);
   require_utf8(tensor.name, path);
   if (tensor.name == kMetadataKey) {
@@ -36,7 +36,7 @@ SafetensorsWriter::SafetensorsWriter(const base::fs::path& path, std::vector<Ten
     : path_(path), tensors_(std::move(tensors)), options_(std::move(options)) {
   std::set<std::string_view> names;
   for (const TensorDeclaration& tensor : tensors_) {
-    judge(tensor, path_);
+    check(tensor, path_);
     const std::string found = path_.string() + ", " + base::in_quotes(tensor.name);
     if (!names.insert(tensor.name).second) base::fail_invalid("safetensors", "a tensor is declared twice", found);
     uint64_t size = 0;

@@ -1,4 +1,4 @@
-// Tensors whose values are judged when a model is opened: where an expert is looked up by them, a wrong one would lead
+// Tensors whose values are checked when a model is opened: where an expert is looked up by them, a wrong one would lead
 // out of the model. Inside the room only.
 #pragma once
 
@@ -29,7 +29,7 @@ inline std::vector<int32_t> hash_table_of(std::span<const std::byte> bytes, int6
 
 /// What experts are picked by, a router's weight [E, D] or the bias of affinities [E], BF16, F16, F32 or F64: throws
 /// Error(kInvalid) where a value is infinite or no number, as nothing can be ordered by it.
-inline void judge_selection(spec::TensorRole role, int64_t experts, Dtype dtype, std::span<const std::byte> bytes,
+inline void check_selection(spec::TensorRole role, int64_t experts, Dtype dtype, std::span<const std::byte> bytes,
                             const std::string& name) {
   std::vector<float> values(bytes.size() * 8 / static_cast<size_t>(bits_of(dtype)));
   to_f32(dtype, bytes, values);
@@ -42,7 +42,7 @@ inline void judge_selection(spec::TensorRole role, int64_t experts, Dtype dtype,
                      "the run that wrote it may have diverged");
 }
 
-/// True for the tensors that judge_selection() is about.
+/// True for the tensors that check_selection() is about.
 inline bool selects_experts(spec::TensorRole role) {
   return role == spec::TensorRole::kRouter || role == spec::TensorRole::kRouterBias;
 }

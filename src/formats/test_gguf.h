@@ -7,7 +7,7 @@
 
 namespace dsmoe::formats {
 
-/// Pieces of a file. Everything is appended as told, nothing is judged.
+/// Pieces of a file. Everything is appended as told, nothing is checked.
 class GgufText {
  public:
   GgufText(uint32_t version, uint64_t tensors, uint64_t keys) {

@@ -2,7 +2,7 @@
 // out = sum_j softmax_j(scale q . k_j) v_j over the positions that a row sees. The rows of one call may be several
 // heads and several tokens; none changes another's bits, nor does cutting the past into spans.
 //
-// Stored numbers are widened exactly, so the definition reads the same ones: a narrower cache loses only in
+// Stored numbers are widened exactly, so the reference reads the same ones: a narrower cache loses only in
 // store_cached.
 #pragma once
 

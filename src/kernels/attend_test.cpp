@@ -1,4 +1,4 @@
-// Attention over cache blocks against its definition, around block borders, and independent of its neighbours.
+// Attention over cache blocks against its reference, around block borders, and independent of its neighbours.
 #include "kernels/attend.h"
 
 #include <algorithm>
@@ -265,7 +265,7 @@ TEST_P(Attend, TheFutureIsNotRead) {
   }
 }
 
-// The definition in base/bits.h and every instruction set store the same bytes, subnormals and ties included.
+// The reference in base/bits.h and every instruction set store the same bytes, subnormals and ties included.
 TEST_P(Attend, StoringIsTheDefinitionToTheByte) {
   for (const CacheType type : kTypes) {
     for (const int64_t head_dim : {1, 6, 32, 33, 100, 128}) {

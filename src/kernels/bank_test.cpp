@@ -1,4 +1,4 @@
-// Tokens to experts and back: grouping is a stable sort, the bank is its definition, combining is a weighted sum.
+// Tokens to experts and back: grouping is a stable sort, the bank is its reference, combining is a weighted sum.
 #include "kernels/bank.h"
 
 #include <gtest/gtest.h>
@@ -176,7 +176,7 @@ TEST_P(ExpertBank, OfQuantisedWeightsIsItsPartsToTheBit) {
     ffn_bank(pool.parallel_for(), jobs, input, got.data(), scratch);
     EXPECT_EQ(got, want) << threads;
   }
-  // The definition rounds hidden values in double: one in 10^5 may be on the other side of a half and so one int8 step
+  // The reference rounds hidden values in double: one in 10^5 may be on the other side of a half and so one int8 step
   // away. Two of them in one output are allowed: 2 steps of the largest hidden block times the largest weight. Float
   // roundings are far below that.
   BankScratch scratch;
@@ -189,7 +189,7 @@ TEST_P(ExpertBank, OfQuantisedWeightsIsItsPartsToTheBit) {
   }
   ffn_bank_ref(base::serial_for, jobs, input, close.data(), scratch);
   testing::expect_within(
-      want, close, [&](size_t) { return 2.0 * step * weight; }, "the definition");
+      want, close, [&](size_t) { return 2.0 * step * weight; }, "the reference");
 }
 
 // Jobs of two calls, and a product before them: the same bits, whatever the threads; and what follows the product sees

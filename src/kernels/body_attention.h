@@ -1,4 +1,4 @@
-// Causal attention over cache blocks, over the Vec of the including unit. Definition and contract: attend.h.
+// Causal attention over cache blocks, over the Vec of the including unit. Reference and contract: attend.h.
 //
 // Each query walks the blocks of a span in ascending order with a running maximum, a running sum and a running output
 // (online softmax). A score is one dot product with 16 partial sums over ascending dimensions, folded once; values are
@@ -7,9 +7,9 @@
 // from the cache or from a copy widened once for all of them.
 #pragma once
 
-#include "kernels/body_ahead.h"
 #include "kernels/body_elementwise.h"
 #include "kernels/body_matmul.h"
+#include "kernels/body_prefetch.h"
 
 namespace dsmoe::kernels {
 namespace {
@@ -137,7 +137,7 @@ inline DSMOE_INLINE void score_tile(const Stored& keys, int64_t j, const float* 
   Vec sums[Keys][Rows];
   unrolled<Keys * Rows>([&](int i) DSMOE_INLINE { sums[i / Rows][i % Rows] = Vec::zero(); });
   const auto step = [&](auto key, auto query) DSMOE_INLINE {
-    after.template ask_bytes<Keys * kLanes * Stored::kBytes>();
+    after.template fetch_bytes<Keys * kLanes * Stored::kBytes>();
     Vec k[Keys];
     unrolled<Keys>([&](int i) DSMOE_INLINE { k[i] = key(i); });
     unrolled<Rows>([&](int r) DSMOE_INLINE {
@@ -184,7 +184,7 @@ inline DSMOE_INLINE void value_tile(int64_t begin, int64_t end, int64_t d, int64
     sums[i / Vecs][i % Vecs] = lanes == kLanes ? Vec::load(from) : Vec::load(from, lanes);
   });
   for (int64_t j = begin; j < end; ++j) {
-    after.template ask_bytes<Vecs * Bytes>();
+    after.template fetch_bytes<Vecs * Bytes>();
     Vec v[Vecs];
     unrolled<Vecs>([&](int i) DSMOE_INLINE { v[i] = value(j, d + i * kLanes); });
     unrolled<Rows>([&](int r) DSMOE_INLINE {
@@ -335,21 +335,20 @@ inline void attend_head(const Attention& a, int64_t b, int64_t longest, const ch
     if constexpr (T == CacheType::kQ8) {
       // Scales lie behind a plane and are read as it is opened.
       const int64_t scales = plane - kCacheBlock * size;
-      for (int i = 1; next && i <= 2; ++i) Ahead(next + i * plane - scales, scales).ask(scales);
+      for (int i = 1; next && i <= 2; ++i) Prefetch(next + i * plane - scales, scales).fetch(scales);
     }
-    attend_rows(a, Block<Stored, Ahead>{begin, keys, values, {value_plane, plane}, {next, plane}}, states);
+    attend_rows(a, Block<Stored, Prefetch>{begin, keys, values, {value_plane, plane}, {next, plane}}, states);
   };
   using Wide = Plane<CacheType::kF32>;
   if (a.rows < kWidenRows) {
     a.head_dim == kUsualSize ? stored_rows(kUsualSize) : stored_rows(a.head_dim);
   } else if constexpr (T == CacheType::kF32) {
-    attend_rows(a, Block<Wide, NothingAhead>{begin, {key_plane, a.head_dim}, {value_plane, a.head_dim}, {}, {}},
-                states);
+    attend_rows(a, Block<Wide, NoPrefetch>{begin, {key_plane, a.head_dim}, {value_plane, a.head_dim}, {}, {}}, states);
   } else {
     const int64_t count = longest - begin < kCacheBlock ? longest - begin : kCacheBlock;
     widen(Plane<T>(key_plane, a.head_dim, key_scales), count, wide);
     widen(Plane<T>(value_plane, a.head_dim, value_scales), count, wide_values);
-    attend_rows(a, Block<Wide, NothingAhead>{begin, {wide, a.head_dim}, {wide_values, a.head_dim}, {}, {}}, states);
+    attend_rows(a, Block<Wide, NoPrefetch>{begin, {wide, a.head_dim}, {wide_values, a.head_dim}, {}, {}}, states);
   }
 }
 

@@ -3,12 +3,12 @@
 //
 // Sixteen weight rows lie side by side in the lanes. For many tokens a slab, up to eight blocks of 32 columns of these
 // rows, is unpacked into the nearest cache and multiplied by all tokens before the next one; for a few tokens what is
-// unpacked is multiplied at once, and one or two tokens meet four rows instead (body_quarters.h).
+// unpacked is multiplied at once, and one or two tokens meet four rows instead (body_gemv.h).
 // Every output is one float32 sum over ascending blocks: out += float(integers) * (scale * x's scale), and for formats
 // with minima then out += minimum * x's sum; each operation rounds. Blocking decides only what runs side by side.
 #pragma once
 
-#include "kernels/body_quarters.h"
+#include "kernels/body_gemv.h"
 
 namespace dsmoe::kernels {
 namespace {
@@ -64,7 +64,7 @@ inline DSMOE_INLINE Vec add_block(Vec sum, const BlockDots<Format>& dots, const 
 }
 
 template <class Format, int Tokens>
-void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile, Ahead& ahead) {
+void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile, Prefetch& prefetch) {
   constexpr int kPairs = kSlabGroups * Tokens;  // pair i: group i % kSlabGroups, token i / kSlabGroups
   Vec sums[kPairs];
   unrolled<kPairs>([&](int i) DSMOE_INLINE {
@@ -73,7 +73,7 @@ void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTil
     sums[i] = begin ? Vec::zero() : tile.rows[g] == kLanes ? Vec::load(out) : Vec::load(out, tile.rows[g]);
   });
   for (int64_t b = 0; b < blocks; ++b) {
-    ahead.step();
+    prefetch.step();
     BlockDots<Format> dots[kPairs];
     counted<8>([&](auto index) DSMOE_INLINE {
       constexpr int step = decltype(index)::value;
@@ -98,16 +98,17 @@ void multiply_tile(const Slab* slabs, int64_t blocks, bool begin, const TokenTil
 
 /// As few tiles as possible, of as even sizes as possible.
 template <class Format, int Most>
-void multiply_some(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile, int64_t tokens, Ahead& ahead) {
+void multiply_some(const Slab* slabs, int64_t blocks, bool begin, const TokenTile& tile, int64_t tokens,
+                   Prefetch& prefetch) {
   if constexpr (Most > 0) {
-    if (tokens == Most) return multiply_tile<Format, Most>(slabs, blocks, begin, tile, ahead);
-    multiply_some<Format, Most - 1>(slabs, blocks, begin, tile, tokens, ahead);
+    if (tokens == Most) return multiply_tile<Format, Most>(slabs, blocks, begin, tile, prefetch);
+    multiply_some<Format, Most - 1>(slabs, blocks, begin, tile, tokens, prefetch);
   }
 }
 
 /// All tokens of the product against a slab whose columns begin at block `first` and whose rows begin at n.
 template <class Format>
-void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first, int64_t blocks, Ahead& ahead) {
+void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first, int64_t blocks, Prefetch& prefetch) {
   constexpr int kMost = most_tokens(Format::kBits);
   const int64_t all = p.weights.cols / kBlockValues;
   TokenTile tile;
@@ -119,7 +120,7 @@ void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first
   // What is asked for meanwhile is as large as this slab was.
   const int64_t bytes =
       kSlabGroups * kLanes * blocks * block_bytes(Format::kType) / (block_values(Format::kType) / kBlockValues);
-  ahead.pace(bytes, tiles * blocks);
+  prefetch.pace(bytes, tiles * blocks);
   for (int64_t token = 0; token < p.tokens; --tiles) {
     const int64_t count = (p.tokens - token + tiles - 1) / tiles;
     for (int64_t t = 0; t < count; ++t) {
@@ -128,7 +129,7 @@ void multiply_slab(const Product& p, const Slab* slabs, int64_t n, int64_t first
       tile.blocks[t] = p.activations.blocks + row * all + first;
       tile.out[t] = p.out_of(token + t) + n;
     }
-    multiply_some<Format, kMost>(slabs, blocks, first == 0, tile, count, ahead);
+    multiply_some<Format, kMost>(slabs, blocks, first == 0, tile, count, prefetch);
     token += count;
   }
 }
@@ -159,7 +160,7 @@ void slab_matmul(const Product& p, int64_t from = 0) {
   Slab slabs[kSlabGroups];
   if (p.row_end - p.row_begin < kRows) __builtin_memset(slabs, 0, sizeof(slabs));
   for (int64_t n = p.row_begin; n < p.row_end; n += kRows) {
-    Ahead ahead = rows_ahead(p, n, kRows, stride);
+    Prefetch prefetch = prefetch_rows(p, n, kRows, stride);
     for (int64_t at = from; at < stored; at += kPart) {
       const int64_t count = stored - at < kPart ? stored - at : kPart;
       const uint8_t* corner = weights + n * stride + at * kBytes;
@@ -168,7 +169,7 @@ void slab_matmul(const Product& p, int64_t from = 0) {
         unpack_rows<Format>(corner + g * kLanes * stride, stride, rest < kLanes ? rest : kLanes, count, slabs[g]);
       }
       constexpr int64_t kScale = block_values(Format::kType) / kBlockValues;
-      multiply_slab<Format>(p, slabs, n, at * kScale, count * kScale, ahead);
+      multiply_slab<Format>(p, slabs, n, at * kScale, count * kScale, prefetch);
     }
   }
 }
@@ -180,22 +181,22 @@ struct FewTokens {
   static constexpr int kBytes = kLanes * block_bytes(Format::kType);
   const int8_t* values[Tokens];           ///< of the first column
   const ActivationBlock* blocks[Tokens];  ///< and its first part
-  Ahead ahead;
+  Prefetch prefetch;
   Vec sums[Tokens];
   BlockDots<Format> dots[Tokens][kParts<Format>];
   Vec scale[kParts<Format>], more[2][kParts<Format>];
 
-  explicit FewTokens(const Ahead& a) : ahead(a) {}  // zeros elsewhere would be stored, block for block
+  explicit FewTokens(const Prefetch& a) : prefetch(a) {}  // zeros elsewhere would be stored, block for block
   template <int Four>
   DSMOE_INLINE void put(int part, Ints weights) {
     // As much is asked for as is read, as evenly as lines allow. Where blocks have many parts, AVX2 lacks the registers
     // for addresses that are known beforehand, and half of the speed is lost.
     if constexpr (kParts<Format> == 1) {
-      ahead.template ask_between<kBytes * Four / 8, kBytes*(Four + 1) / 8>();
-      if constexpr (Four == 7) ahead.skip(kBytes);
+      prefetch.template fetch_between<kBytes * Four / 8, kBytes*(Four + 1) / 8>();
+      if constexpr (Four == 7) prefetch.skip(kBytes);
     } else {
       constexpr int kPart = kBytes / kParts<Format>;
-      ahead.template ask_lines<(kPart * (Four + 1) / 8 + 63) / 64 - (kPart * Four / 8 + 63) / 64>();
+      prefetch.template fetch_lines<(kPart * (Four + 1) / 8 + 63) / 64 - (kPart * Four / 8 + 63) / 64>();
     }
     in_order();
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
@@ -224,12 +225,12 @@ int64_t few_matmul(const Product& p) {
   }
   int64_t n = p.row_begin;
   for (; n + kLanes <= p.row_end; n += kLanes) {
-    Ahead ahead = rows_ahead(p, n, kLanes, stride);
+    Prefetch prefetch = prefetch_rows(p, n, kLanes, stride);
     const uint8_t* weights = static_cast<const uint8_t*>(p.weights.data) + n * stride;
     Vec sums[Tokens];
     unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = Vec::zero(); });
     for (int64_t b = 0; b < stored; ++b) {
-      Block block(ahead);
+      Block block(prefetch);
       unrolled<Tokens>([&](int t) DSMOE_INLINE {
         block.values[t] = values[t] + b * kParts<Format> * kBlockValues;
         block.blocks[t] = x[t] + b * kParts<Format>;
@@ -237,7 +238,7 @@ int64_t few_matmul(const Product& p) {
       });
       Format::unpack(LaneRows{weights + b * kBytes, stride}, 0, block);
       unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t] = block.sums[t]; });
-      ahead = block.ahead;
+      prefetch = block.prefetch;
     }
     unrolled<Tokens>([&](int t) DSMOE_INLINE { sums[t].store(p.out_of(t) + n); });
   }
@@ -245,8 +246,8 @@ int64_t few_matmul(const Product& p) {
 }
 
 template <class Format>
-constexpr bool meets_quarters(int64_t tokens) {
-  return tokens <= quarter_tokens(kParts<Format>, Format::kBits);
+constexpr bool uses_gemv(int64_t tokens) {
+  return tokens <= gemv_tokens(kParts<Format>, Format::kBits);
 }
 
 /// The product for `Most` tokens or fewer; returns the row that it begins at for what is left, or -1 for more tokens.
@@ -255,8 +256,8 @@ int64_t multiply_few(const Product& p) {
   if constexpr (Most > 0) {
     if (p.tokens < Most) return multiply_few<Format, Most - 1>(p);
     if (p.tokens > Most) return -1;
-    if constexpr (meets_quarters<Format>(Most)) return quarter_matmul<Format, Most>(p);
-    if constexpr (!meets_quarters<Format>(Most)) return few_matmul<Format, Most>(p);
+    if constexpr (uses_gemv<Format>(Most)) return gemv<Format, Most>(p);
+    if constexpr (!uses_gemv<Format>(Most)) return few_matmul<Format, Most>(p);
   }
   return -1;
 }
@@ -278,7 +279,7 @@ template <class Format>
 void block_matmul(const Product& p) {
   const int64_t stored = p.weights.cols / block_values(Format::kType),
                 left = stored % kStepBlocks<Format, kLeastSets<Format>>;
-  if (!meets_quarters<Format>(p.tokens) || left == 0) return rows_matmul<Format>(p, 0);
+  if (!uses_gemv<Format>(p.tokens) || left == 0) return rows_matmul<Format>(p, 0);
   // Columns that are no whole step soon after the others of their rows, whose lines they share.
   constexpr int64_t kRows = 64;
   Product part = p;

@@ -1,10 +1,10 @@
-// The product of weight rows and activations, over the Vec of the including unit. Definition and contract: product.h.
+// The product of weight rows and activations, over the Vec of the including unit. Reference and contract: product.h.
 //
 // Every output is one dot product with its own 16 partial sums over ascending columns, folded once at the end. Blocking
 // decides only which dot products run side by side, so no output depends on its neighbours.
 #pragma once
 
-#include "kernels/body_ahead.h"
+#include "kernels/body_prefetch.h"
 #include "kernels/table.h"
 #include "kernels/unrolled.h"
 
@@ -17,7 +17,7 @@ inline void dot_tile(const W* weights, int64_t cols, const float* const* x, floa
   Vec sums[Rows][Tokens];
   unrolled<Rows * Tokens>([&](int i) DSMOE_INLINE { sums[i / Tokens][i % Tokens] = Vec::zero(); });
   const auto step = [&](auto load) DSMOE_INLINE {
-    after.ask(Rows * kLanes * static_cast<int64_t>(sizeof(W)));
+    after.fetch(Rows * kLanes * static_cast<int64_t>(sizeof(W)));
     Vec w[Rows];
     unrolled<Rows>([&](int r) DSMOE_INLINE { w[r] = load(weights + r * cols); });
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
@@ -59,10 +59,10 @@ inline void dot_rows(const Product& p, int64_t token) {
       for (int t = 0; t < Tokens; ++t) out[t] = p.out_of(token + t) + n;
       const W* weights = static_cast<const W*>(p.weights.data) + n * p.weights.cols;
       if constexpr (Tokens == 1 && sizeof(W) == 2) {  // twice as wide, the machine's own prefetching keeps up
-        const Ahead ahead = rows_ahead(p, n, kRows, p.weights.cols * static_cast<int64_t>(sizeof(W)));
-        dot_tile<kRows, 1>(weights, p.weights.cols, x, out, ahead);
+        const Prefetch prefetch = prefetch_rows(p, n, kRows, p.weights.cols * static_cast<int64_t>(sizeof(W)));
+        dot_tile<kRows, 1>(weights, p.weights.cols, x, out, prefetch);
       } else {
-        dot_tile<kRows, Tokens>(weights, p.weights.cols, x, out, NothingAhead{});
+        dot_tile<kRows, Tokens>(weights, p.weights.cols, x, out, NoPrefetch{});
       }
     }
   };

@@ -33,7 +33,7 @@ inline void store_some(Vec v, T* p, int64_t n) {
   }
 }
 
-/// Lines of memory to ask for, bit by bit, while something else is computed: at once they would wait for each other.
+/// Cache lines to prefetch, bit by bit, while something else is computed: at once they would wait for each other.
 struct Lines {
   static constexpr int kMost = 64;
   struct Run {

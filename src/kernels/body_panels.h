@@ -1,4 +1,4 @@
-// Blocks of grouped products, over the Vec of the including unit. Definition and contract: panels.h.
+// Blocks of grouped products, over the Vec of the including unit. Reference and contract: panels.h.
 //
 // A block packs some rows of left once and takes the panels one after another: a panel stays in the nearest cache while
 // strips of kPanelRows rows pass by it, each strip's sums in registers. Every sum is one chain over ascending cells.
@@ -101,7 +101,7 @@ inline int64_t strip_numbers(int64_t rows, int64_t cells) {
 
 /// Memory that is packed or multiplied next, a few rows at a time.
 template <class T>
-struct Upcoming {
+struct PrefetchRows {
   RowsView view;
   int64_t row, rows, column, columns;
 
@@ -123,7 +123,7 @@ struct Pass {
 };
 
 template <class T>
-inline Upcoming<T> left_of(const PanelBlock& b, const Pass& pass) {
+inline PrefetchRows<T> left_of(const PanelBlock& b, const Pass& pass) {
   if (b.product->left_along == Along::kDepth) {
     return {b.product->left, pass.k0, pass.k_end - pass.k0, b.row, b.rows};
   }
@@ -132,7 +132,7 @@ inline Upcoming<T> left_of(const PanelBlock& b, const Pass& pass) {
 
 /// All right rows of the pass, or its first panel.
 template <class T>
-inline Upcoming<T> right_of(const PanelBlock& b, const Pass& pass) {
+inline PrefetchRows<T> right_of(const PanelBlock& b, const Pass& pass) {
   const PanelProduct& p = *b.product;
   const int64_t rows = pass.k_end - pass.k0, column = b.panel * kPanel;
   if (!p.right) {
@@ -143,15 +143,15 @@ inline Upcoming<T> right_of(const PanelBlock& b, const Pass& pass) {
 }
 
 template <class T>
-void panel_sums(const PanelBlock& b, const PackedCells<T>& packed, Upcoming<T>* ahead) {
+void panel_sums(const PanelBlock& b, const PackedCells<T>& packed, PrefetchRows<T>* prefetch) {
   const Strips strips(b.rows);
   const int64_t panel_rows = packed.cells * kPerCell<T>, calls = b.panels * strips.count;
   const int64_t some_panel_rows = (panel_rows + strips.count - 1) / strips.count;
-  const int64_t some[2] = {(ahead[0].rows + calls - 1) / calls, (ahead[1].rows + calls - 1) / calls};
+  const int64_t some[2] = {(prefetch[0].rows + calls - 1) / calls, (prefetch[1].rows + calls - 1) / calls};
   for (int64_t panel = 0; panel < b.panels; ++panel) {
     const T* const right = packed.right + panel * packed.right_stride;
     const RowsView next = {right + packed.right_stride, kPanel, nullptr};
-    Upcoming<T> next_panel = {next, 0, panel + 1 < b.panels ? panel_rows : 0, 0, kPanel};
+    PrefetchRows<T> next_panel = {next, 0, panel + 1 < b.panels ? panel_rows : 0, 0, kPanel};
     const T* left = packed.left;
     for (int64_t s = 0; s < strips.count; ++s) {
       const int64_t row = strips.begin(s), rows = strips.rows(s);
@@ -160,7 +160,7 @@ void panel_sums(const PanelBlock& b, const PackedCells<T>& packed, Upcoming<T>* 
       Lines lines;
       if (packed.last() || s % packed.passes == packed.pass) finish_lines<T>(strip, lines);
       next_panel.take(some_panel_rows, lines);
-      for (int i = 0; i < 2; ++i) ahead[i].take(some[i], lines);
+      for (int i = 0; i < 2; ++i) prefetch[i].take(some[i], lines);
       any_strip_sums<kPanelRows>(rows, StripProduct<T>{left, right, packed.cells, packed.pass == 0, sums, &lines});
       left += strip_numbers<T>(rows, packed.cells);
       if (packed.last()) finish<T>(strip);
@@ -243,12 +243,12 @@ void panel_block(const PanelBlock& b) {
       pack_right_rows<T>(b, pass, packed.right_stride, right);
     }
     const PanelBlock* const next = packed.last() ? b.next : &b;
-    Upcoming<T> ahead[2] = {};
+    PrefetchRows<T> prefetch[2] = {};
     if (next) {
       const Pass next_pass(BlockRoom(type, *next), *next, packed.last() ? 0 : i + 1, kPerCell<T>);
-      ahead[0] = left_of<T>(*next, next_pass), ahead[1] = right_of<T>(*next, next_pass);
+      prefetch[0] = left_of<T>(*next, next_pass), prefetch[1] = right_of<T>(*next, next_pass);
     }
-    panel_sums<T>(b, packed, ahead);
+    panel_sums<T>(b, packed, prefetch);
   }
 }
 

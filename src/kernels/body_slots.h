@@ -1,4 +1,4 @@
-// Weighted sums of slots' rows, over the Vec of the including unit. Definition and contract: slots.h.
+// Weighted sums of slots' rows, over the Vec of the including unit. Reference and contract: slots.h.
 #pragma once
 
 #include "kernels/body_epilogue.h"

@@ -4,7 +4,7 @@
 // A format says how many bits an unsigned value has, its form, and how to unpack one stored block of sixteen rows: it
 // puts every four values of each row, of a part in ascending order, and the part's scales. `To` is a Slab, or whatever
 // multiplies at once (body_blocks.h).
-// And, for body_quarters.h, how to take four parts of a row, or eight, apart into the quarters of a vector.
+// And, for body_gemv.h, how to take four parts of a row, or eight, apart into the 128-bit lanes of a vector.
 #pragma once
 
 #include "kernels/body_matmul.h"
@@ -85,8 +85,8 @@ inline DSMOE_INLINE void put_halves(const LaneRows& rows, Ints high, int block, 
 }
 inline Vec high_halves_to_floats(Ints a) { return halves_to_floats(right<16>(a)); }
 
-/// Four parts of 32 values of one row, in each of `Sets`: quarter q has values 0-15 of its part in `first` and 16-31 in
-/// `second`, unsigned.
+/// Four parts of 32 values of one row, in each of `Sets`: 128-bit lane q has values 0-15 of its part in `first` and
+/// 16-31 in `second`, unsigned.
 template <int Sets>
 struct PartsOfRow {
   Ints first[Sets], second[Sets];
@@ -101,15 +101,15 @@ struct VectorScales {
 };
 
 /// Formats of one part a block: four blocks of a row are a set, and each block begins with its scale (and minimum).
-/// Their scales are those of four rows, a vector a set: lane r of quarter q is row r's.
+/// Their scales are those of four rows, a vector a set: lane r of 128-bit lane q is row r's.
 template <class Format>
 struct OnePart {
-  static constexpr int part_of(int set, int quarter) { return 4 * set + quarter; }
+  static constexpr int part_of(int set, int lane128) { return 4 * set + lane128; }
   /// Sixteen bytes of each of four blocks, from byte At on.
   template <int At>
   static DSMOE_INLINE Ints four_blocks(const uint8_t* p) {
     constexpr int kBytes = block_bytes(Format::kType);
-    return Ints::quarters<At, kBytes, 2 * kBytes, 3 * kBytes>(p);
+    return Ints::lanes128<At, kBytes, 2 * kBytes, 3 * kBytes>(p);
   }
   template <int Sets>
   static DSMOE_INLINE VectorScales<Sets> scales(const uint8_t* p, int64_t stride) {
@@ -245,7 +245,7 @@ inline DSMOE_INLINE void put_six_bit_scales(const LaneRows& rows, To& to) {
 }
 
 /// Formats of eight parts a block: its parts are two sets. Their scales are those of eight rows, a vector a pair of
-/// parts, a half of the lanes each: of pair i, quarters i % 2 and 2 + i % 2 of set i / 2.
+/// parts, a half of the lanes each: of pair i, 128-bit lanes i % 2 and 2 + i % 2 of set i / 2.
 ///
 /// Here parts j and 4 + j, from the same bytes.
 template <class Format>
@@ -256,7 +256,7 @@ inline DSMOE_INLINE VectorScales<4> six_bit_scales(const uint8_t* p, int64_t str
     const Ints top = right<2>(lanes<1, 1, 2, 2>(head)) & Ints::by_lane(0, 0x30303030, 0, 0x30303030);
     return (right_by(lanes<1, 3, 2, 3>(head), Ints::by_lane(0, 0, 0, 4)) & six) | top;
   };
-  const Ints a = Ints::quarters(p, stride), b = Ints::quarters(p + 4 * stride, stride);
+  const Ints a = Ints::lanes128(p, stride), b = Ints::lanes128(p + 4 * stride, stride);
   const Ints of_a = bytes(a), of_b = bytes(b);
   const Ints scales = columns<0, 1>(of_a, of_b), minima = columns<2, 3>(of_a, of_b);
   const Vec d = half_columns<0>(a, b), minus_dmin = Vec::zero() - half_columns<1>(a, b);
@@ -272,7 +272,7 @@ inline DSMOE_INLINE VectorScales<4> six_bit_scales(const uint8_t* p, int64_t str
 struct Q4K {
   static constexpr BlockType kType = BlockType::kQ4K;
   static constexpr int kBits = 4, kOffset = 0;
-  static constexpr int part_of(int set, int quarter) { return 2 * quarter + set; }
+  static constexpr int part_of(int set, int lane128) { return 2 * lane128 + set; }
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
   static DSMOE_INLINE void unpack(const LaneRows& rows, int, To& to) {
@@ -302,7 +302,7 @@ struct Q4K {
 struct Q5K {
   static constexpr BlockType kType = BlockType::kQ5K;
   static constexpr int kBits = 5, kOffset = 0;
-  static constexpr int part_of(int set, int quarter) { return 2 * quarter + set; }
+  static constexpr int part_of(int set, int lane128) { return 2 * lane128 + set; }
   static constexpr Form kForm = Form::kMinimum;
   template <class To>
   static DSMOE_INLINE void unpack(const LaneRows& rows, int, To& to) {
@@ -330,10 +330,10 @@ struct Q5K {
   static DSMOE_INLINE PartsOfRow<2> parts(const uint8_t* p) {
     Ints a, b;
     sixteens(p + 48, a, b);
-    const Ints high_a = Ints::quarters<16, 0, 0, 0>(p), high_b = Ints::quarters<32, 0, 0, 0>(p);
+    const Ints high_a = Ints::lanes128<16, 0, 0, 0>(p), high_b = Ints::lanes128<32, 0, 0, 0>(p);
     const auto fifth = [](Ints high, int set) DSMOE_INLINE {  // bit 2 q + set of each byte, as bit 4
-      const auto by = [&](int quarter) DSMOE_INLINE { return (4 - 2 * quarter - set) & 31; };
-      return rotated_by(high, Ints::by_quarter(by(0), by(1), by(2), by(3))) & Ints::all(0x10101010);
+      const auto by = [&](int lane128) DSMOE_INLINE { return (4 - 2 * lane128 - set) & 31; };
+      return rotated_by(high, Ints::by_lane128(by(0), by(1), by(2), by(3))) & Ints::all(0x10101010);
     };
     return {{low_half(a) | fifth(high_a, 0), high_half(a) | fifth(high_a, 1)},
             {low_half(b) | fifth(high_b, 0), high_half(b) | fifth(high_b, 1)}};
@@ -343,7 +343,7 @@ struct Q5K {
 struct Q6K {
   static constexpr BlockType kType = BlockType::kQ6K;
   static constexpr int kBits = 6, kOffset = 5;
-  static constexpr int part_of(int set, int quarter) { return quarter / 2 * 4 + quarter % 2 + 2 * set; }
+  static constexpr int part_of(int set, int lane128) { return lane128 / 2 * 4 + lane128 % 2 + 2 * set; }
   static constexpr Form kForm = Form::kHalves;
   /// Byte J of each lane, with its sign.
   template <int J>
@@ -385,7 +385,7 @@ struct Q6K {
   template <int Sets>
   static DSMOE_INLINE VectorScales<4> scales(const uint8_t* p, int64_t stride) {
     const auto four_rows = [&](int64_t row, int64_t at)
-                               DSMOE_INLINE { return Ints::quarters(p + row * stride + at, stride); };
+                               DSMOE_INLINE { return Ints::lanes128(p + row * stride + at, stride); };
     const Vec d = half_columns<7>(four_rows(0, 194), four_rows(4, 194));
     const Ints a = four_rows(0, 192), b = four_rows(4, 192);  // lane j has those of parts 2 j and 2 j + 1
     const Ints of[] = {columns<0, 2>(a, b), columns<1, 3>(a, b)};
@@ -405,7 +405,7 @@ struct Q6K {
     const Ints high = Ints::load(p + 128), high_a = pick<0, 0, 2, 2>(high), high_b = pick<1, 1, 3, 3>(high);
     const auto upper = [](Ints bits, int set) DSMOE_INLINE {  // bits 4 set + 2 (q % 2) and the next, as bits 4 and 5
       const int even = 4 - 4 * set, odd = (2 - 4 * set) & 31;
-      return rotated_by(bits, Ints::by_quarter(even, odd, even, odd)) & Ints::all(0x30303030);
+      return rotated_by(bits, Ints::by_lane128(even, odd, even, odd)) & Ints::all(0x30303030);
     };
     return {{low_half(a) | upper(high_a, 0), high_half(a) | upper(high_a, 1)},
             {low_half(b) | upper(high_b, 0), high_half(b) | upper(high_b, 1)}};

@@ -8,8 +8,8 @@ namespace dsmoe::kernels {
 namespace {
 
 constexpr int few_tokens(int) { return 2; }
-constexpr int quarter_tokens(int parts, int bits) { return parts == 1 && bits != 5 ? 1 : 0; }
-constexpr int quarter_sets(int, int) { return 1; }
+constexpr int gemv_tokens(int parts, int bits) { return parts == 1 && bits != 5 ? 1 : 0; }
+constexpr int gemv_sets(int, int) { return 1; }
 constexpr int kSlabGroups = 1;
 constexpr int most_tokens(int bits) { return bits == 4 ? 4 : 2; }
 
@@ -36,25 +36,25 @@ struct Ints {
     const auto* p = static_cast<const char*>(of);
     return {repeat(p + 4 * A).low, repeat(p + 4 * B).low};
   }
-  static Ints by_quarter(int a, int b, int c, int d) {
+  static Ints by_lane128(int a, int b, int c, int d) {
     return {_mm256_setr_epi32(a, a, a, a, b, b, b, b), _mm256_setr_epi32(c, c, c, c, d, d, d, d)};
   }
   static Ints by_lane(int a, int b, int c, int d) {
     const __m256i x = _mm256_setr_epi32(a, b, c, d, a, b, c, d);
     return {x, x};
   }
-  static __m256i two_quarters(const void* p, const void* q) {
+  static __m256i two_lanes128(const void* p, const void* q) {
     const auto *first = static_cast<const __m128i*>(p), *second = static_cast<const __m128i*>(q);
     return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(first)), _mm_loadu_si128(second), 1);
   }
   template <int At, int B, int C, int D>
-  static Ints quarters(const void* p) {
+  static Ints lanes128(const void* p) {
     const auto* at = static_cast<const char*>(p) + At;
-    return {two_quarters(at, at + B), two_quarters(at + C, at + D)};
+    return {two_lanes128(at, at + B), two_lanes128(at + C, at + D)};
   }
-  static Ints quarters(const void* p, int64_t stride) {
+  static Ints lanes128(const void* p, int64_t stride) {
     const auto* at = static_cast<const char*>(p);
-    return {two_quarters(at, at + stride), two_quarters(at + 2 * stride, at + 3 * stride)};
+    return {two_lanes128(at, at + stride), two_lanes128(at + 2 * stride, at + 3 * stride)};
   }
 
   friend Ints operator&(Ints a, Ints b) { return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)}; }
@@ -118,22 +118,22 @@ inline Ints lanes(Ints a) {
 inline __m256i add_neighbours(__m256i a, __m256i b) {
   return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
 }
-inline __m256i sum_quarters(__m256i a, __m256i b, __m256i c, __m256i d) {
+inline __m256i sum_lanes128(__m256i a, __m256i b, __m256i c, __m256i d) {
   const __m256i ab = add_neighbours(a, b), cd = add_neighbours(c, d);
   return _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
 }
-inline Ints sum_quarters(Ints a, Ints b, Ints c, Ints d) {
-  return {sum_quarters(a.low, b.low, c.low, d.low), sum_quarters(a.high, b.high, c.high, d.high)};
+inline Ints sum_lanes128(Ints a, Ints b, Ints c, Ints d) {
+  return {sum_lanes128(a.low, b.low, c.low, d.low), sum_lanes128(a.high, b.high, c.high, d.high)};
 }
 inline void sixteens(const void* p, Ints& first, Ints& second) {
-  first = Ints::quarters<0, 32, 64, 96>(p);
-  second = Ints::quarters<16, 32, 64, 96>(p);
+  first = Ints::lanes128<0, 32, 64, 96>(p);
+  second = Ints::lanes128<16, 32, 64, 96>(p);
 }
 template <int Stride, int At>
 inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
   const auto two_blocks = [&](const uint8_t* at) DSMOE_INLINE {
     const auto row = [&](int64_t r)
-                         DSMOE_INLINE { return Ints::two_quarters(at + r * row_stride, at + r * row_stride + Stride); };
+                         DSMOE_INLINE { return Ints::two_lanes128(at + r * row_stride, at + r * row_stride + Stride); };
     return _mm256_unpacklo_epi64(_mm256_unpacklo_epi32(row(0), row(1)), _mm256_unpacklo_epi32(row(2), row(3)));
   };
   const Ints heads{two_blocks(p), two_blocks(p + 2 * Stride)};
@@ -142,7 +142,7 @@ inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
 
 template <int Stride, int At>
 inline Ints block_dwords(const uint8_t* p) {
-  return lanes<0, 0, 0, 0>(Ints::quarters<At, Stride, 2 * Stride, 3 * Stride>(p));
+  return lanes<0, 0, 0, 0>(Ints::lanes128<At, Stride, 2 * Stride, 3 * Stride>(p));
 }
 
 struct Eight {
@@ -151,13 +151,13 @@ struct Eight {
   void store_four(float* p) const { _mm_storeu_ps(p, _mm256_castps256_ps128(x)); }
 };
 inline Eight operator+(Eight a, Eight b) { return {_mm256_add_ps(a.x, b.x)}; }
-struct EightQuarters {
+struct EightLanes128 {
   Vec a, b;
-  EightQuarters(Vec first, Vec second) : a(first), b(second) {}
-  template <int Quarter>
+  EightLanes128(Vec first, Vec second) : a(first), b(second) {}
+  template <int Lane128>
   Eight get() const {
-    const __m256 x = Quarter < 2 ? a.low : a.high, y = Quarter < 2 ? b.low : b.high;
-    return {_mm256_permute2f128_ps(x, y, Quarter % 2 == 0 ? 0x20 : 0x31)};
+    const __m256 x = Lane128 < 2 ? a.low : a.high, y = Lane128 < 2 ? b.low : b.high;
+    return {_mm256_permute2f128_ps(x, y, Lane128 % 2 == 0 ? 0x20 : 0x31)};
   }
 };
 

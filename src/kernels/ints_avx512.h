@@ -8,8 +8,8 @@ namespace dsmoe::kernels {
 namespace {
 
 constexpr int few_tokens(int parts) { return parts == 1 ? 6 : 2; }
-constexpr int quarter_tokens(int, int) { return 2; }
-constexpr int quarter_sets(int tokens, int bits) { return tokens == 2 && bits == 5 ? 1 : 2; }
+constexpr int gemv_tokens(int, int) { return 2; }
+constexpr int gemv_sets(int tokens, int bits) { return tokens == 2 && bits == 5 ? 1 : 2; }
 constexpr int kSlabGroups = 2;
 constexpr int most_tokens(int bits) { return kDotProducts || bits < 8 ? 6 : 3; }
 
@@ -42,31 +42,31 @@ struct Ints {
     __builtin_memcpy(&b, p + 4 * B, sizeof(b));
     return {_mm512_mask_broadcastd_epi32(repeat(p + 4 * A).x, 0xff00, _mm_cvtsi32_si128(b))};
   }
-  static Ints by_quarter(int a, int b, int c, int d) {
+  static Ints by_lane128(int a, int b, int c, int d) {
     return {_mm512_setr_epi32(a, a, a, a, b, b, b, b, c, c, c, c, d, d, d, d)};
   }
   static Ints by_lane(int a, int b, int c, int d) { return {_mm512_setr4_epi32(a, b, c, d)}; }
-  static __m128i quarter(const char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
-  static Ints quarters(const char* p, int64_t b, int64_t c, int64_t d) {
+  static __m128i lane128(const char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+  static Ints lanes128(const char* p, int64_t b, int64_t c, int64_t d) {
     // Broadcast and masked rather than inserted: that takes none of the units that permute, which are the scarce ones.
-    __m512i x = _mm512_castsi128_si512(quarter(p));
-    x = _mm512_mask_broadcast_i32x4(x, 0x00f0, quarter(p + b));
-    x = _mm512_mask_broadcast_i32x4(x, 0x0f00, quarter(p + c));
-    return {_mm512_mask_broadcast_i32x4(x, 0xf000, quarter(p + d))};
+    __m512i x = _mm512_castsi128_si512(lane128(p));
+    x = _mm512_mask_broadcast_i32x4(x, 0x00f0, lane128(p + b));
+    x = _mm512_mask_broadcast_i32x4(x, 0x0f00, lane128(p + c));
+    return {_mm512_mask_broadcast_i32x4(x, 0xf000, lane128(p + d))};
   }
   template <int At, int B, int C, int D>
-  static Ints quarters(const void* of) {
+  static Ints lanes128(const void* of) {
     const auto* p = static_cast<const char*>(of);
     if constexpr (B == 16 && C == 32 && D == 48) {
       return load(p + At);
     } else if constexpr (B == 0 && C == 0 && D == 0) {
-      return {_mm512_broadcast_i32x4(quarter(p + At))};
+      return {_mm512_broadcast_i32x4(lane128(p + At))};
     } else {
-      return quarters(p + At, B, C, D);
+      return lanes128(p + At, B, C, D);
     }
   }
-  static Ints quarters(const void* p, int64_t stride) {
-    return quarters(static_cast<const char*>(p), stride, 2 * stride, 3 * stride);
+  static Ints lanes128(const void* p, int64_t stride) {
+    return lanes128(static_cast<const char*>(p), stride, 2 * stride, 3 * stride);
   }
   friend Ints operator&(Ints a, Ints b) { return {_mm512_and_si512(a.x, b.x)}; }
   friend Ints operator|(Ints a, Ints b) { return {_mm512_or_si512(a.x, b.x)}; }
@@ -111,7 +111,7 @@ inline Ints lanes(Ints a) {
 inline __m512i add_neighbours(__m512i a, __m512i b) {
   return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
 }
-inline Ints sum_quarters(Ints a, Ints b, Ints c, Ints d) {
+inline Ints sum_lanes128(Ints a, Ints b, Ints c, Ints d) {
   const __m512i ab = add_neighbours(a.x, b.x), cd = add_neighbours(c.x, d.x);
   return {_mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))};
 }
@@ -167,18 +167,18 @@ struct Eight {
   void store_four(float* p) const { _mm_storeu_ps(p, _mm256_castps256_ps128(x)); }
 };
 inline Eight operator+(Eight a, Eight b) { return {_mm256_add_ps(a.x, b.x)}; }
-struct EightQuarters {
-  __m512 first, last;  // the first quarters of a and b and their second; the third and the fourth
+struct EightLanes128 {
+  __m512 first, last;  // the first 128-bit lanes of a and b and their second; the third and the fourth
 
-  EightQuarters(Vec a, Vec b)
+  EightLanes128(Vec a, Vec b)
       : first(_mm512_permutex2var_ps(a.x, _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23),
                                      b.x)),
         last(_mm512_permutex2var_ps(
             a.x, _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31), b.x)) {}
-  template <int Quarter>
+  template <int Lane128>
   Eight get() const {
-    const __m512 of = Quarter < 2 ? first : last;
-    return {Quarter % 2 == 0 ? _mm512_castps512_ps256(of) : _mm512_extractf32x8_ps(of, 1)};
+    const __m512 of = Lane128 < 2 ? first : last;
+    return {Lane128 % 2 == 0 ? _mm512_castps512_ps256(of) : _mm512_extractf32x8_ps(of, 1)};
   }
 };
 

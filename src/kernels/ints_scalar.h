@@ -1,7 +1,7 @@
 // Sixteen 32-bit integers in plain C++, and the contract of Ints and Dots for all instruction sets.
 //
-// A lane belongs to one weight row, sixteen of them (lane_rows.h); or, for one or two tokens (body_quarters.h), a
-// quarter of the lanes belongs to one part of four rows. An output's integers and floats come in the same order
+// A lane belongs to one weight row, sixteen of them (lane_rows.h); or, for one or two tokens (body_gemv.h), a
+// 128-bit lane belongs to one part of four rows. An output's integers and floats come in the same order
 // everywhere. All sets give the same bits: integers are exact, and the floats between them round after each
 // multiplication and each addition.
 #pragma once
@@ -14,12 +14,12 @@
 namespace dsmoe::kernels {
 namespace {
 
-/// Tokens up to which weights are multiplied as they are unpacked, and up to which of these by quarters, at most 2; for
-/// formats of so many parts a block and bits.
+/// Tokens up to which weights are multiplied as they are unpacked, and up to which of these by 128-bit lanes, at most
+/// 2; for formats of so many parts a block and bits.
 constexpr int few_tokens(int) { return 2; }
-constexpr int quarter_tokens(int, int) { return 2; }
+constexpr int gemv_tokens(int, int) { return 2; }
 /// How many sets (body_unpack.h) a step of so many tokens takes in formats of one part a block.
-constexpr int quarter_sets(int /*tokens*/, int /*bits*/) { return 2; }
+constexpr int gemv_sets(int /*tokens*/, int /*bits*/) { return 2; }
 constexpr int kSlabGroups = 1;                ///< groups of 16 rows that one product tile holds
 constexpr int most_tokens(int) { return 2; }  ///< tokens of a tile for weights of so many bits
 
@@ -47,8 +47,8 @@ struct Ints {
     return map([&](int i) { return i < 8 ? a : b; });
   }
 
-  /// Quarter i of the lanes is the i-th of these; or lane i of each quarter.
-  static Ints by_quarter(int a, int b, int c, int d) {
+  /// 128-bit lane i is the i-th of these; or lane i of each 128-bit lane.
+  static Ints by_lane128(int a, int b, int c, int d) {
     const int values[] = {a, b, c, d};
     return map([&](int i) { return values[i / 4]; });
   }
@@ -58,13 +58,13 @@ struct Ints {
   }
   /// Sixteen bytes at p + At, and B, C and D bytes behind that; or at p and multiples of a stride behind it.
   template <int At, int B, int C, int D>
-  static Ints quarters(const void* p) {
+  static Ints lanes128(const void* p) {
     Ints v;
     const int at[] = {At, At + B, At + C, At + D};
     for (int i = 0; i < 4; ++i) __builtin_memcpy(v.lane + 4 * i, static_cast<const char*>(p) + at[i], 16);
     return v;
   }
-  static Ints quarters(const void* p, int64_t stride) {
+  static Ints lanes128(const void* p, int64_t stride) {
     Ints v;
     for (int i = 0; i < 4; ++i) __builtin_memcpy(v.lane + 4 * i, static_cast<const char*>(p) + i * stride, 16);
     return v;
@@ -143,32 +143,32 @@ inline Ints rotated_by(const Ints& a, const Ints& n) {
   return Ints::map([&](int i) { return a.bits(i) << n.lane[i] | a.bits(i) >> (32 - n.lane[i]) % 32; });
 }
 
-/// Quarters A, B, C and D.
+/// 128-bit lanes A, B, C and D.
 template <int A, int B, int C, int D>
 inline Ints pick(const Ints& a) {
   constexpr int kFrom[] = {A, B, C, D};
   return Ints::map([&](int i) { return a.lane[4 * kFrom[i / 4] + i % 4]; });
 }
-/// Lanes A, B, C and D of each quarter.
+/// Lanes A, B, C and D of each 128-bit lane.
 template <int A, int B, int C, int D>
 inline Ints lanes(const Ints& a) {
   constexpr int kFrom[] = {A, B, C, D};
   return Ints::map([&](int i) { return a.lane[i / 4 * 4 + kFrom[i % 4]]; });
 }
-/// The sum of each quarter: of a in its first lane, of b in its second, ...
-inline Ints sum_quarters(const Ints& a, const Ints& b, const Ints& c, const Ints& d) {
+/// The sum of each 128-bit lane: of a in its first lane, of b in its second, ...
+inline Ints sum_lanes128(const Ints& a, const Ints& b, const Ints& c, const Ints& d) {
   const Ints* const of[] = {&a, &b, &c, &d};
   return Ints::map([&](int i) {
-    const int32_t* quarter = of[i % 4]->lane + i / 4 * 4;
-    return quarter[0] + quarter[1] + quarter[2] + quarter[3];
+    const int32_t* lane128 = of[i % 4]->lane + i / 4 * 4;
+    return lane128[0] + lane128[1] + lane128[2] + lane128[3];
   });
 }
-/// Four times 32 bytes: a quarter for the first sixteen of each, and for the second.
+/// Four times 32 bytes: a 128-bit lane for the first sixteen of each, and for the second.
 inline void sixteens(const void* p, Ints& first, Ints& second) {
-  first = Ints::quarters<0, 32, 64, 96>(p);
-  second = Ints::quarters<16, 32, 64, 96>(p);
+  first = Ints::lanes128<0, 32, 64, 96>(p);
+  second = Ints::lanes128<16, 32, 64, 96>(p);
 }
-/// Half float `At` (0 or 1) of block q of row r, in lane r of quarter q.
+/// Half float `At` (0 or 1) of block q of row r, in lane r of 128-bit lane q.
 template <int Stride, int At>
 inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
   return Vec::map([&](int i) {
@@ -178,10 +178,10 @@ inline Vec block_halves(const uint8_t* p, int64_t row_stride) {
   });
 }
 
-/// The four bytes from byte At on of block q, in all lanes of quarter q.
+/// The four bytes from byte At on of block q, in all lanes of 128-bit lane q.
 template <int Stride, int At>
 inline Ints block_dwords(const uint8_t* p) {
-  return lanes<0, 0, 0, 0>(Ints::quarters<At, Stride, 2 * Stride, 3 * Stride>(p));
+  return lanes<0, 0, 0, 0>(Ints::lanes128<At, Stride, 2 * Stride, 3 * Stride>(p));
 }
 
 /// Sums of eight rows.
@@ -194,31 +194,31 @@ inline Eight operator+(Eight a, const Eight& b) {
   for (int r = 0; r < 8; ++r) a.lane[r] += b.lane[r];
   return a;
 }
-/// Of two vectors each quarter's eight lanes.
-struct EightQuarters {
+/// Of two vectors each 128-bit lane's eight lanes.
+struct EightLanes128 {
   Vec a, b;
-  EightQuarters(const Vec& first, const Vec& second) : a(first), b(second) {}
-  template <int Quarter>
+  EightLanes128(const Vec& first, const Vec& second) : a(first), b(second) {}
+  template <int Lane128>
   Eight get() const {
     Eight x;
-    __builtin_memcpy(x.lane, a.lane + 4 * Quarter, 16);
-    __builtin_memcpy(x.lane + 4, b.lane + 4 * Quarter, 16);
+    __builtin_memcpy(x.lane, a.lane + 4 * Lane128, 16);
+    __builtin_memcpy(x.lane + 4, b.lane + 4 * Lane128, 16);
     return x;
   }
 };
 
-/// Two parts of eight rows in one vector, a half of its lanes each, from vectors with a quarter for each of rows 0 to 3
-/// (a) and 4 to 7 (b). This: quarter Odd of both, then quarter 2 + Odd.
+/// Two parts of eight rows in one vector, a half of its lanes each, from vectors with a 128-bit lane for each of rows 0
+/// to 3 (a) and 4 to 7 (b). This: 128-bit lane Odd of both, then 128-bit lane 2 + Odd.
 template <int Odd>
 inline Ints join(const Ints& a, const Ints& b) {
   return Ints::map([&](int i) { return (i / 4 % 2 == 0 ? a : b).lane[(i / 8 * 2 + Odd) * 4 + i % 4]; });
 }
-/// Lane A of each quarter, then lane B.
+/// Lane A of each 128-bit lane, then lane B.
 template <int A, int B>
 inline Ints columns(const Ints& a, const Ints& b) {
   return Ints::map([&](int i) { return (i / 4 % 2 == 0 ? a : b).lane[i % 4 * 4 + (i < 8 ? A : B)]; });
 }
-/// Half float At (0 to 7) of each quarter, twice.
+/// Half float At (0 to 7) of each 128-bit lane, twice.
 template <int At>
 inline Vec half_columns(const Ints& a, const Ints& b) {
   const Ints column = columns<At / 2, At / 2>(a, b);

@@ -61,7 +61,7 @@ struct Product {
   int64_t out_stride = 0;
   /// Quantised weights multiply these rows and never read x.
   Activations activations = {};
-  /// Where this thread reads weights after the last row, if that is known: asked of memory in time.
+  /// Where this thread reads weights after the last row, if that is known: it is prefetched.
   const void* next = nullptr;
   /// Rows of outputs that lie anywhere, instead of `out` and `out_stride`.
   float* const* out_rows = nullptr;

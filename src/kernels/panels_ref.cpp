@@ -1,4 +1,4 @@
-// The definitions of panels.h and slots.h: loops, sums in double.
+// The references of panels.h and slots.h: loops, sums in double.
 #include <cmath>
 #include <vector>
 

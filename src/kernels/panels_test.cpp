@@ -1,4 +1,4 @@
-// Grouped products: every epilogue, operand and instruction set against the definition; bits that do not depend on
+// Grouped products: every epilogue, operand and instruction set against the reference; bits that do not depend on
 // threads or on the other rows.
 #include "kernels/panels.h"
 

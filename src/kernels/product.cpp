@@ -1,7 +1,6 @@
 #include "kernels/product.h"
 
 #include <algorithm>
-#include <bit>
 #include <vector>
 
 #include "base/bits.h"
@@ -93,13 +92,9 @@ void matmul(const base::ParallelFor& parallel_for, const Matrix& weights, std::s
   matmul(parallel_for, {&all, 1});
 }
 
-float from_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+float from_bf16(uint16_t bits) { return base::bf16_to_f32(bits); }
 
-uint16_t to_bf16(float x) {
-  const auto bits = std::bit_cast<uint32_t>(x);
-  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>((bits >> 16) | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
+uint16_t to_bf16(float x) { return base::f32_to_bf16(x); }
 
 float weight_at(const Matrix& weights, int64_t row, int64_t col) {
   const int64_t at = row * weights.cols + col;

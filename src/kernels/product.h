@@ -16,7 +16,7 @@ namespace dsmoe::kernels {
 
 /// On the calling thread.
 void matmul(const Product& product);
-/// The definition: every dot product in double, in order.
+/// The reference: every dot product in double, in order.
 void matmul_ref(const Product& product);
 
 /// Several products as one list of tiles, blocks of their weight rows, in one parallel region.

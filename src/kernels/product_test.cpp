@@ -1,4 +1,4 @@
-// The product against its definition, and the promise that blocking never shows in the bits.
+// The product against its reference, and the promise that blocking never shows in the bits.
 #include "kernels/product.h"
 
 #include <algorithm>
@@ -53,9 +53,9 @@ TEST_P(Products, MatchTheDefinitionOverOddShapes) {
       std::vector<float> got(static_cast<size_t>(tokens * rows)), want(got.size());
       const Product product{w.matrix, 0, rows, x.data(), cols, nullptr, tokens, got.data(), rows};
       matmul(product);
-      Product definition = product;
-      definition.out = want.data();
-      matmul_ref(definition);
+      Product reference = product;
+      reference.out = want.data();
+      matmul_ref(reference);
       testing::expect_within(
           got, want,
           [&](size_t i) {

@@ -1,4 +1,4 @@
-// Products of quantised weights on every instruction set: against the definition, to the bit between sets, tokens,
+// Products of quantised weights on every instruction set: against the reference, to the bit between sets, tokens,
 // chunks and threads, and at the ends of the number ranges.
 #include <gtest/gtest.h>
 
@@ -60,13 +60,13 @@ class QuantisedProducts : public testing::EveryIsa {
 DSMOE_ON_EVERY_ISA(QuantisedProducts);
 
 // Integers are exact. Of a block's contribution scale * x's scale * integer four roundings are seen (float(integer) may
-// be one of them, the weight's own dequantisation in the definition another two), and as many of minimum * sum; each
+// be one of them, the weight's own dequantisation in the reference another two), and as many of minimum * sum; each
 // sum over n blocks rounds 2 n times. All relative to sums of sizes, where an offset's part (value - 2^kOffset) counts
 // as a whole: blocks are exact in it.
 void expect_definition(const Case& c, const std::string& what) {
   std::vector<float> want(static_cast<size_t>(c.activations.rows() * c.weights.rows));
-  Product definition = c.product(want);
-  matmul_ref(definition);
+  Product reference = c.product(want);
+  matmul_ref(reference);
   const int64_t rows = c.weights.rows, cols = c.weights.cols;
   const Activations a = c.activations.view();
   std::vector<float> weights(static_cast<size_t>(rows * cols));

@@ -1,4 +1,4 @@
-// Kernels along rows: norm, rotation, softmax, SwiGLU's middle, scaled addition. For each, `_ref` is the definition
+// Kernels along rows: norm, rotation, softmax, SwiGLU's middle, scaled addition. For each, `_ref` is the reference
 // (double, in order) with the same signature; out may be the input unless said otherwise.
 //
 // Shapes: T rows, D or any n columns, row-major float32. Sizes are checked by DSMOE_CHECK: passing others is our fault.

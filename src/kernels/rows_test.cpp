@@ -1,4 +1,4 @@
-// Row kernels against their definitions, on every instruction set, over odd sizes.
+// Row kernels against their references, on every instruction set, over odd sizes.
 #include "kernels/rows.h"
 
 #include <algorithm>
@@ -98,7 +98,7 @@ TEST_P(Rows, RopeMatchesItsDefinitionAndKeepsLengths) {
       const auto before = got;
       rope(got, table, position);
       rope_ref(want, table, position);
-      // Two products and a sum: each term at most |a| + |b| large, three roundings, and the definition's own.
+      // Two products and a sum: each term at most |a| + |b| large, three roundings, and the reference's own.
       expect_within(
           got, want,
           [&](size_t i) {
@@ -163,7 +163,7 @@ TEST_P(Rows, SoftmaxMatchesItsDefinitionAndSumsToOne) {
       const auto part = std::span(x).subspan(row * static_cast<size_t>(n), static_cast<size_t>(n));
       const auto [least, top] = std::minmax_element(part.begin(), part.end());
       // e^(x - top): the difference rounds, relative to its size; the exponential has 6 roundings; the same bounds
-      // the terms of the sum, which adds the roundings of a sum in lanes; then a division and the definition's own.
+      // the terms of the sum, which adds the roundings of a sum in lanes; then a division and the reference's own.
       const double relative = (2 * (6 + (*top - *least)) + 2) * kRound + testing::dot_bound(n);
       double total = 0;
       for (size_t i = 0; i < part.size(); ++i) total += got[row * part.size() + i];
@@ -192,7 +192,7 @@ TEST_P(Rows, SiluMulMatchesItsDefinition) {
     std::vector<float> got(gate.size()), want(gate.size());
     silu_mul(gate, up, got);
     silu_mul_ref(gate, up, want);
-    // e^-gate has 6 roundings, the sum, quotient, product and the definition one each. Far below zero the exponential
+    // e^-gate has 6 roundings, the sum, quotient, product and the reference one each. Far below zero the exponential
     // stops at e^88, which leaves |gate| e^-88 < 1e-35.
     expect_within(
         got, want, [&](size_t i) { return 10 * kRound * std::abs(want[i]) + 1e-35 * std::abs(up[i]); },

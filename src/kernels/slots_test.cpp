@@ -1,4 +1,4 @@
-// Rows of token slots back to tokens, against the definition, on every instruction set.
+// Rows of token slots back to tokens, against the reference, on every instruction set.
 #include "kernels/slots.h"
 
 #include "kernels/panels_testing.h"

@@ -1,4 +1,4 @@
-// The definition of train_attention.h: loops to read, sums in double.
+// The reference of train_attention.h: loops to read, sums in double.
 #include <cmath>
 #include <vector>
 

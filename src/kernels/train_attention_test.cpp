@@ -1,4 +1,4 @@
-// Attention of the training step against its definition, on every instruction set, over odd shapes; its order of sums.
+// Attention of the training step against its reference, on every instruction set, over odd shapes; its order of sums.
 #include "kernels/train_attention.h"
 
 #include <algorithm>

@@ -85,28 +85,28 @@ void gate_rows_backward_ref(const base::ParallelFor&, const GateRows& g, const G
 }
 
 void scope_sums(const base::ParallelFor& parallel_for, const ScopeSums& s, const float* x, float* sums) {
-  struct Piece {
+  struct Chunk {
     int64_t scope, first, end;
   };
-  std::vector<Piece> pieces;
+  std::vector<Chunk> chunks;
   for (int64_t scope = 0; scope < s.scopes(); ++scope) {
     const int64_t scope_end = s.begins[at(scope + 1)];
     for (int64_t first = s.begins[at(scope)]; first < scope_end; first += kRowsPerItem) {
-      pieces.push_back({scope, first, std::min(scope_end, first + kRowsPerItem)});
+      chunks.push_back({scope, first, std::min(scope_end, first + kRowsPerItem)});
     }
   }
-  std::vector<float> partial(pieces.size() * at(s.columns));
+  std::vector<float> partial(chunks.size() * at(s.columns));
   const auto add = kernels().add_scaled;
-  parallel_for(std::ssize(pieces), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(std::ssize(chunks), 1, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      for (int64_t i = pieces[at(item)].first; i < pieces[at(item)].end; ++i) {
+      for (int64_t i = chunks[at(item)].first; i < chunks[at(item)].end; ++i) {
         if (!s.counts || s.counts[i]) add(1, x + i * s.columns, s.columns, partial.data() + item * s.columns);
       }
     }
   });
   std::fill_n(sums, s.scopes() * s.columns, 0.0f);
-  for (size_t item = 0; item < pieces.size(); ++item) {
-    add(1, partial.data() + item * at(s.columns), s.columns, sums + pieces[item].scope * s.columns);
+  for (size_t item = 0; item < chunks.size(); ++item) {
+    add(1, partial.data() + item * at(s.columns), s.columns, sums + chunks[item].scope * s.columns);
   }
 }
 

@@ -1,4 +1,4 @@
-// The router's rows against their definitions, on every instruction set; sums over tokens and their order.
+// The router's rows against their references, on every instruction set; sums over tokens and their order.
 #include "kernels/train_gate.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Cross entropy of the head against its definition, on every instruction set; ignored targets; its order of sums.
+// Cross entropy of the head against its reference, on every instruction set; ignored targets; its order of sums.
 #include "kernels/train_loss.h"
 
 #include <algorithm>

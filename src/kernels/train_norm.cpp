@@ -13,7 +13,7 @@ namespace dsmoe::kernels {
 namespace {
 
 // Rows whose gradients of the weight make one partial sum.
-constexpr int64_t kPiece = 64;
+constexpr int64_t kChunkRows = 64;
 
 const std::byte* at(const void* data, Number type, int64_t element) {
   return static_cast<const std::byte*>(data) + element * number_bytes(type);
@@ -39,7 +39,7 @@ void put(Number type, void* data, int64_t i, double value) {
 void train_norm(const base::ParallelFor& parallel_for, const TrainNorm& norm, void* y) {
   DSMOE_CHECK(norm.width > 0, "rows of at least one number");
   const auto kernel = kernels().train.norm_row[static_cast<size_t>(norm.type)];
-  parallel_for(norm.rows, kPiece, [&](int64_t begin, int64_t end) {
+  parallel_for(norm.rows, kChunkRows, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       norm.inverse[t] = kernel(at(norm.x, norm.type, t * norm.width), norm.weight, norm.width, norm.eps,
                                at(y, norm.type, t * norm.width));
@@ -62,10 +62,10 @@ void train_norm_ref(const base::ParallelFor&, const TrainNorm& norm, void* y) {
 }
 
 void train_norm_backward(const base::ParallelFor& parallel_for, const TrainNorm& norm, const TrainNormGrad& grad) {
-  const int64_t pieces = (norm.rows + kPiece - 1) / kPiece, width = norm.width;
-  std::vector<float> partial(static_cast<size_t>(pieces * width));
+  const int64_t chunks = (norm.rows + kChunkRows - 1) / kChunkRows, width = norm.width;
+  std::vector<float> partial(static_cast<size_t>(chunks * width));
   const auto kernel = kernels().train.norm_grad_row[static_cast<size_t>(norm.type)];
-  parallel_for(norm.rows, kPiece, [&](int64_t begin, int64_t end) {
+  parallel_for(norm.rows, kChunkRows, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const NormGradRow row{at(norm.x, norm.type, t * width),
                             at(grad.grad_y, norm.type, t * width),
@@ -74,13 +74,13 @@ void train_norm_backward(const base::ParallelFor& parallel_for, const TrainNorm&
                             width,
                             norm.inverse[t],
                             at(grad.grad_x, norm.type, t * width),
-                            partial.data() + begin / kPiece * width};
+                            partial.data() + begin / kChunkRows * width};
       kernel(row);
     }
   });
   std::fill_n(grad.grad_weight, width, 0.0f);
-  for (int64_t piece = 0; piece < pieces; ++piece) {
-    kernels().add_scaled(1, partial.data() + piece * width, width, grad.grad_weight);
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    kernels().add_scaled(1, partial.data() + chunk * width, width, grad.grad_weight);
   }
 }
 

@@ -1,4 +1,4 @@
-// RMSNorm of the training step against its definition, on every instruction set, over odd widths.
+// RMSNorm of the training step against its reference, on every instruction set, over odd widths.
 #include "kernels/train_norm.h"
 
 #include "kernels/train_testing.h"

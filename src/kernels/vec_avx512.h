@@ -72,13 +72,13 @@ inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.x, b.x)}; }
 inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 inline Vec scale_by_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.x, n.x)}; }
 
-/// Quarters 0+2 and 1+3 of a, then of b: lanes i and i + 8 added, two vectors in one register.
+/// 128-bit lanes 0+2 and 1+3 of a, then of b: lanes i and i + 8 added, two vectors in one register.
 inline __m512 fold_pair(__m512 a, __m512 b) {
   return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
 }
 inline void sum_four(Vec a, Vec b, Vec c, Vec d, float* out) {
   const __m512 ab = fold_pair(a.x, b.x), cd = fold_pair(c.x, d.x);
-  // Each quarter becomes one vector's four partial sums (lanes i and i + 4 added).
+  // Each 128-bit lane becomes one vector's four partial sums (lanes i and i + 4 added).
   __m512 four = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
   four = _mm512_add_ps(four, _mm512_shuffle_ps(four, four, 0x4e));
   four = _mm512_add_ps(four, _mm512_shuffle_ps(four, four, 0xb1));

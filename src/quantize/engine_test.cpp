@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "base/rng.h"
-#include "engine/definition.h"
+#include "engine/reference.h"
 #include "formats/test_models.h"
 #include "quantize/in_memory.h"
 
@@ -95,7 +95,7 @@ TEST(EngineOfGguf, QuantisedFilesGiveWhatTheirWeightsMean) {
       const string type(recipe.name);
       export_gguf(model, folder / "f.gguf", options_of(type.c_str()), base::unsynced_files);
       engine::Engine engine = engine::Engine::load(folder / "f.gguf", {.threads = 1});
-      const auto want = engine::define_forward(engine.weights(), ids, {});
+      const auto want = engine::reference_forward(engine.weights(), ids, {});
       const auto got = logits(std::move(engine), ids);
       EXPECT_LT(relative_distance(got, want.logits_TV), 0.04) << type << (moe ? " moe" : " dense");
       expect_same_bits(logits(engine::Engine::load(folder / "f.gguf", {.threads = 3, .chunk = 7}), ids), got,

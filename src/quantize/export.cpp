@@ -101,17 +101,17 @@ class Export {
     report_.tensors.push_back(std::move(error));
   }
 
-  // Rows in pieces of about kPieceBytes, the rows of a piece in parallel.
+  // Rows in chunks of about kChunkBytes, the rows of a chunk in parallel.
   ErrorSums write_matrix(formats::GgufWriter& writer, const formats::TensorView& view, const std::string& name,
                          int64_t interleaved_heads, GgufType type) {
     const int64_t cols = view.shape.back(), rows = view.numel() / cols;
     const size_t out_bytes = row_bytes(type, cols), in_bytes = view.bytes.size() / static_cast<size_t>(rows);
-    const auto per_piece = static_cast<int64_t>(std::max<size_t>(1, kPieceBytes / out_bytes));
+    const auto rows_per_chunk = static_cast<int64_t>(std::max<size_t>(1, kChunkBytes / out_bytes));
     const int64_t head = interleaved_heads > 0 ? rows / interleaved_heads : 0;
     ErrorSums all;
     std::vector<ErrorSums> sums;
-    for (int64_t first = 0; first < rows; first += per_piece) {
-      const int64_t count = std::min(per_piece, rows - first);
+    for (int64_t first = 0; first < rows; first += rows_per_chunk) {
+      const int64_t count = std::min(rows_per_chunk, rows - first);
       buffer_.resize(static_cast<size_t>(count) * out_bytes);
       sums.assign(static_cast<size_t>(count), {});
       options_.parallel_for(count, std::max<int64_t>(1, 65536 / cols), [&](int64_t begin, int64_t end) {

@@ -41,11 +41,11 @@ struct ExportReport {
   ErrorSums error;                   ///< of all matrices together, routers left out
 };
 
-/// Writes `path`. Memory: a piece of at most kPieceBytes of output, a row's floats for each thread, and what the system
+/// Writes `path`. Memory: a chunk of at most kChunkBytes of output, a row's floats for each thread, and what the system
 /// keeps of the mapped folder, of which each tensor is let go when it is done.
 ExportReport export_gguf(const formats::ModelFolder& folder, const base::fs::path& path, const ExportOptions& options,
                          base::FileSystem& files = base::real_files());
-inline constexpr size_t kPieceBytes = size_t{8} << 20;
+inline constexpr size_t kChunkBytes = size_t{8} << 20;
 
 /// The report as JSON: type, shape, rms and relative error of every tensor, and of every expert.
 base::Json report_json(const ExportReport& report);

@@ -47,8 +47,8 @@ void require_memory(uint64_t bytes, uint64_t available) {
 formats::GgufModel quantised_in_memory(const formats::ModelFolder& folder, const ExportOptions& options) {
   MemoryFile memory;
   ExportOptions watched = options;
-  watched.progress = [&, judged = false](uint64_t written, uint64_t total) mutable {
-    if (!std::exchange(judged, true)) require_memory(total, base::available_memory());
+  watched.progress = [&, checked = false](uint64_t written, uint64_t total) mutable {
+    if (!std::exchange(checked, true)) require_memory(total, base::available_memory());
     options.progress(written, total);
   };
   export_gguf(folder, "weights.gguf", watched, memory);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "formats/element_types.h"
 
 namespace dsmoe::quantize {
 namespace {
@@ -27,8 +28,6 @@ constexpr Recipe kRecipes[] = {
     {"bf16", GgufType::kBf16, 32, false, false, "16 bits, the range of f32"},
 };
 constexpr std::pair<std::string_view, std::string_view> kAliases[] = {{"q4_k", "q4_k_m"}, {"q5_k", "q5_k_m"}};
-
-bool is_float(GgufType type) { return type == GgufType::kF32 || type == GgufType::kF16 || type == GgufType::kBf16; }
 
 // The first and last eighth of the layers, and every third between.
 bool takes_more_bits(int64_t layer, int64_t layers) {

@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "formats/element_types.h"
 #include "kernels/blocks.h"
+#include "kernels/element_types.h"
 
 namespace dsmoe::quantize {
 namespace {
@@ -12,40 +14,18 @@ namespace {
 using formats::Dtype;
 using formats::GgufType;
 
-// Of a float type: what safetensors calls it.
-Dtype dtype_of(GgufType type) {
-  return type == GgufType::kF32 ? Dtype::kF32 : type == GgufType::kF16 ? Dtype::kF16 : Dtype::kBf16;
+base::ElementType weight_element(GgufType type) {
+  const auto found = formats::element_type(type);
+  DSMOE_CHECK(found.has_value(), "a type of weights");
+  return *found;
 }
 
-bool is_float(GgufType type) { return type == GgufType::kF32 || type == GgufType::kF16 || type == GgufType::kBf16; }
+Dtype float_dtype(GgufType type) { return formats::dtype_of(weight_element(type)).value(); }
 
-kernels::BlockType block_type(GgufType type) {
-  switch (type) {
-    case GgufType::kQ8_0:
-      return kernels::BlockType::kQ8_0;
-    case GgufType::kQ4_0:
-      return kernels::BlockType::kQ4_0;
-    case GgufType::kQ4_1:
-      return kernels::BlockType::kQ4_1;
-    case GgufType::kQ5_0:
-      return kernels::BlockType::kQ5_0;
-    case GgufType::kQ5_1:
-      return kernels::BlockType::kQ5_1;
-    case GgufType::kQ4K:
-      return kernels::BlockType::kQ4K;
-    case GgufType::kQ5K:
-      return kernels::BlockType::kQ5K;
-    case GgufType::kQ6K:
-      return kernels::BlockType::kQ6K;
-    default:
-      break;
-  }
-  DSMOE_CHECK(false, "a block type");
-  return kernels::BlockType::kQ8_0;
-}
+kernels::BlockType block_type(GgufType type) { return kernels::block_type(kernels::weight_type(weight_element(type))); }
 
-void judge(const Row& row, std::span<const float> values) {
-  // a sum that is finite has no NaN and no infinity in it; the walk is for the error's text
+void require_finite(const Row& row, std::span<const float> values) {
+  // a sum that is finite has no NaN and no infinity in it; this pass is for the error's text
   const float largest = row.type == GgufType::kF16 ? 65504.0f : INFINITY;
   bool good = true;
   for (const float value : values) good &= std::abs(value) <= largest && std::abs(value) < INFINITY;
@@ -95,10 +75,10 @@ ErrorSums convert_row(const Row& row, std::vector<float>& work) {
   work.resize(std::max(work.size(), 2 * n));
   const std::span<float> values = std::span(work).first(n), back = std::span(work).subspan(n, n);
   formats::to_f32(row.dtype, row.stored, values);
-  judge(row, values);
+  require_finite(row, values);
   if (is_float(row.type)) {
-    formats::from_f32(values, dtype_of(row.type), row.out);
-    formats::to_f32(dtype_of(row.type), row.out, back);
+    formats::from_f32(values, float_dtype(row.type), row.out);
+    formats::to_f32(float_dtype(row.type), row.out, back);
   } else {
     const auto count = static_cast<int64_t>(n);
     kernels::quantise_ref(block_type(row.type), values.data(), count, row.out.data());

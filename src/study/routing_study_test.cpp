@@ -1,4 +1,4 @@
-// The whole study on tiny models against brute force over the engine's definition; tokens and pairs on routing that is
+// The whole study on tiny models against brute force over the engine's reference; tokens and pairs on routing that is
 // known; the record's length.
 #include "study/routing_study.h"
 
@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "corpus/test_corpus.h"
 #include "corpus/validation.h"
-#include "engine/definition.h"
+#include "engine/reference.h"
 #include "engine/testing.h"
 #include "study/routing_testing.h"
 #include "study/routing_text.h"
@@ -61,14 +61,14 @@ TEST_F(RoutingStudyTest, EveryTokenIsCountedInEveryLayerAlsoWhereTheVocabularyIs
   }
 }
 
-// What a layer did, from the definition's choices: each token's experts, how often an expert met a token id, and how
+// What a layer did, from the reference's choices: each token's experts, how often an expert met a token id, and how
 // often and how alike (cosines summed) two experts wrote of one token.
 struct LayerFacts {
   std::vector<std::vector<int32_t>> picks;
   std::map<std::pair<int, int32_t>, int64_t> takes;
   std::map<std::pair<int, int>, std::pair<int64_t, double>> together;
 
-  void add(int32_t token, const engine::Definition::Choice& choice) {
+  void add(int32_t token, const engine::Reference::Choice& choice) {
     picks.push_back(choice.experts);
     const auto dot = [&](size_t a, size_t b) {
       return std::inner_product(choice.outputs[a].begin(), choice.outputs[a].end(), choice.outputs[b].begin(), 0.0);
@@ -93,7 +93,8 @@ std::vector<LayerFacts> brute_force(const engine::Weights& weights, const corpus
   std::vector<LayerFacts> facts(layers.size());
   for (int64_t w = 0; w < windows.size(); ++w) {
     windows.read(w, inputs, targets);
-    const auto want = engine::define_forward(weights, std::span(inputs).first(static_cast<size_t>(windows.scored(w))));
+    const auto want =
+        engine::reference_forward(weights, std::span(inputs).first(static_cast<size_t>(windows.scored(w))));
     for (size_t t = 0; t < want.margins_T.size(); ++t) {
       EXPECT_GT(want.margins_T[t], 1e-6) << "choose another seed, float32 may choose otherwise";
       for (size_t l = 0; l < layers.size(); ++l)

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/test_files.h"
 #include "corpus/test_corpus.h"
-#include "engine/definition.h"
+#include "engine/reference.h"
 #include "engine/testing.h"
 #include "formats/model_folder_writer.h"
 #include "study/routing_saturation.h"
@@ -31,7 +31,7 @@ TEST(RoutingText, HasEveryChoiceOfTheDefinition) {
     engine::Engine engine(engine::testing::random_weights(config), {.threads = 1, .chunk = 5});
     const auto ids = engine::testing::random_ids(config, 17);
     const TextRouting got = route_text(engine, ids);
-    const auto want = engine::define_forward(engine.weights(), ids);
+    const auto want = engine::reference_forward(engine.weights(), ids);
     const auto K = static_cast<size_t>(config.num_experts_per_tok);
     const base::Json json = to_json(got, nullptr, 1 << 20);
     EXPECT_EQ(json["ids"], ids);

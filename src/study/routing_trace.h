@@ -60,7 +60,7 @@ struct RoutingStudyOptions {
   engine::RoutingProbe* beside = nullptr;
 };
 
-/// Walks a model over a corpus. Throws Error(kInvalid) when the model has no mixture layer, the dataset's vocabulary is
+/// Runs a model over a corpus. Throws Error(kInvalid) when the model has no mixture layer, the dataset's vocabulary is
 /// larger than the model's (whose rows may be padded), the split has no tokens, or the trace does not fit into memory;
 /// what require_finite() throws.
 RoutingTrace trace_routing(engine::Engine& engine, const corpus::TokenDataset& dataset,

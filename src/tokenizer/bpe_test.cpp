@@ -16,7 +16,7 @@ std::vector<int32_t> identity_bytes() {
   return ids;
 }
 
-// The definition: look for the merge of lowest rank, leftmost; do it; begin again.
+// The reference: look for the merge of lowest rank, leftmost; do it; begin again.
 std::vector<int32_t> encode_naively(std::string_view piece, const std::vector<BpeMerge>& merges) {
   std::vector<int32_t> ids;
   for (const char c : piece) ids.push_back(static_cast<unsigned char>(c));

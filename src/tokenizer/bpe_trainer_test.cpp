@@ -32,7 +32,7 @@ Words words_of(const WordCounts& counts) {
   return words;
 }
 
-// The definition: count all pairs anew for every merge.
+// The reference: count all pairs anew for every merge.
 std::vector<std::string> train_naively(const Words& words, const BpeTrainOptions& options) {
   std::vector<std::string> tokens = options.special_tokens, merges;
   std::set<std::pair<char32_t, std::string>> letters;
@@ -110,7 +110,7 @@ TEST(BpeTrainer, AgreesWithItsDefinition) {
       const TokenizerSpec spec = train_bpe(counts_of(words), options);
       ASSERT_EQ(merges_of(spec), train_naively(words, options)) << round;
     } catch (const base::Error& error) {
-      // too little text: as much as the definition finds is what the message must offer
+      // too little text: as much as the reference finds is what the message must offer
       options.vocab_size = 100000;
       BpeTrainOptions reachable = options;
       const std::string text = error.what();

@@ -300,7 +300,7 @@ std::optional<int32_t> config_token(const TokenizerSpec& spec, const Json& confi
 }
 
 // tokenizer_config.json lists the added tokens a second time, by id. transformers adds those that tokenizer.json lacks.
-void judge_added_tokens(const TokenizerSpec& spec, const Json& config, std::string_view where) {
+void check_added_tokens(const TokenizerSpec& spec, const Json& config, std::string_view where) {
   constexpr const char* kList = "added_tokens_decoder";
   const auto list = config.find(kList);
   if (list == config.end() || list->is_null()) return;
@@ -348,7 +348,7 @@ TokenizerSpec parse_tokenizer_json(std::string_view json, std::string_view confi
   constexpr std::string_view kConfig = "tokenizer_config.json";
   const Json settings = base::parse_json(config, kConfig);
   if (!settings.is_object()) base::fail_invalid(kConfig, "must be a JSON object");
-  judge_added_tokens(spec, settings, kConfig);
+  check_added_tokens(spec, settings, kConfig);
   spec.bos = config_token(spec, settings, "bos_token", kConfig);
   spec.eos = config_token(spec, settings, "eos_token", kConfig);
   spec.pad = padding_token(spec, settings);

@@ -12,7 +12,7 @@
 
 namespace dsmoe::engine {
 
-struct Definition {
+struct Reference {
   std::vector<double> logits_TV;
   /// Per token, the smallest difference that decided a selection in any layer: between the K-th and the next score,
   /// between groups, between experts masked and not. A float32 pass may rightly pick otherwise where this is tiny.
@@ -27,12 +27,12 @@ struct Definition {
   std::vector<std::vector<Choice>> choices;
 };
 
-Definition define_forward(const Weights& weights, std::span<const int32_t> tokens,
-                          const Intervention& intervention = {});
+Reference reference_forward(const Weights& weights, std::span<const int32_t> tokens,
+                            const Intervention& intervention = {});
 
 /// One token's gate from its router logits (paper sections 1.1, 5.2, 5.3, 6.2); `margin` receives what decided it.
-Definition::Choice define_choice(const spec::ModelConfig& config, std::span<const double> logits_E,
-                                 std::span<const float> bias_E, int64_t layer, const Intervention& intervention,
-                                 double& margin);
+Reference::Choice reference_choice(const spec::ModelConfig& config, std::span<const double> logits_E,
+                                   std::span<const float> bias_E, int64_t layer, const Intervention& intervention,
+                                   double& margin);
 
 }  // namespace dsmoe::engine

@@ -1,14 +1,14 @@
 // Quantised weights that meet one or two tokens, where reading them is what takes time. Contract and order of sums:
 // body_blocks.h.
 //
-// A step takes of each row four parts of 32 values (or eight), and a quarter of a vector belongs to a part: a row's
-// bytes are used nearly as they lie, and a token's activations are loaded once for all rows. Sums across a quarter,
-// four rows at a time, take the place of the transposition that sixteen rows side by side need. Then a part's integers
-// meet its scale. K formats, whose scales are packed bits, first join those of eight rows, a half of a vector for each
-// of two parts: their scales are taken apart for eight rows at once.
+// A step takes of each row four parts of 32 values (or eight), and a 128-bit lane of a vector belongs to a part: a
+// row's bytes are used nearly as they lie, and a token's activations are loaded once for all rows. Sums across a
+// 128-bit lane, four rows at a time, take the place of the transposition that sixteen rows side by side need. Then a
+// part's integers meet its scale. K formats, whose scales are packed bits, first join those of eight rows, a half of a
+// vector for each of two parts: their scales are taken apart for eight rows at once.
 #pragma once
 
-#include "kernels/body_ahead.h"
+#include "kernels/body_prefetch.h"
 #include "kernels/body_unpack.h"
 
 namespace dsmoe::kernels {
@@ -45,8 +45,8 @@ struct SeenBlocks : Fields {
   DSMOE_INLINE Ints total() const { return this->template field<2>(); }
   DSMOE_INLINE Ints half() const { return this->template field<3>(); }
 };
-struct QuarterFields {
-  Ints block;  ///< of four parts, a quarter each
+struct Lane128Fields {
+  Ints block;  ///< of four parts, a 128-bit lane each
   template <int Field>
   DSMOE_INLINE Ints field() const {
     return lanes<Field, Field, Field, Field>(block);
@@ -63,25 +63,25 @@ struct PairFields {
   }
 };
 
-/// A token's activations for the parts of one set, a quarter each.
+/// A token's activations for the parts of one set, a 128-bit lane each.
 template <class Format, int Set>
 struct PartActivations {
   static constexpr int kFirst = Format::part_of(Set, 0);
   Ints first, second;  ///< values 0-15 and 16-31
-  SeenBlocks<QuarterFields> blocks;
+  SeenBlocks<Lane128Fields> blocks;
 
   template <int Bytes, int At = 0>
-  static DSMOE_INLINE Ints quarters(const void* of_part_0) {
-    constexpr auto kAt = [](int quarter) { return (Format::part_of(Set, quarter) - kFirst) * Bytes; };
-    return Ints::quarters<kFirst * Bytes + At, kAt(1), kAt(2), kAt(3)>(of_part_0);
+  static DSMOE_INLINE Ints lanes128(const void* of_part_0) {
+    constexpr auto kAt = [](int lane128) { return (Format::part_of(Set, lane128) - kFirst) * Bytes; };
+    return Ints::lanes128<kFirst * Bytes + At, kAt(1), kAt(2), kAt(3)>(of_part_0);
   }
   DSMOE_INLINE PartActivations(const int8_t* values, const ActivationBlock* of)
-      : blocks{quarters<sizeof(ActivationBlock)>(of)} {
+      : blocks{lanes128<sizeof(ActivationBlock)>(of)} {
     if constexpr (Format::part_of(Set, 3) == kFirst + 3) {
       sixteens(values + kFirst * kBlockValues, first, second);
     } else {
-      first = quarters<kBlockValues>(values);
-      second = quarters<kBlockValues, kBlockValues / 2>(values);
+      first = lanes128<kBlockValues>(values);
+      second = lanes128<kBlockValues, kBlockValues / 2>(values);
     }
   }
 };
@@ -114,19 +114,19 @@ constexpr int kStepBytes = kStepBlocks<Format, Sets>* block_bytes(Format::kType)
 template <class Format>
 constexpr int kPieces = Format::kForm == Form::kHalves ? 2 : 1;
 
-/// The integers of four rows' parts: lane r of quarter q is row r's.
+/// The integers of four rows' parts: lane r of 128-bit lane q is row r's.
 template <class Format, int Sets, int Tokens>
 struct FourRows {
   Ints whole[Tokens][Sets][kPieces<Format>];
 
   /// From p on. Memory is asked for before each row.
-  template <class Ask>
+  template <class Fetch>
   DSMOE_INLINE void multiply(const uint8_t* p, int64_t stride, const AllActivations<Format, Sets>* const* x,
-                             const Ask& ask) {
+                             const Fetch& fetch) {
     Ints dots[Tokens][Sets][kPieces<Format>][4];
     counted<4>([&](auto index) DSMOE_INLINE {
       constexpr int r = decltype(index)::value;
-      ask(index);
+      fetch(index);
       const PartsOfRow<Sets> row = Format::template parts<Sets>(p + r * stride);
       in_order();
       counted<Tokens * Sets>([&](auto index) DSMOE_INLINE {
@@ -143,7 +143,7 @@ struct FourRows {
     unrolled<Tokens * Sets * kPieces<Format>>([&](int i) DSMOE_INLINE {
       const int piece = i % kPieces<Format>, set = i / kPieces<Format> % Sets, t = i / kPieces<Format> / Sets;
       const Ints* rows = dots[t][set][piece];
-      whole[t][set][piece] = sum_quarters(rows[0], rows[1], rows[2], rows[3]);
+      whole[t][set][piece] = sum_lanes128(rows[0], rows[1], rows[2], rows[3]);
     });
   }
 };
@@ -151,29 +151,29 @@ struct FourRows {
 /// What a step adds for a token where scales are those of four rows: of the first four rows, and of the others (or of
 /// the same, where there are no others).
 template <class Format, int Sets>
-struct QuarterTerms {
+struct Lane128Terms {
   Terms a[Sets], b[Sets];
 
-  template <int Set, int Quarter>
+  template <int Set, int Lane128>
   DSMOE_INLINE Eight term() const {
-    return EightQuarters(a[Set].term, b[Set].term).template get<Quarter>();
+    return EightLanes128(a[Set].term, b[Set].term).template get<Lane128>();
   }
-  template <int Set, int Quarter>
+  template <int Set, int Lane128>
   DSMOE_INLINE Eight minimum() const {
-    return EightQuarters(a[Set].minimum, b[Set].minimum).template get<Quarter>();
+    return EightLanes128(a[Set].minimum, b[Set].minimum).template get<Lane128>();
   }
 };
 /// And where they are those of eight rows.
 struct PairTerms {
   Terms pairs[4];
 
-  template <int Set, int Quarter>
+  template <int Set, int Lane128>
   DSMOE_INLINE Eight term() const {
-    return eight<Quarter / 2>(pairs[2 * Set + Quarter % 2].term);
+    return eight<Lane128 / 2>(pairs[2 * Set + Lane128 % 2].term);
   }
-  template <int Set, int Quarter>
+  template <int Set, int Lane128>
   DSMOE_INLINE Eight minimum() const {
-    return eight<Quarter / 2>(pairs[2 * Set + Quarter % 2].minimum);
+    return eight<Lane128 / 2>(pairs[2 * Set + Lane128 % 2].minimum);
   }
 };
 
@@ -183,10 +183,10 @@ inline DSMOE_INLINE Eight add_parts(Eight sum, const StepTerms& terms) {
   counted<4 * Sets>([&](auto index) DSMOE_INLINE {
     constexpr int part = decltype(index)::value;
     counted<4 * Sets>([&](auto place) DSMOE_INLINE {
-      constexpr int set = decltype(place)::value / 4, quarter = decltype(place)::value % 4;
-      if constexpr (Format::part_of(set, quarter) == part) {
-        sum = sum + terms.template term<set, quarter>();
-        if constexpr (Format::kForm == Form::kMinimum) sum = sum + terms.template minimum<set, quarter>();
+      constexpr int set = decltype(place)::value / 4, lane128 = decltype(place)::value % 4;
+      if constexpr (Format::part_of(set, lane128) == part) {
+        sum = sum + terms.template term<set, lane128>();
+        if constexpr (Format::kForm == Form::kMinimum) sum = sum + terms.template minimum<set, lane128>();
       }
     });
   });
@@ -202,13 +202,13 @@ struct RowsAbreast {
   const ActivationBlock* blocks[Tokens];
   Eight sums[Tokens];
 
-  template <int Sets, class Ask>
-  DSMOE_INLINE void step(const Ask& ask) {
+  template <int Sets, class Fetch>
+  DSMOE_INLINE void step(const Fetch& fetch) {
     const auto activations = [&](int t) DSMOE_INLINE { return AllActivations<Format, Sets>(values[t], blocks[t]); };
     const AllActivations<Format, Sets> first = activations(0), last = activations(Tokens - 1);
     const AllActivations<Format, Sets>* const x[] = {&first, &last};
     FourRows<Format, Sets, Tokens> fours[Fours];
-    unrolled<Fours>([&](int four) DSMOE_INLINE { fours[four].multiply(at + 4 * four * stride, stride, x, ask); });
+    unrolled<Fours>([&](int four) DSMOE_INLINE { fours[four].multiply(at + 4 * four * stride, stride, x, fetch); });
     add(fours[0], fours[Fours - 1], x);
     unrolled<Tokens>([&](int t) DSMOE_INLINE {
       values[t] += 4 * Sets * kBlockValues;
@@ -218,7 +218,7 @@ struct RowsAbreast {
   }
 
  private:
-  /// What four rows and four more give, to the tokens' sums: by quarters where a block is one part, else by pairs.
+  /// What four rows and four more give, to the tokens' sums: by 128-bit lanes where a block is one part, else by pairs.
   template <int Sets>
   DSMOE_INLINE void add(const FourRows<Format, Sets, Tokens>& a, const FourRows<Format, Sets, Tokens>& b,
                         const AllActivations<Format, Sets>* const* x) {
@@ -228,7 +228,7 @@ struct RowsAbreast {
       const auto scales_b = Fours == 1 ? scales_a : Format::template scales<Sets>(at + 4 * stride, stride);
       counted<Tokens>([&](auto index) DSMOE_INLINE {
         constexpr int t = decltype(index)::value;
-        QuarterTerms<Format, Sets> terms;
+        Lane128Terms<Format, Sets> terms;
         counted<Sets>([&](auto index) DSMOE_INLINE {
           constexpr int set = decltype(index)::value;
           const auto& of = x[t]->template of<set>().blocks;
@@ -259,15 +259,15 @@ struct RowsAbreast {
 /// asked for while those before them are multiplied. How many, and how much of each, has been measured: a step takes
 /// about a kilobyte, and rows of 2048 columns leave the nearest cache room for the next ones.
 template <class Format, int Tokens>
-int64_t quarter_matmul(const Product& p) {
-  constexpr int kLeast = kLeastSets<Format>, kSets = kLeast > 1 ? 2 : quarter_sets(Tokens, Format::kBits);
+int64_t gemv(const Product& p) {
+  constexpr int kLeast = kLeastSets<Format>, kSets = kLeast > 1 ? 2 : gemv_sets(Tokens, Format::kBits);
   constexpr int kFours = kSets > 1 && Format::kBits == 8 ? 1 : 2, kRows = 4 * kFours;
   const int64_t stored = p.weights.cols / block_values(Format::kType), steps = stored / kStepBlocks<Format, kSets>;
   const bool one_more = stored % kStepBlocks<Format, kSets> >= kStepBlocks<Format, kLeast>;
   const int64_t stride = stored * block_bytes(Format::kType), parts = p.weights.cols / kBlockValues;
   int64_t n = p.row_begin;
   for (; n + kRows <= p.row_end; n += kRows) {
-    Ahead ahead = rows_ahead(p, n, kRows, stride);
+    Prefetch prefetch = prefetch_rows(p, n, kRows, stride);
     RowsAbreast<Format, kFours, Tokens> rows;
     rows.at = static_cast<const uint8_t*>(p.weights.data) + n * stride;
     rows.stride = stride;
@@ -279,10 +279,10 @@ int64_t quarter_matmul(const Product& p) {
     for (int64_t step = 0; step < steps; ++step) {
       rows.template step<kSets>([&](auto row) DSMOE_INLINE {
         constexpr int r = decltype(row)::value, kStep = kStepBytes<Format, kSets>;
-        ahead.template ask_between<r * kStep, (r + 1) * kStep>();
+        prefetch.template fetch_between<r * kStep, (r + 1) * kStep>();
         // What the last, shorter step reads is asked for by those before it, a line at a time.
-        if (r == 2 && one_more) ahead.template ask_between<4 * kStep, 4 * kStep + 64>();
-        if constexpr (r == 3) ahead.skip(4 * kStep + (one_more ? 64 : 0));
+        if (r == 2 && one_more) prefetch.template fetch_between<4 * kStep, 4 * kStep + 64>();
+        if constexpr (r == 3) prefetch.skip(4 * kStep + (one_more ? 64 : 0));
       });
     }
     if constexpr (kLeast < kSets) {

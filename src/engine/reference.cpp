@@ -1,4 +1,4 @@
-#include "engine/definition.h"
+#include "engine/reference.h"
 
 #include <algorithm>
 #include <cmath>
@@ -164,11 +164,11 @@ std::vector<int32_t> picked(const spec::ModelConfig& config, const Vector& s, st
 
 }  // namespace
 
-Definition::Choice define_choice(const spec::ModelConfig& config, std::span<const double> logits_E,
-                                 std::span<const float> bias_E, int64_t layer, const Intervention& intervention,
-                                 double& margin) {
+Reference::Choice reference_choice(const spec::ModelConfig& config, std::span<const double> logits_E,
+                                   std::span<const float> bias_E, int64_t layer, const Intervention& intervention,
+                                   double& margin) {
   const Vector s = affinities_of(config, logits_E);
-  Definition::Choice choice;
+  Reference::Choice choice;
   const auto* forced = intervention.forced_in(layer);
   choice.experts = forced ? *forced : picked(config, s, bias_E, layer, intervention, margin);
   double sum = 0;
@@ -184,9 +184,9 @@ Definition::Choice define_choice(const spec::ModelConfig& config, std::span<cons
 
 namespace {
 
-Definition::Choice hash_choice(const spec::ModelConfig& config, const LayerWeights& weights, int32_t token,
-                               int64_t layer, const Intervention& intervention) {
-  Definition::Choice choice;
+Reference::Choice hash_choice(const spec::ModelConfig& config, const LayerWeights& weights, int32_t token,
+                              int64_t layer, const Intervention& intervention) {
+  Reference::Choice choice;
   if (const auto* forced = intervention.forced_in(layer)) choice.experts = *forced;
   for (int64_t k = 0; !intervention.forced_in(layer) && k < intervention.slots(config, layer); ++k) {
     const int32_t expert = weights.hash_table[static_cast<size_t>(token * config.num_experts_per_tok + k)];
@@ -208,12 +208,12 @@ Vector apart(const Vector& heads, size_t head_dim) {
 
 }  // namespace
 
-Definition define_forward(const Weights& weights, std::span<const int32_t> tokens, const Intervention& intervention) {
+Reference reference_forward(const Weights& weights, std::span<const int32_t> tokens, const Intervention& intervention) {
   const spec::ModelConfig& c = weights.config();
   const auto layers = static_cast<size_t>(c.num_hidden_layers);
   const auto head_dim = static_cast<size_t>(c.head_dim());
   const auto group = static_cast<size_t>(c.num_attention_heads / c.num_key_value_heads);
-  Definition result;
+  Reference result;
   result.choices.resize(layers);
   std::vector<std::vector<Vector>> keys(layers), values(layers);  // layer, position
   for (const int32_t token : tokens) {
@@ -241,8 +241,9 @@ Definition define_forward(const Weights& weights, std::span<const int32_t> token
         continue;
       }
       const auto l = static_cast<int64_t>(layer);
-      auto choice = w.hash_table.empty() ? define_choice(c, times(w.router, h), w.router_bias, l, intervention, margin)
-                                         : hash_choice(c, w, token, l, intervention);
+      auto choice = w.hash_table.empty()
+                        ? reference_choice(c, times(w.router, h), w.router_bias, l, intervention, margin)
+                        : hash_choice(c, w, token, l, intervention);
       for (size_t i = 0; i < choice.experts.size(); ++i) {
         choice.outputs.push_back(ffn(w.experts[static_cast<size_t>(choice.experts[i])], h));
         add(x, choice.outputs[i], choice.gates[i]);
