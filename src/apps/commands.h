@@ -24,6 +24,7 @@ void add_merge(CLI::App& program);
 void add_quantize(CLI::App& program);
 void add_export(CLI::App& program);
 void add_tokenizer(CLI::App& program);
+void add_launch(CLI::App& program);
 void add_train_command(CLI::App& program);
 void add_sft_command(CLI::App& program);
 void add_completion(CLI::App& program);
@@ -44,6 +45,7 @@ inline const std::vector<CommandGroup> kCommands = {
         add_init,
         add_upcycle,
         add_train_command,
+        add_launch,
         add_sft_command,
         add_compare,
     }},

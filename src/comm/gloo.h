@@ -12,8 +12,8 @@
 namespace dsmoe::comm {
 
 struct Meeting {
-  base::fs::path folder =
-      {};  ///< an empty one that this world alone uses; files in it tell each rank the others' ports
+  /// An empty one that this world alone uses; a file in it tells each rank the others' ports.
+  base::fs::path folder = {};
   int rank = 0, size = 1;
   std::chrono::milliseconds timeout = std::chrono::seconds(300);  ///< of meeting, and of every operation
   bool check = false;                                             ///< as Group has it

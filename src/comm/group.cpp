@@ -16,28 +16,28 @@ constexpr int64_t kRoundBytes = int64_t{1} << 20;  // to each rank
 
 ConstBytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
-// How a vector travels: in rounds, in each of which every rank has a stretch of its share.
+// How the shares of a vector travel: in rounds, in each of which every rank has a stretch of its share.
 class Rounds {
  public:
-  Rounds(int64_t n, int size, size_t element)
-      : most(std::min(kRoundBytes / static_cast<int64_t>(element), n / size + 1)),
-        count(n / size / most + 1),  // shares are of n / size elements, or one more
-        n_(n),
-        size_(size) {}
+  Rounds(const std::vector<Stretch>& shares, size_t element) : shares_(shares) {
+    int64_t longest = 1;
+    for (const Stretch& share : shares) longest = std::max(longest, share.size());
+    most_ = std::min(kRoundBytes / static_cast<int64_t>(element), longest);
+    count_ = (longest + most_ - 1) / most_;
+  }
 
+  int64_t count() const { return count_; }
   Stretch of(int rank, int64_t round) const {
-    const Stretch share = share_of(n_, rank, size_);
-    const int64_t begin = std::min(share.end, share.begin + round * most);
-    return {begin, std::min(share.end, begin + most)};
+    const Stretch& share = shares_[static_cast<size_t>(rank)];
+    const int64_t begin = std::min(share.end, share.begin + round * most_);
+    return {begin, std::min(share.end, begin + most_)};
   }
   /// Where rank r's elements lie in a buffer of one round of all ranks.
-  size_t place(int rank) const { return static_cast<size_t>(rank * most); }
-
-  const int64_t most, count;
+  size_t place(int rank) const { return static_cast<size_t>(rank * most_); }
 
  private:
-  int64_t n_;
-  int size_;
+  const std::vector<Stretch>& shares_;
+  int64_t most_, count_;
 };
 
 // What a rank is about to do with another one, as `check` compares it.
@@ -69,6 +69,12 @@ std::string in_seconds(std::chrono::milliseconds time) {
   return text;
 }
 
+std::vector<Stretch> Group::shares(int64_t n) const {
+  std::vector<Stretch> all;
+  for (int r = 0; r < size(); ++r) all.push_back(share_of(n, r, size()));
+  return all;
+}
+
 void Group::compare(const char* operation, const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) const {
   std::vector<Intent> mine, theirs(out.size());
   for (size_t r = 0; r < out.size(); ++r) mine.emplace_back(operation, out[r].size(), in[r].size());
@@ -95,9 +101,10 @@ void Group::exchange(const char* operation, const std::vector<ConstBytes>& out, 
 template <class T>
 void Group::reduce_scatter(const Pieces<T>& values) const {
   if (alone()) return;
-  const Rounds rounds(values.size(), size(), sizeof(T));
+  const std::vector<Stretch> all = shares(values.size());
+  const Rounds rounds(all, sizeof(T));
   std::vector<T> giving(rounds.place(size())), taken(giving.size());
-  for (int64_t round = 0; round < rounds.count; ++round) {
+  for (int64_t round = 0; round < rounds.count(); ++round) {
     const Stretch own = rounds.of(rank(), round);
     const auto count = static_cast<size_t>(own.size());
     std::vector<ConstBytes> out;
@@ -118,11 +125,12 @@ void Group::reduce_scatter(const Pieces<T>& values) const {
 }
 
 template <class T>
-void Group::collect(const char* operation, const Pieces<T>& values, bool everybody) const {
+void Group::collect(const char* operation, const Pieces<T>& values, const std::vector<Stretch>& shares,
+                    bool everybody) const {
   if (alone()) return;
-  const Rounds rounds(values.size(), size(), sizeof(T));
+  const Rounds rounds(shares, sizeof(T));
   std::vector<T> giving(rounds.place(1)), taken(rounds.place(size()));
-  for (int64_t round = 0; round < rounds.count; ++round) {
+  for (int64_t round = 0; round < rounds.count(); ++round) {
     const Stretch own = rounds.of(rank(), round);
     values.read(own, giving.data());
     std::vector<ConstBytes> out;
@@ -142,12 +150,12 @@ void Group::collect(const char* operation, const Pieces<T>& values, bool everybo
 
 template <class T>
 void Group::all_gather(const Pieces<T>& values) const {
-  collect("all_gather", values, true);
+  collect("all_gather", values, shares(values.size()), true);
 }
 
 template <class T>
-void Group::gather(const Pieces<T>& values) const {
-  collect("gather", values, false);
+void Group::gather(const Pieces<T>& values, const std::vector<Stretch>& shares) const {
+  collect("gather", values, shares, false);
 }
 
 std::vector<std::string> Group::exchange_texts(const char* operation, const std::vector<ConstBytes>& to) const {
@@ -196,7 +204,7 @@ template void Group::reduce_scatter(const Pieces<float>&) const;
 template void Group::reduce_scatter(const Pieces<double>&) const;
 template void Group::all_gather(const Pieces<float>&) const;
 template void Group::all_gather(const Pieces<double>&) const;
-template void Group::gather(const Pieces<float>&) const;
-template void Group::gather(const Pieces<double>&) const;
+template void Group::gather(const Pieces<float>&, const std::vector<Stretch>&) const;
+template void Group::gather(const Pieces<double>&, const std::vector<Stretch>&) const;
 
 }  // namespace dsmoe::comm

@@ -38,6 +38,8 @@ class Group {
   bool first() const { return rank() == 0; }
   /// What this rank has of n elements.
   Stretch share(int64_t n) const { return share_of(n, rank(), size()); }
+  /// What each rank has of them.
+  std::vector<Stretch> shares(int64_t n) const;
 
   // All of these throw Error(kRankLost), naming the rank and the operation. T: float or double.
 
@@ -47,9 +49,9 @@ class Group {
   /// Everybody gets every rank's share of the values.
   template <class T>
   void all_gather(const Pieces<T>& values) const;
-  /// The first rank gets every rank's share of the values.
+  /// The first rank gets of each rank r the values at shares[r].
   template <class T>
-  void gather(const Pieces<T>& values) const;
+  void gather(const Pieces<T>& values, const std::vector<Stretch>& shares) const;
   template <class T>
   void all_reduce(const Pieces<T>& values) const {
     reduce_scatter(values);
@@ -70,7 +72,8 @@ class Group {
 
  private:
   template <class T>
-  void collect(const char* operation, const Pieces<T>& values, bool everybody) const;
+  void collect(const char* operation, const Pieces<T>& values, const std::vector<Stretch>& shares,
+               bool everybody) const;
   std::vector<std::string> exchange_texts(const char* operation, const std::vector<ConstBytes>& to) const;
   void exchange(const char* operation, const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) const;
   void compare(const char* operation, const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) const;

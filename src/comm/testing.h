@@ -53,7 +53,7 @@ void expect_sums(const Group& group, int64_t n) {
     ASSERT_EQ(values[size_t(i)], owned ? wanted[size_t(i)] : mine[size_t(i)]) << "element " << i << " of " << n;
   }
   std::vector<T> gathered = values;
-  group.gather(cut(gathered));
+  group.gather(cut(gathered), group.shares(n));
   EXPECT_EQ(gathered, group.first() ? wanted : values);
   group.all_gather(cut(values));
   EXPECT_EQ(values, wanted) << n;

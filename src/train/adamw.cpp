@@ -11,6 +11,46 @@
 #endif
 
 namespace dsmoe::train {
+namespace {
+
+// Inlined into each clone, so that it is built for that clone's vectors.
+template <class T>
+[[gnu::always_inline]] inline void update(const AdamWStep& step, const AdamWArraysOf<T>& arrays, int64_t n) {
+  T* __restrict value = arrays.value;
+  T* __restrict grad = arrays.grad;
+  T* __restrict first = arrays.first_moment;
+  T* __restrict second = arrays.second_moment;
+  const AdamWStep s = step;
+  for (int64_t i = 0; i < n; ++i) {
+    const T g = grad[i] * s.grad_scale;
+    const T m = s.beta1 * first[i] + s.one_minus_beta1 * g;
+    const T v = s.beta2 * second[i] + s.one_minus_beta2 * (g * g);
+    value[i] = s.keep * value[i] - s.lr * ((m * s.correct1) / (std::sqrt(v * s.correct2) + s.eps));
+    first[i] = m;
+    second[i] = v;
+    grad[i] = 0;
+  }
+}
+
+template <class T>
+[[gnu::always_inline]] inline double squares(const T* values, int64_t n) {
+  constexpr int64_t kLanes = 16;  // sixteen running sums whatever the vector width
+  double lanes[kLanes] = {};
+  const int64_t whole = n / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) {
+    for (int64_t j = 0; j < kLanes; ++j) {
+      const double x = values[i + j];
+      lanes[j] += x * x;
+    }
+  }
+  for (int64_t i = whole; i < n; ++i)
+    lanes[i - whole] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+}  // namespace
 
 AdamWStep AdamWStep::make(const AdamWOptions& options, double lr, double grad_scale, int64_t t, bool decay) {
   const auto count = static_cast<double>(t);
@@ -40,37 +80,12 @@ void adamw_update_ref(const AdamWStep& step, const AdamWArrays& arrays, int64_t 
   }
 }
 
-DSMOE_CLONES void adamw_update(const AdamWStep& step, const AdamWArrays& arrays, int64_t n) {
-  float* __restrict value = arrays.value;
-  float* __restrict grad = arrays.grad;
-  float* __restrict first = arrays.first_moment;
-  float* __restrict second = arrays.second_moment;
-  const AdamWStep s = step;
-  for (int64_t i = 0; i < n; ++i) {
-    const float g = grad[i] * s.grad_scale;
-    const float m = s.beta1 * first[i] + s.one_minus_beta1 * g;
-    const float v = s.beta2 * second[i] + s.one_minus_beta2 * (g * g);
-    value[i] = s.keep * value[i] - s.lr * ((m * s.correct1) / (std::sqrt(v * s.correct2) + s.eps));
-    first[i] = m;
-    second[i] = v;
-    grad[i] = 0;
-  }
-}
+DSMOE_CLONES void adamw_update(const AdamWStep& step, const AdamWArrays& arrays, int64_t n) { update(step, arrays, n); }
 
-DSMOE_CLONES double sum_of_squares(const float* values, int64_t n) {
-  constexpr int64_t kLanes = 16;  // sixteen running sums whatever the vector width
-  double lanes[kLanes] = {};
-  const int64_t whole = n / kLanes * kLanes;
-  for (int64_t i = 0; i < whole; i += kLanes) {
-    for (int64_t j = 0; j < kLanes; ++j) {
-      const double x = values[i + j];
-      lanes[j] += x * x;
-    }
-  }
-  for (int64_t i = whole; i < n; ++i) lanes[i - whole] += static_cast<double>(values[i]) * values[i];
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
-  return sum;
-}
+void adamw_update(const AdamWStep& step, const AdamWArraysOf<double>& arrays, int64_t n) { update(step, arrays, n); }
+
+DSMOE_CLONES double sum_of_squares(const float* values, int64_t n) { return squares(values, n); }
+
+double sum_of_squares(const double* values, int64_t n) { return squares(values, n); }
 
 }  // namespace dsmoe::train

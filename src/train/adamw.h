@@ -28,20 +28,25 @@ struct AdamWStep {
 };
 
 /// One element's four numbers in memory: arrays of n, not overlapping.
-struct AdamWArrays {
-  float* value;
-  float* grad;  ///< read, then set to zero, so that the next backward can add to it
-  float* first_moment;
-  float* second_moment;
+template <class T>
+struct AdamWArraysOf {
+  T* value;
+  T* grad;  ///< read, then set to zero, so that the next backward can add to it
+  T* first_moment;
+  T* second_moment;
 };
+using AdamWArrays = AdamWArraysOf<float>;
 
 /// g = grad * grad_scale;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
 /// value = keep * value - lr * (m c1) / (sqrt(v c2) + eps);  grad = 0.
 void adamw_update_ref(const AdamWStep& step, const AdamWArrays& arrays, int64_t n);
 /// The same bits, vectorised.
 void adamw_update(const AdamWStep& step, const AdamWArrays& arrays, int64_t n);
+/// The same in double, for tests of laws; coefficients stay float32.
+void adamw_update(const AdamWStep& step, const AdamWArraysOf<double>& arrays, int64_t n);
 
 /// Sum of squares in double; its order is a function of n alone.
 double sum_of_squares(const float* values, int64_t n);
+double sum_of_squares(const double* values, int64_t n);
 
 }  // namespace dsmoe::train

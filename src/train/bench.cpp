@@ -75,7 +75,7 @@ BenchResult run_bench(const spec::RunConfig& config, const BenchOptions& options
     const corpus::RowBatches batches(
         random_rows(config.model.vocab_size),
         {config.train.micro_batch, config.train.global_batch, config.train.sequence_length});
-    Trainer trainer(config, batches, {}, options.parallel_for);
+    Trainer trainer(config, batches, {}, {options.parallel_for});
     for (int i = 0; i < options.warm_up; ++i) trainer.step();
     base::PartClock clock;
     for (int i = 0; i < options.steps; ++i) {

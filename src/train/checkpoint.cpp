@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 #include <map>
 
 #include "base/error.h"
@@ -30,6 +31,13 @@ std::span<const float> floats_of(const torch::Tensor& tensor) {
   return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
 }
 
+// In the order of the file, and of what ranks give.
+void for_each_moment(const AdamW& optimizer, const std::function<void(const torch::Tensor&)>& body) {
+  const size_t count = optimizer.parameters().size();
+  for (size_t i = 0; i < count; ++i) body(optimizer.first_moment(i));
+  for (size_t i = 0; i < count; ++i) body(optimizer.second_moment(i));
+}
+
 void write_moments(const fs::path& path, const AdamW& optimizer, base::FileSystem& files) {
   std::vector<formats::TensorDeclaration> tensors;
   const auto declare = [&](const char* prefix) {
@@ -40,9 +48,7 @@ void write_moments(const fs::path& path, const AdamW& optimizer, base::FileSyste
   declare(kFirst);
   declare(kSecond);
   formats::SafetensorsWriter writer(path, std::move(tensors), {}, files);
-  const size_t count = optimizer.parameters().size();
-  for (size_t i = 0; i < count; ++i) writer.append(std::as_bytes(floats_of(optimizer.first_moment(i))));
-  for (size_t i = 0; i < count; ++i) writer.append(std::as_bytes(floats_of(optimizer.second_moment(i))));
+  for_each_moment(optimizer, [&](const torch::Tensor& moment) { writer.append(std::as_bytes(floats_of(moment))); });
   writer.finish();
 }
 
@@ -90,13 +96,16 @@ void read_adapters(const fs::path& folder, const model::Transformer& model, cons
   }
 }
 
-void read_moment(const formats::SafetensorsFile& file, const std::string& name, const torch::Tensor& into) {
+// Throws where it does not fit the parameter.
+std::vector<float> read_moment(const formats::SafetensorsFile& file, const std::string& name, const Parameter& p) {
   const formats::TensorView view = file.tensor(name);
-  if (view.dtype != formats::Dtype::kF32 || view.shape != into.sizes().vec()) {
+  if (view.dtype != formats::Dtype::kF32 || view.shape != p.value.sizes().vec()) {
     base::fail_invalid("checkpoint", "the optimiser's state does not fit the model", name,
                        "the checkpoint is of another model");
   }
-  std::memcpy(into.data_ptr<float>(), view.bytes.data(), view.bytes.size());
+  std::vector<float> values(static_cast<size_t>(p.value.numel()));
+  std::memcpy(values.data(), view.bytes.data(), view.bytes.size());
+  return values;
 }
 
 // Keys that a run may change when it goes on. All but train.steps leave every step as it would have been; train.steps
@@ -159,6 +168,10 @@ uint64_t write_checkpoint(const fs::path& path, const CheckpointSource& source, 
   return bytes;
 }
 
+void give_moments(const AdamW& optimizer) {
+  for_each_moment(optimizer, [](const torch::Tensor&) {});
+}
+
 CheckpointInfo open_checkpoint(const fs::path& path) {
   CheckpointInfo info;
   info.path = path;
@@ -206,8 +219,8 @@ void load_checkpoint(const CheckpointInfo& checkpoint, model::Transformer& model
   }
   const formats::SafetensorsFile moments(checkpoint.path / kOptimizerFile);
   for (size_t i = 0; i < optimizer.parameters().size(); ++i) {
-    read_moment(moments, kFirst + optimizer.parameters()[i].name, optimizer.first_moment(i));
-    read_moment(moments, kSecond + optimizer.parameters()[i].name, optimizer.second_moment(i));
+    const Parameter& p = optimizer.parameters()[i];
+    optimizer.set_moments(i, read_moment(moments, kFirst + p.name, p), read_moment(moments, kSecond + p.name, p));
   }
   optimizer.set_updates(checkpoint.state.step);
   optimizer.zero_gradients();

@@ -56,6 +56,9 @@ struct CheckpointSource {
 uint64_t write_checkpoint(const base::fs::path& path, const CheckpointSource& source, base::FileSystem& files,
                           const base::ParallelFor& parallel);
 
+/// What the other ranks do while the first one writes a checkpoint: they give it their share of the moments.
+void give_moments(const AdamW& optimizer);
+
 /// What is in a checkpoint besides tensors; enough to decide whether it fits the run.
 struct CheckpointInfo {
   base::fs::path path;

@@ -23,7 +23,7 @@ class CheckpointTest : public ::testing::Test {
       : temp_("checkpoint"),
         config_((make_corpus(temp_.path() / "corpus"), tiny_run(temp_.path() / "corpus", temp_.path() / "run"))),
         data_(open_corpus(config_, {})),
-        trainer_(config_.config, *data_.batches, {}, base::serial_for) {
+        trainer_(config_.config, *data_.batches, {}, {}) {
     trainer_.step();
     trainer_.step();
     state_.step = 2;
@@ -49,7 +49,7 @@ TEST_F(CheckpointTest, WhatIsWrittenComesBackBitForBit) {
   const CheckpointInfo info = open_checkpoint(temp_.path() / "a");
   EXPECT_EQ(info.state.to_json(), state_.to_json());
   EXPECT_EQ(info.config, config_.config);
-  Trainer other(config_.config, *data_.batches, {}, base::serial_for);
+  Trainer other(config_.config, *data_.batches, {}, {});
   load_checkpoint(info, other.model(), other.optimizer());
   other.go_to(2);
   for (size_t i = 0; i < other.optimizer().parameters().size(); ++i) {
@@ -196,7 +196,7 @@ TEST_F(CheckpointTest, AnotherModelsMomentsAreRefused) {
   write(temp_.path() / "a");
   spec::RunConfig wider = config_.config;
   wider.model.moe_intermediate_size *= 2;
-  Trainer other(wider, *data_.batches, {}, base::serial_for);
+  Trainer other(wider, *data_.batches, {}, {});
   EXPECT_THROW(load_checkpoint(open_checkpoint(temp_.path() / "a"), other.model(), other.optimizer()), base::Error);
 }
 

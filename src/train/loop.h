@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
+#include "comm/group.h"
 #include "spec/settings.h"
 #include "train/record.h"
 #include "train/run_data.h"
@@ -22,6 +23,9 @@ enum class Resume {
 };
 
 struct RunOptions {
+  /// The ranks that train together: each calls run_training with the same configuration and data, which is compared.
+  comm::Group group = {};
+  std::string build = {};  ///< what names the program; the same on every rank
   Resume resume = Resume::kNever;
   base::fs::path resume_path;  ///< for kPath
   base::fs::path init_path;    ///< begin with the weights of this model folder; empty: with random ones
@@ -29,12 +33,12 @@ struct RunOptions {
   base::ParallelFor parallel_for = base::serial_for;
   /// Asked between pieces of work: true means finish the step at hand, save, return kStopped.
   std::function<bool()> stop = [] { return false; };
-  base::FileSystem* files = &base::real_files();
+  base::FileSystem* files = &base::real_files();  ///< the first rank alone writes
   uint64_t memory = 0;      ///< bytes that the run may take; 0: what is available, UINT64_MAX: not compared
   double step_seconds = 0;  ///< what a step takes, for train.minutes; 0: measured
 };
 
-/// Hears what happens, in order, on the thread that trains.
+/// Hears what happens, in order, on the thread that trains. That of a rank other than the first hears nothing.
 class RunListener {
  public:
   virtual ~RunListener() = default;
@@ -51,7 +55,8 @@ enum class RunEnd { kDone, kStopped };
 
 /// Trains on the corpus at data.path. With train.minutes the number of steps is measured and fixed before the first
 /// one. Throws Error: kInvalid (configuration, memory, data, another run's checkpoint), kIo (a full disk: the last
-/// checkpoint stays whole), kNoCheckpoint, kNonFinite (naming the last good checkpoint).
+/// checkpoint stays whole), kNoCheckpoint, kNonFinite (naming the last good checkpoint), comm::kRankLost (naming the
+/// rank and the step). Every rank returns the same, and stops when one of them is asked to.
 RunEnd run_training(spec::ResolvedConfig config, const RunOptions& options, RunListener& listener);
 /// The same on other data; `config` fits it.
 RunEnd run_training(spec::ResolvedConfig config, RunData data, const RunOptions& options, RunListener& listener);

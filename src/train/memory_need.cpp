@@ -18,8 +18,9 @@ std::string gigabytes(uint64_t bytes) {
 
 }  // namespace
 
-void require_memory(const spec::RunConfig& config, uint64_t available) {
-  const auto needed = static_cast<uint64_t>(spec::training_bytes(config.model, config.train).total());
+void require_memory(const spec::RunConfig& config, uint64_t available, int ranks) {
+  const auto needed =
+      static_cast<uint64_t>(spec::training_bytes(config.model, config.train).total()) * static_cast<uint64_t>(ranks);
   if (available == 0) available = base::available_memory();
   if (needed <= available) return;
   base::fail_invalid("train", "a run must fit into memory",

@@ -7,7 +7,8 @@
 namespace dsmoe::train {
 
 /// Throws Error(kInvalid) with both figures unless spec::training_bytes is at most `available`; 0: what this process
-/// may still take (base::available_memory), UINT64_MAX: no check.
-void require_memory(const spec::RunConfig& config, uint64_t available = 0);
+/// may still take (base::available_memory), UINT64_MAX: no check. `ranks` processes share it, each with a model of its
+/// own.
+void require_memory(const spec::RunConfig& config, uint64_t available = 0, int ranks = 1);
 
 }  // namespace dsmoe::train

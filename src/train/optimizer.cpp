@@ -12,22 +12,56 @@ namespace {
 
 constexpr int64_t kChunk = 1 << 16;
 
+// body(T{}) with T the type that parameters have.
+template <class Body>
+void with_type(torch::ScalarType type, const Body& body) {
+  type == torch::kDouble ? body(double{}) : body(float{});
+}
+
+template <class T>
+std::span<T> elements(const torch::Tensor& tensor) {
+  return {tensor.data_ptr<T>(), static_cast<size_t>(tensor.numel())};
+}
+
+// The tensors that `of` gives of each parameter, end to end.
+template <class T, class Of>
+comm::Pieces<T> end_to_end(const std::vector<Parameter>& parameters, const Of& of) {
+  std::vector<std::span<T>> arrays;
+  for (const Parameter& parameter : parameters) arrays.push_back(elements<T>(of(parameter)));
+  return comm::Pieces<T>(arrays);
+}
+
 }  // namespace
 
-AdamW::AdamW(std::vector<Parameter> parameters, const AdamWOptions& options, base::ParallelFor parallel_for)
-    : parameters_(std::move(parameters)), options_(options), parallel_for_(std::move(parallel_for)) {
+AdamW::AdamW(std::vector<Parameter> parameters, const AdamWOptions& options, base::ParallelFor parallel_for,
+             comm::Group group)
+    : parameters_(std::move(parameters)),
+      type_(parameters_.empty() ? torch::kFloat : parameters_.front().value.scalar_type()),
+      group_(std::move(group)),
+      options_(options),
+      parallel_for_(std::move(parallel_for)) {
   const torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    torch::Tensor& value = parameters_[i].value;
-    DSMOE_CHECK(value.scalar_type() == torch::kFloat && value.is_contiguous() && value.device().is_cpu(),
-                "an optimised tensor is float32, contiguous and on the CPU: " + parameters_[i].name);
+  DSMOE_CHECK(type_ == torch::kFloat || type_ == torch::kDouble, "optimised tensors are float32 or float64");
+  for (Parameter& parameter : parameters_) {
+    torch::Tensor& value = parameter.value;
+    DSMOE_CHECK(value.scalar_type() == type_ && value.is_contiguous() && value.device().is_cpu(),
+                "optimised tensors are of one type, contiguous and on the CPU: " + parameter.name);
     value.mutable_grad() = torch::zeros_like(value);
-    first_.push_back(torch::zeros_like(value));
-    second_.push_back(torch::zeros_like(value));
-    for (int64_t at = 0; at < value.numel(); at += kChunk) {
-      chunks_.push_back({i, at, std::min(at + kChunk, value.numel())});
+    begins_.push_back(begins_.back() + value.numel());
+  }
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    own_.push_back(part_of(i, group_.share(begins_.back())));
+    first_.push_back(torch::zeros({own_[i].size()}, type_));
+    second_.push_back(torch::zeros_like(first_[i]));
+    for (int64_t at = own_[i].begin; at < own_[i].end; at += kChunk) {
+      chunks_.push_back({i, at, std::min(at + kChunk, own_[i].end)});
     }
   }
+}
+
+comm::Stretch AdamW::part_of(size_t i, const comm::Stretch& share) const {
+  const auto place = [&](int64_t element) { return std::clamp(element, begins_[i], begins_[i + 1]) - begins_[i]; };
+  return {place(share.begin), place(share.end)};
 }
 
 void AdamW::for_chunks(const std::function<void(size_t, const Chunk&)>& body) const {
@@ -36,64 +70,119 @@ void AdamW::for_chunks(const std::function<void(size_t, const Chunk&)>& body) co
   });
 }
 
+void AdamW::sum_gradients() {
+  with_type(type_, [&](auto zero) {
+    group_.reduce_scatter(end_to_end<decltype(zero)>(parameters_, [](const Parameter& p) { return p.value.grad(); }));
+  });
+}
+
 double AdamW::gradient_norm() const {
   std::vector<double> sums(chunks_.size());
-  for_chunks([&](size_t c, const Chunk& chunk) {
-    const float* grad = parameters_[chunk.parameter].value.grad().data_ptr<float>();
-    sums[c] = sum_of_squares(grad + chunk.begin, chunk.end - chunk.begin);
+  with_type(type_, [&](auto zero) {
+    for_chunks([&](size_t c, const Chunk& chunk) {
+      const auto* grad = parameters_[chunk.parameter].value.grad().template data_ptr<decltype(zero)>();
+      sums[c] = sum_of_squares(grad + chunk.begin, chunk.end - chunk.begin);
+    });
   });
   double total = 0;
   for (const double sum : sums) total += sum;
+  group_.all_reduce(comm::Pieces<double>({&total, 1}));
   return std::sqrt(total);
 }
 
+template <class T>
 void AdamW::update_range(size_t i, int64_t begin, int64_t end, const AdamWStep& step) {
+  const int64_t moment = begin - own_[i].begin;
   adamw_update(step,
-               {.value = parameters_[i].value.data_ptr<float>() + begin,
-                .grad = parameters_[i].value.grad().data_ptr<float>() + begin,
-                .first_moment = first_[i].data_ptr<float>() + begin,
-                .second_moment = second_[i].data_ptr<float>() + begin},
+               AdamWArraysOf<T>{.value = parameters_[i].value.data_ptr<T>() + begin,
+                                .grad = parameters_[i].value.grad().data_ptr<T>() + begin,
+                                .first_moment = first_[i].data_ptr<T>() + moment,
+                                .second_moment = second_[i].data_ptr<T>() + moment},
                end - begin);
+}
+
+const moe::WeightPieces* AdamW::pieces(const Parameter& parameter) const {
+  return group_.alone() && parameter.weight ? parameter.weight->pieces() : nullptr;
+}
+
+// Elements of plain parameters, pieces of those that are packed.
+std::vector<AdamW::Chunk> AdamW::pieces_of_work() const {
+  std::vector<Chunk> chunks;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const Parameter& p = parameters_[i];
+    const moe::WeightPieces* packed = pieces(p);
+    const comm::Stretch work = packed ? comm::Stretch{0, packed->count()} : own_[i];
+    const int64_t step = packed ? std::max<int64_t>(1, kChunk * work.end / p.value.numel()) : kChunk;
+    for (int64_t at = work.begin; at < work.end; at += step) chunks.push_back({i, at, std::min(at + step, work.end)});
+  }
+  return chunks;
 }
 
 void AdamW::update(double lr, double grad_scale) {
   ++updates_;
   const AdamWStep decayed = AdamWStep::make(options_, lr, grad_scale, updates_, true);
   const AdamWStep plain = AdamWStep::make(options_, lr, grad_scale, updates_, false);
-  // Elements of plain parameters, pieces of those that are packed.
-  std::vector<Chunk> chunks;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const Parameter& p = parameters_[i];
-    const moe::WeightPieces* pieces = p.weight ? p.weight->pieces() : nullptr;
-    const int64_t count = pieces ? pieces->count() : p.value.numel();
-    const int64_t step = pieces ? std::max<int64_t>(1, kChunk * count / p.value.numel()) : kChunk;
-    for (int64_t at = 0; at < count; at += step) chunks.push_back({i, at, std::min(at + step, count)});
-  }
-  parallel_for_(static_cast<int64_t>(chunks.size()), 1, [&](int64_t first, int64_t last) {
-    for (int64_t c = first; c < last; ++c) {
-      const auto& [i, begin, end] = chunks[static_cast<size_t>(c)];
-      const Parameter& p = parameters_[i];
-      const AdamWStep& step = p.decay ? decayed : plain;
-      const moe::WeightPieces* pieces = p.weight ? p.weight->pieces() : nullptr;
-      if (!pieces) update_range(i, begin, end, step);
-      for (int64_t piece = begin; pieces && piece < end; ++piece) {
-        for (const auto& range : pieces->ranges(piece)) update_range(i, range.begin, range.end, step);
-        p.weight->pack_again(piece);
+  const std::vector<Chunk> chunks = pieces_of_work();
+  with_type(type_, [&](auto zero) {
+    using T = decltype(zero);
+    parallel_for_(static_cast<int64_t>(chunks.size()), 1, [&](int64_t first, int64_t last) {
+      for (int64_t c = first; c < last; ++c) {
+        const auto& [i, begin, end] = chunks[static_cast<size_t>(c)];
+        const Parameter& p = parameters_[i];
+        const AdamWStep& step = p.decay ? decayed : plain;
+        const moe::WeightPieces* packed = pieces(p);
+        if (!packed) update_range<T>(i, begin, end, step);
+        for (int64_t piece = begin; packed && piece < end; ++piece) {
+          for (const auto& range : packed->ranges(piece)) update_range<T>(i, range.begin, range.end, step);
+          p.weight->pack_again(piece);
+        }
       }
-    }
+    });
+    group_.all_gather(end_to_end<T>(parameters_, [](const Parameter& p) { return p.value; }));
   });
+  if (!group_.alone()) zero_gradients();  // those of other ranks' shares
   // Autograd has not seen this; whoever keeps a copy of the values asks the version.
   for (Parameter& parameter : parameters_) {
     torch::autograd::impl::bump_version(parameter.value);
-    if (parameter.weight && parameter.weight->pieces()) parameter.weight->packed_again();
+    if (pieces(parameter)) parameter.weight->packed_again();
   }
 }
 
 void AdamW::zero_gradients() {
-  for_chunks([&](size_t, const Chunk& chunk) {
-    float* grad = parameters_[chunk.parameter].value.grad().data_ptr<float>();
-    std::fill(grad + chunk.begin, grad + chunk.end, 0.0F);
+  for (const Parameter& parameter : parameters_) parameter.value.grad().zero_();
+}
+
+torch::Tensor AdamW::whole(const torch::Tensor& own, size_t i) const {
+  const torch::Tensor& value = parameters_[i].value;
+  if (group_.alone()) return own.view(value.sizes());
+  const torch::Tensor all = torch::zeros(value.sizes(), type_);
+  all.view(-1).narrow(0, own_[i].begin, own_[i].size()).copy_(own);
+  std::vector<comm::Stretch> shares;
+  for (const comm::Stretch& share : group_.shares(begins_.back())) shares.push_back(part_of(i, share));
+  with_type(type_, [&](auto zero) {
+    using T = decltype(zero);
+    group_.gather(comm::Pieces<T>(elements<T>(all)), shares);
   });
+  return all;
+}
+
+void AdamW::set_moments(size_t i, std::span<const float> first, std::span<const float> second) {
+  const auto take = [&](std::span<const float> from, const torch::Tensor& moment) {
+    DSMOE_CHECK(std::ssize(from) == parameters_[i].value.numel(), "a moment of each element");
+    const std::span<const float> own =
+        from.subspan(static_cast<size_t>(own_[i].begin), static_cast<size_t>(own_[i].size()));
+    with_type(type_, [&](auto zero) { std::copy(own.begin(), own.end(), moment.template data_ptr<decltype(zero)>()); });
+  };
+  take(first, first_[i]);
+  take(second, second_[i]);
+}
+
+int64_t AdamW::state_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& moment : {first_, second_}) {
+    for (const torch::Tensor& tensor : moment) bytes += static_cast<int64_t>(tensor.nbytes());
+  }
+  return bytes;
 }
 
 }  // namespace dsmoe::train

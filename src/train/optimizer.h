@@ -1,5 +1,8 @@
 // AdamW over a model's float32 tensors, with the global gradient norm.
 //
+// Over a group of ranks the elements of all tensors, end to end, are shared out: a rank sums, keeps moments of and
+// updates its share alone, and hands the new values to the others (ZeRO's first stage). A group of one has everything.
+//
 // One pass over memory per update: gradients are scaled, moments and values updated, gradients zeroed and the packed
 // copies of weights made anew together, chunk by chunk on the pool handed in. Sums run in chunk order, so the norm has
 // the same bits for any thread count. Which tensors decay is the caller's decision: this project decays matrices and
@@ -9,16 +12,18 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/parallel.h"
+#include "comm/group.h"
 #include "moe/weight.h"
 #include "train/adamw.h"
 
 namespace dsmoe::train {
 
-/// A leaf of the graph: float32, contiguous, on the CPU.
+/// A leaf of the graph: float32 (float64 in tests of laws), contiguous, on the CPU.
 struct Parameter {
   std::string name;
   torch::Tensor value;
@@ -30,8 +35,13 @@ class AdamW {
  public:
   /// Gives every parameter a gradient of zeros, which backward then adds to in place, and keeps it there: a parameter
   /// that no token reached counts as one with gradient zero (its moments fade, its weights decay).
-  AdamW(std::vector<Parameter> parameters, const AdamWOptions& options, base::ParallelFor parallel_for);
+  AdamW(std::vector<Parameter> parameters, const AdamWOptions& options, base::ParallelFor parallel_for,
+        comm::Group group = {});
 
+  // What every rank calls, in this order.
+
+  /// Adds up the ranks' gradients; each rank has the sums of its share.
+  void sum_gradients();
   /// The L2 norm of all gradients together; not finite if any gradient is not.
   double gradient_norm() const;
   /// Applies the gradients times `grad_scale` and zeroes them.
@@ -43,8 +53,13 @@ class AdamW {
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
-  const torch::Tensor& first_moment(size_t i) const { return first_[i]; }
-  const torch::Tensor& second_moment(size_t i) const { return second_[i]; }
+  /// Shaped like the parameter. Every rank calls them; the first one gets the whole.
+  torch::Tensor first_moment(size_t i) const { return whole(first_[i], i); }
+  torch::Tensor second_moment(size_t i) const { return whole(second_[i], i); }
+  /// Takes this rank's share of both moments of a parameter, given whole.
+  void set_moments(size_t i, std::span<const float> first, std::span<const float> second);
+  /// Bytes of the moments that this rank keeps.
+  int64_t state_bytes() const;
 
  private:
   struct Chunk {
@@ -52,11 +67,22 @@ class AdamW {
     int64_t begin, end;
   };
   void for_chunks(const std::function<void(size_t, const Chunk&)>& body) const;
+  template <class T>
   void update_range(size_t parameter, int64_t begin, int64_t end, const AdamWStep& step);
+  /// Where the packed values of a parameter are made anew together with the update; null where they are not.
+  const moe::WeightPieces* pieces(const Parameter& parameter) const;
+  std::vector<Chunk> pieces_of_work() const;
+  torch::Tensor whole(const torch::Tensor& own, size_t i) const;
+  /// The elements of parameter i that a rank with `share` of all elements has.
+  comm::Stretch part_of(size_t i, const comm::Stretch& share) const;
 
   std::vector<Parameter> parameters_;
-  std::vector<torch::Tensor> first_, second_;
-  std::vector<Chunk> chunks_;
+  torch::ScalarType type_;
+  comm::Group group_;
+  std::vector<int64_t> begins_ = {0};          // of each parameter in all elements, and their end
+  std::vector<comm::Stretch> own_;             // elements of each parameter that are this rank's
+  std::vector<torch::Tensor> first_, second_;  // of those
+  std::vector<Chunk> chunks_;                  // of those
   AdamWOptions options_;
   base::ParallelFor parallel_for_;
   int64_t updates_ = 0;

@@ -83,6 +83,10 @@ void fix_steps(RunPlan& plan, const RunFolder& folder, const RunOptions& options
       return;
     }
   }
+  if (!options.group.alone()) {
+    fail_invalid("train", "train.minutes is for one process", std::to_string(options.group.size()) + " were started",
+                 "set train.steps in its place");
+  }
   const auto start = std::chrono::steady_clock::now();
   const double step_seconds = options.step_seconds > 0
                                   ? options.step_seconds
@@ -110,13 +114,17 @@ void tell_what_will_not_be(const RunPlan& plan, RunListener& listener) {
 
 }  // namespace
 
+void take_from_checkpoint(RunPlan& plan) {
+  if (plan.checkpoint) take_vocabulary(plan.config, plan.checkpoint->config.model);
+}
+
 RunPlan plan_run(spec::ResolvedConfig config, RunData data, RunFolder& folder, const RunOptions& options,
                  RunListener& listener) {
   RunPlan plan;
   plan.config = std::move(config);
   plan.data = std::move(data);
   plan.checkpoint = choose_checkpoint(folder, options, listener);
-  if (plan.checkpoint) take_vocabulary(plan.config, plan.checkpoint->config.model);
+  take_from_checkpoint(plan);
   fix_steps(plan, folder, options, listener);
   tell_what_will_not_be(plan, listener);
   if (plan.checkpoint) {

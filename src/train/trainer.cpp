@@ -10,6 +10,7 @@
 #include "moe/bias_balancer.h"
 #include "train/layer_loads.h"
 #include "train/model_batch.h"
+#include "train/rank_sums.h"
 #include "train/schedule.h"
 
 namespace dsmoe::train {
@@ -33,7 +34,9 @@ moe::TrainingOptions training_options(const spec::TrainConfig& t) {
           .random_second_expert = t.random_second_expert};
 }
 
-model::TransformerOptions transformer_options(const spec::TrainConfig& t) {
+model::TransformerOptions transformer_options(const spec::TrainConfig& t, bool in_double) {
+  if (in_double)
+    return {.compute = torch::kFloat64, .master = torch::kFloat64, .recompute = t.recompute, .adapters = {}};
   return {.compute = t.precision == spec::Precision::kBf16 ? torch::kBFloat16 : torch::kFloat32,
           .master = torch::kFloat32,
           .recompute = t.recompute,
@@ -52,16 +55,17 @@ std::vector<Parameter> optimised(const model::Transformer& model) {
 }  // namespace
 
 Trainer::Trainer(const spec::RunConfig& config, const corpus::BatchSource& batches,
-                 std::span<const int64_t> token_frequencies, base::ParallelFor parallel_for)
+                 std::span<const int64_t> token_frequencies, const TrainerOptions& options)
     : config_(config),
+      group_(options.group),
       batches_(batches),
-      model_(config.model, training_options(config.train), transformer_options(config.train)),
+      model_(config.model, training_options(config.train), transformer_options(config.train, options.in_double)),
       optimizer_(optimised(model_),
                  {.beta1 = config.train.beta1,
                   .beta2 = config.train.beta2,
                   .eps = config.train.adam_eps,
                   .weight_decay = config.train.weight_decay},
-                 std::move(parallel_for)) {
+                 options.parallel_for, options.group) {
   model_.initialise(static_cast<uint64_t>(config.train.seed), token_frequencies);
 }
 
@@ -83,7 +87,8 @@ StepRecord Trainer::step() {
   StepRecord record;
   record.layers = empty_loads(config_.model);
 
-  for (int64_t micro = 0; micro < batches_.micro_batches(step_); ++micro) {
+  const comm::Stretch own = group_.share(batches_.micro_batches(step_));
+  for (int64_t micro = own.begin; micro < own.end; ++micro) {
     const model::StepOutput output = model_.forward_loss(read_batch(micro), totals);
     output.total().backward();
     record.loss += output.loss.item<double>();
@@ -92,6 +97,7 @@ StepRecord Trainer::step() {
   }
 
   const base::Part part("optimizer");
+  sum_over_ranks(record);
   record.grad_norm = optimizer_.gradient_norm();
   require_finite(record.loss + record.balance_loss, record.grad_norm);
   record.lr = learning_rate(train, step_);
@@ -102,6 +108,15 @@ StepRecord Trainer::step() {
   record.tokens = tokens();
   record.tokens_per_s = totals.tokens / seconds_since(start);
   return record;
+}
+
+void Trainer::sum_over_ranks(StepRecord& record) {
+  RankSums sums;
+  sums.add(record.loss);
+  sums.add(record.balance_loss);
+  sums.add(record.layers);
+  sums.over(group_);
+  optimizer_.sum_gradients();
 }
 
 void Trainer::move_router_biases(const std::vector<LayerLoad>& loads) {
@@ -126,7 +141,7 @@ void Trainer::require_finite(double loss, double grad_norm) const {
 double measure_step_seconds(const spec::RunConfig& config, const RunData& data, const base::ParallelFor& parallel_for) {
   constexpr int kWarmUp = 2, kAtLeast = 3, kAtMost = 20;
   constexpr double kLongEnough = 5;  // seconds
-  Trainer trainer(config, *data.batches, data.token_frequencies, parallel_for);
+  Trainer trainer(config, *data.batches, data.token_frequencies, {parallel_for});
   for (int i = 0; i < kWarmUp; ++i) trainer.step();
   std::vector<double> seconds;
   const auto start = Clock::now();

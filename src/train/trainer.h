@@ -8,6 +8,7 @@
 #include <span>
 
 #include "base/parallel.h"
+#include "comm/group.h"
 #include "corpus/batch_source.h"
 #include "model/transformer.h"
 #include "spec/run_config.h"
@@ -17,15 +18,23 @@
 
 namespace dsmoe::train {
 
+/// What computes a step.
+struct TrainerOptions {
+  base::ParallelFor parallel_for = base::serial_for;
+  comm::Group group = {};  ///< the ranks that share it: each takes a stretch of a step's micro-batches
+  bool in_double = false;  ///< everything in float64, for tests of laws
+};
+
 class Trainer {
  public:
   /// Initialises the model from train.seed; `token_frequencies` (may be empty) shape a balanced hash table. `batches`
   /// must outlive this.
   Trainer(const spec::RunConfig& config, const corpus::BatchSource& batches, std::span<const int64_t> token_frequencies,
-          base::ParallelFor parallel_for);
+          const TrainerOptions& options);
 
-  /// batch -> micro-batches: forward, loss, backward -> clip, AdamW, schedule -> router biases.
-  /// Throws Error(kNonFinite) before anything is changed when the loss or the gradient is not finite.
+  /// batch -> micro-batches: forward, loss, backward -> sums over ranks -> clip, AdamW, schedule -> router biases.
+  /// Every rank returns the record of the whole step. Throws Error(kNonFinite) before anything is changed when the loss
+  /// or the gradient is not finite.
   StepRecord step();
 
   int64_t steps_done() const { return step_; }
@@ -34,16 +43,21 @@ class Trainer {
   void go_to(int64_t step) { step_ = step; }
 
   model::Transformer& model() { return model_; }
+  const model::Transformer& model() const { return model_; }
   AdamW& optimizer() { return optimizer_; }
+  const AdamW& optimizer() const { return optimizer_; }
   const spec::RunConfig& config() const { return config_; }
 
  private:
   model::Batch read_batch(int64_t micro) const;
+  /// Of what each rank found and of its gradients.
+  void sum_over_ranks(StepRecord& record);
   /// Loss-free balancing, by the loads of the whole step.
   void move_router_biases(const std::vector<LayerLoad>& loads);
   void require_finite(double loss, double grad_norm) const;
 
   spec::RunConfig config_;
+  comm::Group group_;
   const corpus::BatchSource& batches_;
   model::Transformer model_;
   AdamW optimizer_;

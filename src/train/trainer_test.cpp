@@ -43,7 +43,7 @@ class Bits : public ::testing::TestWithParam<BitsCase> {
       }
     };
     const corpus::RowBatches batches(rows, {4, 8, 512});
-    Trainer trainer(config, batches, {}, moe::torch_parallel_for());
+    Trainer trainer(config, batches, {}, {moe::torch_parallel_for()});
     Outcome outcome;
     for (int step = 0; step < 2; ++step) {
       const StepRecord record = trainer.step();

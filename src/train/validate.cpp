@@ -6,6 +6,7 @@
 #include "corpus/validation.h"
 #include "train/layer_loads.h"
 #include "train/model_batch.h"
+#include "train/rank_sums.h"
 
 namespace dsmoe::train {
 namespace {
@@ -34,17 +35,20 @@ ValidationRecord summary(const corpus::ScoredTexts& texts, const std::vector<cor
 }  // namespace
 
 std::optional<ValidationRecord> validate(const model::Transformer& model, const corpus::ScoredTexts& texts,
-                                         int64_t most_tokens, const std::function<bool()>& stop) {
+                                         int64_t most_tokens, const std::function<bool()>& stop,
+                                         const comm::Group& group) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<corpus::TextScore> scores(texts.domain_names().size());
   std::vector<LayerLoad> loads = empty_loads(model.config());
   corpus::TokenBatch batch;
-  for (int64_t begin = 0, end = 0; begin < texts.size(); begin = end) {
-    if (stop()) return std::nullopt;
+  int turn = 0;
+  for (int64_t begin = 0, end = 0; begin < texts.size(); begin = end, turn = (turn + 1) % group.size()) {
+    if (turn == 0 && stop()) return std::nullopt;
     batch.clear();
     do {
       texts.add(end++, batch);
     } while (end < texts.size() && std::ssize(batch.ids) + texts.length(end) <= most_tokens);
+    if (turn != group.rank()) continue;
     const model::Evaluation evaluation = model.evaluate(model_batch(batch));
     const torch::Tensor losses = evaluation.losses_BS.reshape(-1).contiguous();
     const float* nats = losses.data_ptr<float>();
@@ -59,6 +63,13 @@ std::optional<ValidationRecord> validate(const model::Transformer& model, const 
     }
     add_loads(evaluation.routings, loads);
   }
+  RankSums sums;
+  for (corpus::TextScore& score : scores) {
+    sums.add(score.nats);
+    sums.add(score.tokens);
+  }
+  sums.add(loads);
+  sums.over(group);
   for (size_t domain = 0; domain < scores.size(); ++domain) {
     if (scores[domain].tokens > 0) scores[domain].bytes = texts.bytes(static_cast<int>(domain));
   }

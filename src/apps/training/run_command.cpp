@@ -11,6 +11,7 @@
 
 #include "apps/command.h"
 #include "apps/stop_signals.h"
+#include "apps/training/ranks.h"
 #include "apps/training/threads.h"
 #include "apps/training/train_progress.h"
 #include "base/error.h"
@@ -60,12 +61,14 @@ void write_page(const base::fs::path& folder, TrainProgress& progress) {
 // However the run ends of itself, its page is written: done, stopped, or with a loss that is not finite.
 train::RunEnd run_and_write_page(RunToStart run, const train::RunOptions& options, TrainProgress& progress) {
   const base::fs::path folder = run.config.config.output.dir;
+  train::RunListener silent;  // of the ranks that write nothing
+  const bool first = options.group.first();
   try {
-    const train::RunEnd end = run.train(std::move(run.config), options, progress);
-    write_page(folder, progress);
+    const train::RunEnd end = run.train(std::move(run.config), options, first ? progress : silent);
+    if (first) write_page(folder, progress);
     return end;
   } catch (const base::Error& error) {
-    if (error.kind() == base::ErrorKind::kNonFinite) write_page(folder, progress);
+    if (first && error.kind() == base::ErrorKind::kNonFinite) write_page(folder, progress);
     throw;
   } catch (const c10::Error& error) {
     rethrow(error);
@@ -82,6 +85,7 @@ train::RunOptions run_options(const RunArguments& arguments) {
     options.resume = train::Resume::kPath;
     options.resume_path = arguments.resume;
   }
+  if (was_restarted()) options.resume = train::Resume::kAuto;
   options.threads = use_threads(arguments.threads);
   options.parallel_for = moe::torch_parallel_for();
   if (arguments.no_memory_check) options.memory = UINT64_MAX;
@@ -95,6 +99,7 @@ void run_to_the_end(RunToStart run, const RunArguments& arguments) {
   }
   const bool live = live_terminal();
   const StopSignals signals({SIGINT, SIGTERM, SIGHUP, SIGUSR1}, live ? kClearedAcknowledgement : kAcknowledgement);
+  const comm::Group group = ranks_of_environment();
   std::signal(SIGPIPE, SIG_IGN);  // nobody reading the progress is no reason to stop
   TrainProgress progress(arguments.quiet, live);
   if (std::getenv("OPENBLAS_CORETYPE") != nullptr && run.config.config.train.precision == spec::Precision::kF32) {
@@ -102,15 +107,18 @@ void run_to_the_end(RunToStart run, const RunArguments& arguments) {
   }
   train::RunOptions options = run_options(arguments);
   options.init_path = run.init;
+  options.group = group;
+  options.build = version_text();
   options.stop = [&signals] { return signals.requested(); };
   if (!run.init.empty() && !arguments.no_verify) {
     formats::verify_once(run.init, {.parallel_for = options.parallel_for});
   }
   const train::RunEnd end = run_and_write_page(std::move(run), options, progress);
-  if (arguments.json) print_summary(progress, end == train::RunEnd::kDone);
+  if (arguments.json && group.first()) print_summary(progress, end == train::RunEnd::kDone);
   if (end == train::RunEnd::kStopped) {
-    base::fail(base::ErrorKind::kStopped, "train", "stopped after step " + std::to_string(progress.last_step()),
-               progress.last_checkpoint(), "the same command with --resume auto goes on");
+    const std::string where = group.first() ? " after step " + std::to_string(progress.last_step()) : "";
+    base::fail(base::ErrorKind::kStopped, "train", "stopped" + where, progress.last_checkpoint(),
+               "the same command with --resume auto goes on");
   }
 }
 
