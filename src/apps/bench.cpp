@@ -10,6 +10,7 @@
 #include <set>
 
 #include "apps/bench_report.h"
+#include "apps/bench_serve.h"
 #include "apps/commands.h"
 #include "apps/open_model.h"
 #include "apps/progress.h"
@@ -291,7 +292,15 @@ void add_bench(CLI::App& program) {
   add_whole_number(*command, "-s,--seed", options->seed, "of the random token ids");
   command->add_flag("--no-memory-check", options->no_memory_check, "begin tests that will not fit into memory too");
   command->add_flag("--no-warmup", options->no_warmup, "time the first run too");
-  command->callback([options] { act(*options); });
+  add_bench_serve(*command);
+  command->require_subcommand(0, 1);
+  // `bench serve` times a server and needs no model, so this is asked for here.
+  CLI::Option* model = command->get_option("--model")->required(false);
+  command->callback([command, model, options] {
+    if (!command->get_subcommands().empty()) return;
+    if (model->count() == 0) throw CLI::RequiredError(model->get_name());
+    act(*options);
+  });
 }
 
 }  // namespace dsmoe::apps

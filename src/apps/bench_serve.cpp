@@ -1,4 +1,4 @@
-// dsmoe bench-serve: how fast an OpenAI-compatible server answers, ours or another, and what it does under overload.
+// dsmoe bench serve: how fast an OpenAI-compatible server answers, ours or another, and what it does under overload.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "apps/bench_report.h"
-#include "apps/commands.h"
+#include "apps/bench_serve.h"
 #include "apps/real_number.h"
 #include "apps/text_input.h"
 #include "apps/whole_number.h"
@@ -45,7 +45,7 @@ std::vector<double> positive_numbers(const std::string& text, const std::string&
     double number = 0;
     const auto [next, fault] = std::from_chars(at, end, number);
     if (fault != std::errc() || !std::isfinite(number) || number <= 0 || (next != end && *next != ',')) {
-      base::fail(base::ErrorKind::kUsage, "bench-serve", option + " takes numbers above 0, such as 1,2,4",
+      base::fail(base::ErrorKind::kUsage, "bench serve", option + " takes numbers above 0, such as 1,2,4",
                  base::in_quotes(text));
     }
     numbers.push_back(number);
@@ -81,7 +81,7 @@ class LoadBench {
     one.requests = 1, one.seconds = one.deadline;
     const auto served = traffic::drive(server_, "/v1/completions", one, [this] { return prompts_.apart(); });
     if (served.front().outcome == traffic::Outcome::kComplete) return;
-    base::fail(base::ErrorKind::kFailure, "bench-serve", "a first request must be answered",
+    base::fail(base::ErrorKind::kFailure, "bench serve", "a first request must be answered",
                served.front().fault.empty() ? "status " + std::to_string(served.front().status) : served.front().fault);
   }
   void run_streams(int64_t streams) {
@@ -99,7 +99,7 @@ class LoadBench {
     double best = 0;
     for (const Row& row : rows_) best = std::max(best, row.rate == 0 ? row.figures.requests_per_second : 0);
     if (best > 0) return best;
-    base::fail(base::ErrorKind::kFailure, "bench-serve", "no answer was complete in time, so there is no capacity", "",
+    base::fail(base::ErrorKind::kFailure, "bench serve", "no answer was complete in time, so there is no capacity", "",
                "more --seconds, or shorter answers (-n)");
   }
   const std::vector<Row>& rows() const { return rows_; }
@@ -182,7 +182,7 @@ std::string read_key(const Options& options) {
 
 void require_sizes(const Options& options) {
   const auto require = [](bool holds, const std::string& rule, const std::string& found) {
-    if (!holds) base::fail(base::ErrorKind::kUsage, "bench-serve", rule, found);
+    if (!holds) base::fail(base::ErrorKind::kUsage, "bench serve", rule, found);
   };
   require(options.prompts.shared < options.prompts.tokens, "--shared-prefix must be less than -p",
           std::to_string(options.prompts.shared));
@@ -207,7 +207,7 @@ Loads loads_of(const Options& options) {
   if (!streams.empty()) loads.streams = parse_counts(streams, "--streams");
   for (const int64_t count : loads.streams) {
     if (count < 1 || count > 1000) {
-      base::fail(base::ErrorKind::kUsage, "bench-serve", "--streams is from 1 to 1000", std::to_string(count));
+      base::fail(base::ErrorKind::kUsage, "bench serve", "--streams is from 1 to 1000", std::to_string(count));
     }
   }
   return loads;
@@ -251,10 +251,10 @@ void act(Options options) {
 
 }  // namespace
 
-void add_bench_serve(CLI::App& program) {
+void add_bench_serve(CLI::App& bench) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = program.add_subcommand(
-      "bench-serve", "How fast an OpenAI-compatible server answers many at once, and what it does under overload");
+  CLI::App* command = bench.add_subcommand(
+      "serve", "How fast an OpenAI-compatible server answers many at once, and what it does under overload");
   command->add_option("URL", options->url, "the server, http://127.0.0.1:8080")->required();
   command->add_option("--streams", options->streams,
                       "so many answers in hand at once, the next as soon as one has ended: 8, 1,2,4, 1-8*2");

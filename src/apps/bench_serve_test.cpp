@@ -1,4 +1,4 @@
-// dsmoe bench-serve against a server in this process, through real sockets.
+// dsmoe bench serve against a server in this process, through real sockets.
 #include <gmock/gmock.h>
 
 #include "apps/testing.h"
@@ -29,8 +29,8 @@ class BenchServe : public ::testing::Test {
         http, [this](const serve::HttpRequest& request, auto writer) { service_->handle(request, std::move(writer)); });
   }
   Outcome bench(std::vector<std::string> more, const std::string& tokens = "5") {
-    std::vector<std::string> words = {
-        "bench-serve", "http://127.0.0.1:" + std::to_string(http_->port()), "-p", "40", "-n", tokens};
+    std::vector<std::string> words = {"bench", "serve", "http://127.0.0.1:" + std::to_string(http_->port()), "-p", "40",
+                                      "-n",    tokens};
     words.insert(words.end(), more.begin(), more.end());
     return run(words);
   }
@@ -44,7 +44,7 @@ TEST_F(BenchServe, CountsWhatAServerAnswers) {
   serve({});
   const Outcome outcome = bench({"--streams", "1,3", "--requests", "6", "--rate", "50", "--json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  const base::Json json = base::parse_json(outcome.out, "bench-serve");
+  const base::Json json = base::parse_json(outcome.out, "bench serve");
   EXPECT_EQ(json["model"], "bytes");
   ASSERT_EQ(json["rows"].size(), 3u);
   for (const base::Json& row : json["rows"]) {
@@ -64,7 +64,7 @@ TEST_F(BenchServe, TellsRefusalsFromAnswers) {
   serve(std::move(options));
   const Outcome outcome = bench({"--streams", "1", "--rate", "2000", "--requests", "40", "--json"}, "60");
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-  const base::Json row = base::parse_json(outcome.out, "bench-serve")["rows"][1];
+  const base::Json row = base::parse_json(outcome.out, "bench serve")["rows"][1];
   EXPECT_EQ(row["asked"], 40);
   EXPECT_GE(row["complete"], 1);
   EXPECT_GE(row["refused"], 1) << "a house of one, asked by forty at once";
@@ -83,7 +83,7 @@ TEST_F(BenchServe, IsATableForPeople) {
 
 TEST(BenchServeArguments, AreRefusedByName) {
   const auto refused = [](std::vector<std::string> more, int code, const std::string& what) {
-    std::vector<std::string> words = {"bench-serve", "http://127.0.0.1:1"};
+    std::vector<std::string> words = {"bench", "serve", "http://127.0.0.1:1"};
     words.insert(words.end(), more.begin(), more.end());
     const Outcome outcome = run(words);
     EXPECT_EQ(outcome.exit_code, code) << outcome.err;
@@ -97,8 +97,8 @@ TEST(BenchServeArguments, AreRefusedByName) {
   refused({"--seconds", "0"}, 2, "--seconds must be above 0");
   refused({"--deadline", "-1"}, 2, "--deadline must be above 0");
   refused({"-p", "10", "--shared-prefix", "10"}, 2, "less than -p");
-  EXPECT_EQ(run({"bench-serve"}).exit_code, 2);
-  EXPECT_EQ(run({"bench-serve", "https://example.org"}).exit_code, 2);
+  EXPECT_EQ(run({"bench", "serve"}).exit_code, 2);
+  EXPECT_EQ(run({"bench", "serve", "https://example.org"}).exit_code, 2);
 }
 
 }  // namespace

@@ -9,7 +9,6 @@ void add_quickstart(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_chat(CLI::App& program);
 void add_bench(CLI::App& program);
-void add_bench_serve(CLI::App& program);
 void add_serve(CLI::App& program);
 void add_logits(CLI::App& program);
 void add_eval(CLI::App& program);
@@ -60,7 +59,6 @@ inline const std::vector<CommandGroup> kCommands = {
         add_chat,
         add_serve,
         add_bench,
-        add_bench_serve,
         add_merge,
         add_quantize,
         add_export,
