@@ -83,7 +83,7 @@ TEST_F(Commands, ChatIntroducesTheModel) {
 TEST_F(Commands, ChatKnowsACheckpointOfTrainingOnText) {
   base::write_file(folder_ / "model/chat_template.jinja", tokenizer::kPlainChatTemplate);
   EXPECT_THAT(chat("").err, Not(HasSubstr("base model")));
-  base::write_file(folder_ / "model/run.toml", "[data]\npath = \"talk.jsonl.gz\"\n");
+  base::write_file(folder_ / "model/run.toml", "[data]\nchat_format = \"plain\"\n");
   EXPECT_THAT(chat("").err, Not(HasSubstr("base model"))) << "conversations were learnt";
   base::write_file(folder_ / "model/run.toml", "[data]\npath = \"corpus/shards\"\n");
   EXPECT_THAT(chat("").err, HasSubstr("this is a base model"));

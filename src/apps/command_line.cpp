@@ -213,6 +213,9 @@ std::vector<std::string> read_words(const CLI::App& program, std::vector<std::st
     const auto name = std::find_if_not(at, words.end(), is_option);
     if (name == words.end()) break;
     const CLI::App* chosen = command_named(command, *name);
+    // A command that also does something without the commands below it has them as its first word only.
+    const bool is_optional = command->get_parent() != nullptr && command->get_require_subcommand_min() == 0;
+    if (is_optional && (chosen == nullptr || name != at)) break;
     if (chosen == nullptr) refuse_command(command, *name);
     read_options(command, {at, name}, out);
     out.push_back(*name);

@@ -22,6 +22,8 @@ const std::vector<Example>& examples() {
       {"dsmoe train", "nano-deepseekmoe data.path=shards output.dir=run --resume auto", "begin, or go on"},
       {"dsmoe train", "nano-deepseekmoe data.path=shards output.dir=run train.minutes=30", "for half an hour"},
       {"dsmoe launch", "-n 2 --max-restarts 3 -- train tiny data.path=shards output.dir=run", "two processes"},
+      {"dsmoe sft", "runs/mini qa.jsonl -o runs/answers", "a base model learns to answer"},
+      {"dsmoe sft", "runs/mini qa/ -o runs/answers --lora --lora-targets attention,shared", "adapters beside it"},
       {"dsmoe compare", "plan.toml --data shards -o out", "what a plan says, on equal tokens"},
       {"dsmoe compare", "plan.toml -o out --dry-run", "what would run, and how long"},
       {"dsmoe report", "run -o page.html", "one page about a run"},

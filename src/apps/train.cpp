@@ -63,7 +63,7 @@ void add_sft_command(CLI::App& program) {
       program.add_subcommand("sft", "Teach a base model to answer, from conversations; docs/finetuning.md has it all");
   const auto arguments = std::make_shared<SftArguments>();
   arguments->add_to(*command);
-  command->callback([command] { hand_over("sft", words_of(*command)); });
+  command->callback([command, arguments] { hand_over("sft", words_of(*command)); });
 }
 
 }  // namespace dsmoe::apps
