@@ -82,7 +82,8 @@ TEST_F(AdapterCommands, UnmergedMergedAndBesideAFileAreOneModel) {
   EXPECT_TRUE(base::fs::exists(path("merged/tokenizer.json")));
   EXPECT_LE(apart(unmerged, logits({"-m", path("merged")})), bound());
 
-  const Outcome exported = run({"export", "-m", path("model"), "--type", "f32", "-o", path("model.gguf")});
+  const Outcome exported =
+      run({"export", "-m", path("model"), "--type", "f32", "--no-tokenizer", "-o", path("model.gguf")});
   ASSERT_EQ(exported.exit_code, 0) << exported.err;
   EXPECT_LE(apart(unmerged, logits({"-m", path("model.gguf"), "--adapter", path("adapter")})), bound())
       << "rows of q and k lie in another order there";
@@ -112,7 +113,7 @@ TEST_F(AdapterCommands, RefuseWhatDoesNotBelong) {
   EXPECT_THAT(message(path("other_model"), 3), HasSubstr("layers.8"));
   EXPECT_THAT(message(path("model"), 3), HasSubstr("adapter_config.json"));
   EXPECT_THAT(message(path("adapter") + "=much", 2), HasSubstr("DIR=SCALE"));
-  const Outcome exported = run({"export", "-m", path("model"), "-o", path("model.gguf")});
+  const Outcome exported = run({"export", "-m", path("model"), "--no-tokenizer", "-o", path("model.gguf")});
   ASSERT_EQ(exported.exit_code, 0) << exported.err;
   const Outcome file = run({"merge", "-m", path("model.gguf"), "--adapter", path("adapter"), "-o", path("no")});
   EXPECT_EQ(file.exit_code, 2);

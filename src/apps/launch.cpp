@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/launched_ranks.h"
+#include "apps/real_number.h"
 #include "apps/stop_signals.h"
 #include "apps/training_program.h"
 #include "apps/whole_number.h"
@@ -76,18 +77,14 @@ void run(const LaunchArguments& arguments) {
 void add_launch(CLI::App& program) {
   CLI::App* command = program.add_subcommand("launch", "Train in several processes of this machine");
   const auto arguments = std::make_shared<LaunchArguments>();
-  command->add_option("-n,--processes", arguments->ranks, "processes; each takes as many micro-batches of a step")
+  add_whole_number(*command, "-n,--processes", arguments->ranks,
+                   "processes; each takes as many micro-batches of a step", {1, 1024})
       ->required()
-      ->type_name("N")
-      ->check(CLI::Range(1, 1024));
-  command->add_option("--max-restarts", arguments->restarts, "starts again that often after a process was lost")
-      ->type_name("K")
-      ->check(CLI::Range(0, 1'000'000))
-      ->capture_default_str();
-  command->add_option("--timeout", arguments->timeout, "seconds that a process waits for the others")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.1, 1e6))
-      ->capture_default_str();
+      ->default_str("");
+  add_whole_number(*command, "--max-restarts", arguments->restarts, "starts again that often after a process was lost",
+                   {0, 1'000'000});
+  add_real_number(*command, "--timeout", arguments->timeout, "seconds that a process waits for the others")
+      ->check(CLI::Range(0.1, 1e6).description(""));
   command->add_flag("--check", arguments->check, "compare what processes are about to do, to find one out of step");
   command->add_option("command", arguments->words, "train or sft with its arguments, behind --")
       ->required()

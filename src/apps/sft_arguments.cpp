@@ -23,9 +23,8 @@ void SftArguments::add_to(CLI::App& command) {
 }
 
 void SftArguments::add_data_options(CLI::App& command) {
-  command.add_option("--valid-share", valid_share, "part of the examples held out, by question")
-      ->check(CLI::Range(0.0, 0.9))
-      ->capture_default_str();
+  add_real_number(command, "--valid-share", valid_share, "part of the examples held out, by question, at most 0.9")
+      ->check(CLI::Range(0.0, 0.9).description(""));
   command.add_option("--long", long_examples, "an example of more than train.sequence_length tokens: cut or skip")
       ->check(CLI::IsMember({"cut", "skip"}))
       ->capture_default_str();
