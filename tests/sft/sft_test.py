@@ -73,7 +73,7 @@ class Sft(unittest.TestCase):
     def test_an_adapter_says_what_it_has_learnt_beside_its_base_and_in_it(self):
         with open(self.path("base/model.safetensors"), "rb") as file:
             before = file.read()
-        self.sft(self.data, "beside", "--lora", "--lora-rank", "4", "train.steps=120", "train.validate_every=0", "train.checkpoint_every=0")
+        self.sft(self.data, "beside", "--lora", "train.steps=300", "train.learning_rate=0.005", "train.validate_every=0", "train.checkpoint_every=0")
         with open(self.path("base/model.safetensors"), "rb") as file:
             self.assertEqual(file.read(), before)
         saved = self.path("beside/latest")
