@@ -56,9 +56,9 @@ struct Program {
 // written to its report as its errno.
 [[noreturn]] void become(const Program& program, pid_t parent) {
   const auto& [argv, environment, streams, priority, stop_signal, own_group] = program;
-  const auto fail = [&] {
+  const auto fail = [report = program.streams.report] {
     const int fault = errno;
-    (void)!::write(streams.report, &fault, sizeof fault);
+    (void)!::write(report, &fault, sizeof fault);
     ::_exit(127);
   };
   if (::prctl(PR_SET_PDEATHSIG, stop_signal) != 0) fail();
