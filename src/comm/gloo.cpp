@@ -4,6 +4,7 @@
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -26,28 +27,32 @@ std::string first_line(const std::exception& error) {
 class GlooTransport final : public Transport {
  public:
   GlooTransport(const Meeting& meeting, c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo)
-      : meeting_(meeting), gloo_(std::move(gloo)) {}
+      : meeting_(meeting), gloo_(std::move(gloo)), exchanges_(static_cast<size_t>(meeting.size)) {}
   int rank() const override { return meeting_.rank; }
   int size() const override { return meeting_.size; }
 
-  void exchange(const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) override {
-    const int tag = static_cast<int>(exchanges_++ % kTags);
-    std::vector<Works> coming(out.size()), going(out.size());
-    for (int step = 1; step < size(); ++step) {  // not all to the same rank at once
-      const int to = (rank() + step) % size(), from = (rank() + size() - step) % size();
-      start(from, in[static_cast<size_t>(from)], coming[static_cast<size_t>(from)],
-            [&](std::vector<at::Tensor>& message) { return gloo_->recv(message, from, tag); });
-      start(to, out[static_cast<size_t>(to)], going[static_cast<size_t>(to)],
-            [&](std::vector<at::Tensor>& message) { return gloo_->send(message, to, tag); });
+  void exchange(const std::vector<int>& members, const std::vector<ConstBytes>& out,
+                const std::vector<Bytes>& in) override {
+    const size_t count = members.size();
+    const auto self = static_cast<size_t>(std::find(members.begin(), members.end(), rank()) - members.begin());
+    std::vector<Works> coming(count), going(count);
+    for (size_t step = 1; step < count; ++step) {  // not all to the same rank at once
+      const size_t to = (self + step) % count, from = (self + count - step) % count;
+      start(members[from], in[from], coming[from], [&](std::vector<at::Tensor>& message) {
+        return gloo_->recv(message, members[from], tag_of(members[from]));
+      });
+      start(members[to], out[to], going[to],
+            [&](std::vector<at::Tensor>& message) { return gloo_->send(message, members[to], tag_of(members[to])); });
     }
-    const auto self = static_cast<size_t>(rank());
     if (!out[self].empty()) std::memcpy(in[self].data(), out[self].data(), out[self].size());
-    for (size_t r = 0; r < out.size(); ++r) finish(static_cast<int>(r), coming[r]);
-    for (size_t r = 0; r < out.size(); ++r) finish(static_cast<int>(r), going[r]);
+    for (size_t i = 0; i < count; ++i) finish(members[i], coming[i]);
+    for (size_t i = 0; i < count; ++i) finish(members[i], going[i]);
+    for (const int other : members) ++exchanges_[static_cast<size_t>(other)];
   }
 
  private:
-  static constexpr uint64_t kTags = 1 << 30;
+  // Counted for each pair: two ranks are together in exchanges of several groups, always in the same order.
+  int tag_of(int other) const { return static_cast<int>(exchanges_[static_cast<size_t>(other)] % (1 << 30)); }
 
   // In messages, at least one: a rank that has nothing to give shows that it is there.
   template <class Span, class Begin>
@@ -80,7 +85,7 @@ class GlooTransport final : public Transport {
 
   Meeting meeting_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
-  uint64_t exchanges_ = 0;
+  std::vector<uint64_t> exchanges_;  // with each rank
   std::byte nothing_{};
 };
 

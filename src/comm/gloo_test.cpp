@@ -89,6 +89,15 @@ TEST(Gloo, EveryOperationGivesItsDefinition) {
   }
 }
 
+TEST(Gloo, PartsOfAWorldAreGroups) {
+  World world(4, {.check = true},
+              [](const Meeting& meeting) { testing::expect_all_operations_of_parts(gloo_group(meeting)); });
+  for (int rank = 0; rank < 4; ++rank) {
+    EXPECT_EQ(world.end_of(rank), 0);
+    EXPECT_EQ(world.said(rank), "");
+  }
+}
+
 TEST(Gloo, AKilledRankIsNamed) {
   World world(3, {}, last_rank_gets(SIGKILL));
   for (int rank = 0; rank < 2; ++rank) EXPECT_EQ(world.end_of(rank), 0);

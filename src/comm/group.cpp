@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <numeric>
 
 namespace dsmoe::comm {
 namespace {
@@ -69,6 +70,24 @@ std::string in_seconds(std::chrono::milliseconds time) {
   return text;
 }
 
+Group::Group(std::shared_ptr<Transport> transport, bool check)
+    : transport_(std::move(transport)),
+      check_(check),
+      members_(static_cast<size_t>(transport_->size())),
+      rank_(transport_->rank()) {
+  std::iota(members_.begin(), members_.end(), 0);
+}
+
+Group Group::part(const std::vector<int>& ranks) const {
+  const auto self = std::find(ranks.begin(), ranks.end(), rank_);
+  DSMOE_CHECK(self != ranks.end() && std::is_sorted(ranks.begin(), ranks.end()), "this rank's own group, in order");
+  Group group = *this;
+  group.members_.clear();
+  for (const int rank : ranks) group.members_.push_back(members_.at(static_cast<size_t>(rank)));
+  group.rank_ = static_cast<int>(self - ranks.begin());
+  return group;
+}
+
 std::vector<Stretch> Group::shares(int64_t n) const {
   std::vector<Stretch> all;
   for (int r = 0; r < size(); ++r) all.push_back(share_of(n, r, size()));
@@ -79,20 +98,21 @@ void Group::compare(const char* operation, const std::vector<ConstBytes>& out, c
   std::vector<Intent> mine, theirs(out.size());
   for (size_t r = 0; r < out.size(); ++r) mine.emplace_back(operation, out[r].size(), in[r].size());
   const std::vector<Bytes> giving = each(mine);
-  transport_->exchange({giving.begin(), giving.end()}, each(theirs));
+  transport_->exchange(members_, {giving.begin(), giving.end()}, each(theirs));
   for (size_t r = 0; r < out.size(); ++r) {
     const bool same = std::strcmp(mine[r].operation, theirs[r].operation) == 0 && mine[r].gives == theirs[r].takes &&
                       mine[r].takes == theirs[r].gives;
     if (same) continue;
-    fail_lost(operation, static_cast<int>(r),
-              "it is in " + theirs[r].text() + ", rank " + std::to_string(rank()) + " in " + mine[r].text());
+    fail_lost(operation, members_[r],
+              "it is in " + theirs[r].text() + ", rank " + std::to_string(members_[static_cast<size_t>(rank_)]) +
+                  " in " + mine[r].text());
   }
 }
 
 void Group::exchange(const char* operation, const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) const {
   try {
     if (check_) compare(operation, out, in);
-    transport_->exchange(out, in);
+    transport_->exchange(members_, out, in);
   } catch (const LostRank& lost) {
     fail_lost(operation, lost.rank, lost.what);
   }
@@ -177,6 +197,11 @@ std::vector<std::string> Group::all_to_all(const std::vector<std::string>& to) c
   std::vector<ConstBytes> out;
   for (const std::string& text : to) out.push_back(bytes_of(text));
   return exchange_texts("all_to_all", out);
+}
+
+void Group::all_to_all(const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) const {
+  if (!alone()) return exchange("all_to_all", out, in);
+  std::copy(out.front().begin(), out.front().end(), in.front().begin());
 }
 
 std::vector<std::string> Group::all_gather(const std::string& text) const {

@@ -4,6 +4,8 @@
 // sums over a group needs no second path for one process. Sums add in the order of ranks, whatever the transport and
 // however messages are cut: the same ranks give the same bits every time, and every rank gets the same ones.
 //
+// A group may be a part of a world: it has ranks of its own, from 0, and errors name them as the world does.
+//
 // Large vectors travel in rounds of a few megabytes, each rank to each: a rank sends and receives (N-1)/N of a vector
 // for reduce_scatter and as much for all_gather, which is the least possible.
 #pragma once
@@ -29,11 +31,12 @@ class Group {
   Group() = default;
   /// `check`: before each operation ranks tell one another which it is and how long, so that one out of step is an
   /// error that says so, where a transport may wait, or end the program.
-  explicit Group(std::shared_ptr<Transport> transport, bool check = false)
-      : transport_(std::move(transport)), check_(check) {}
+  explicit Group(std::shared_ptr<Transport> transport, bool check = false);
+  /// Of those ranks of this one, in ascending order, of which this rank is one. Nothing is sent for it.
+  Group part(const std::vector<int>& ranks) const;
 
-  int rank() const { return transport_ ? transport_->rank() : 0; }
-  int size() const { return transport_ ? transport_->size() : 1; }
+  int rank() const { return rank_; }
+  int size() const { return static_cast<int>(members_.size()); }
   bool alone() const { return size() == 1; }
   bool first() const { return rank() == 0; }
   /// What this rank has of n elements.
@@ -67,6 +70,8 @@ class Group {
   /// to[r] goes to rank r; what each rank has for this one comes back, in the order of ranks. Lengths go first, so they
   /// need not be known.
   std::vector<std::string> all_to_all(const std::vector<std::string>& to) const;
+  /// The same where both sides know how long it is: in[r] takes what rank r has for this one.
+  void all_to_all(const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) const;
   /// Returns when every rank has called it.
   void barrier() const;
 
@@ -80,6 +85,8 @@ class Group {
 
   std::shared_ptr<Transport> transport_;
   bool check_ = false;
+  std::vector<int> members_ = {0};  // ranks of the transport
+  int rank_ = 0;                    // of this one among them
 };
 
 }  // namespace dsmoe::comm

@@ -34,6 +34,24 @@ TEST(Group, IsOfOneWithoutATransport) {
   expect_all_operations(group, true);
 }
 
+TEST(Group, PartsOfAWorldAreGroups) { on_threads(6, expect_all_operations_of_parts, true); }
+
+TEST(Mesh, NeighboursHaveEverythingBetweenThem) {
+  on_threads(4, [](const Group& world) {
+    for (const int shared_by : {1, 2, 4}) {
+      const Mesh mesh(world, shared_by);
+      int64_t at = 0;
+      for (int rank = 0; rank < shared_by; ++rank) {
+        EXPECT_EQ(mesh.held(63, rank).begin, at);
+        at = mesh.held(63, rank).end;
+      }
+      EXPECT_EQ(at, 63);
+      for (int rank = 0; rank < 4; ++rank) EXPECT_EQ(mesh.held(63, rank).begin, mesh.held(63, rank % shared_by).begin);
+      EXPECT_EQ(mesh.neighbours().size() * mesh.copies().size(), 4);
+    }
+  });
+}
+
 TEST(Group, SharesCoverEverythingOnce) {
   for (const int ranks : {1, 2, 3, 7}) {
     for (const int64_t n : {0, 1, 6, 63, 1000}) {
@@ -57,6 +75,15 @@ TEST(Group, ARankThatHasEndedIsNamed) {
     });
   });
   EXPECT_THAT(message, AllOf(HasSubstr("rank 1 does not take part in broadcast"), HasSubstr("has ended")));
+}
+
+TEST(Group, ARankOfAPartIsNamedAsTheWorldNamesIt) {
+  const std::string message = base::message_of([] {
+    on_threads(4, [](const Group& world) {
+      if (world.rank() != 3) Mesh(world, 2).neighbours().barrier();
+    });
+  });
+  EXPECT_THAT(message, HasSubstr("rank 3 does not take part in any"));
 }
 
 TEST(Group, ARankThatDoesNotComeIsNamedAfterTheTimeout) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "comm/group.h"
+#include "comm/mesh.h"
 
 namespace dsmoe::comm::testing {
 
@@ -73,6 +73,14 @@ inline void expect_texts(const Group& group) {
   }
   EXPECT_EQ(group.all_gather(name(group.rank())), all);
   EXPECT_EQ(group.all_to_all(given), wanted);
+  std::vector<std::string> taken;
+  std::vector<ConstBytes> out;
+  std::vector<Bytes> in;
+  for (const std::string& text : wanted) taken.emplace_back(text.size(), '?');
+  for (const std::string& text : given) out.push_back(std::as_bytes(std::span(text)));
+  for (std::string& text : taken) in.push_back(std::as_writable_bytes(std::span(text)));
+  group.all_to_all(out, in);
+  EXPECT_EQ(taken, wanted);
   EXPECT_FALSE(group.any(false));
   EXPECT_TRUE(group.any(group.rank() == group.size() - 1));
   group.barrier();
@@ -92,6 +100,18 @@ inline void expect_all_operations(const Group& group, bool large) {
     const std::vector<std::string> came = group.all_to_all(to);
     EXPECT_EQ(came.back().size(), group.first() ? 9'000'001U : 0U);
   }
+}
+
+/// The parts of a world, how often each of them does something left to itself.
+inline void expect_all_operations_of_parts(const Group& world) {
+  const Mesh mesh(world, 2);
+  EXPECT_EQ(mesh.neighbours().rank(), world.rank() % 2);
+  EXPECT_EQ(mesh.copies().rank(), world.rank() / 2);
+  EXPECT_EQ(mesh.copies().all_gather(std::to_string(world.rank())).back(),
+            std::to_string(world.size() - 2 + world.rank() % 2));
+  for (int i = 0; i <= mesh.copy(world.rank()); ++i) expect_all_operations(mesh.neighbours(), false);
+  for (int i = 0; i <= world.rank() % 2; ++i) expect_all_operations(mesh.copies(), false);
+  expect_all_operations(world, false);
 }
 
 }  // namespace dsmoe::comm::testing

@@ -3,29 +3,33 @@
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <thread>
 
 namespace dsmoe::comm {
 namespace {
 
-// Where the ranks meet: each shows what it gives, takes what the others show, and waits until all have taken.
+// Where the ranks meet, at a table for each group: a rank shows what it gives, takes what the others show, and waits
+// until all have taken.
 class Hall {
  public:
-  Hall(int ranks, std::chrono::milliseconds timeout)
-      : shown_(static_cast<size_t>(ranks)), arrivals_(shown_.size()), gone_(shown_.size()), timeout_(timeout) {}
+  Hall(int ranks, std::chrono::milliseconds timeout) : gone_(static_cast<size_t>(ranks)), timeout_(timeout) {}
 
-  int size() const { return static_cast<int>(shown_.size()); }
+  int size() const { return static_cast<int>(gone_.size()); }
 
-  void exchange(int rank, const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) {
-    shown_[static_cast<size_t>(rank)] = &out;
-    wait_for_all(rank);
-    for (size_t r = 0; r < in.size(); ++r) {
-      const ConstBytes given = (*shown_[r])[static_cast<size_t>(rank)];
-      DSMOE_CHECK(given.size() == in[r].size(), "ranks are in the same operation");
-      std::copy(given.begin(), given.end(), in[r].begin());
+  void exchange(int rank, const std::vector<int>& members, const std::vector<ConstBytes>& out,
+                const std::vector<Bytes>& in) {
+    Table& table = table_of(members);
+    const auto self = static_cast<size_t>(std::find(members.begin(), members.end(), rank) - members.begin());
+    table.shown[self] = &out;
+    wait_for_all(table, members, self);
+    for (size_t i = 0; i < in.size(); ++i) {
+      const ConstBytes given = (*table.shown[i])[self];
+      DSMOE_CHECK(given.size() == in[i].size(), "ranks are in the same operation");
+      std::copy(given.begin(), given.end(), in[i].begin());
     }
-    wait_for_all(rank);
+    wait_for_all(table, members, self);
   }
 
   void leave(int rank) {
@@ -35,24 +39,37 @@ class Hall {
   }
 
  private:
-  void wait_for_all(int rank) {
+  struct Table {
+    std::vector<const std::vector<ConstBytes>*> shown;
+    std::vector<int64_t> arrivals;  // how often each member has come
+  };
+
+  Table& table_of(const std::vector<int>& members) {
+    const std::lock_guard lock(mutex_);
+    Table& table = tables_[members];
+    table.shown.resize(members.size());
+    table.arrivals.resize(members.size());
+    return table;
+  }
+
+  void wait_for_all(Table& table, const std::vector<int>& members, size_t self) {
     std::unique_lock lock(mutex_);
-    const int64_t turn = ++arrivals_[static_cast<size_t>(rank)];
+    const int64_t turn = ++table.arrivals[self];
     changed_.notify_all();
     const auto missing = [&](auto&& counts) {  // the lowest such rank that has not come, or the number of ranks
-      size_t r = 0;
-      while (r < arrivals_.size() && !(arrivals_[r] < turn && counts(r))) ++r;
-      return static_cast<int>(r);
+      for (size_t i = 0; i < members.size(); ++i) {
+        if (table.arrivals[i] < turn && counts(members[i])) return members[i];
+      }
+      return size();
     };
-    const auto ended = [&] { return missing([&](size_t r) { return gone_[r]; }); };
-    const auto any = [&] { return missing([](size_t) { return true; }); };
+    const auto ended = [&] { return missing([&](int rank) { return gone_[static_cast<size_t>(rank)]; }); };
+    const auto any = [&] { return missing([](int) { return true; }); };
     const bool known = changed_.wait_for(lock, timeout_, [&] { return any() == size() || ended() < size(); });
     if (ended() < size()) throw LostRank{ended(), "it has ended"};
     if (!known) throw LostRank{any(), "no word of it for " + in_seconds(timeout_)};
   }
 
-  std::vector<const std::vector<ConstBytes>*> shown_;
-  std::vector<int64_t> arrivals_;  // how often each rank has come
+  std::map<std::vector<int>, Table> tables_;  // by members
   std::vector<bool> gone_;
   std::chrono::milliseconds timeout_;
   std::mutex mutex_;
@@ -65,8 +82,9 @@ class ThreadTransport final : public Transport {
   ~ThreadTransport() override { hall_.leave(rank_); }
   int rank() const override { return rank_; }
   int size() const override { return hall_.size(); }
-  void exchange(const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) override {
-    hall_.exchange(rank_, out, in);
+  void exchange(const std::vector<int>& members, const std::vector<ConstBytes>& out,
+                const std::vector<Bytes>& in) override {
+    hall_.exchange(rank_, members, out, in);
   }
 
  private:

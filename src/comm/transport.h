@@ -1,4 +1,4 @@
-// What carries bytes between the ranks of a group: one operation, from which group.h makes all others.
+// What carries bytes between the ranks of a world: one operation, from which group.h makes all others.
 #pragma once
 
 #include <chrono>
@@ -23,10 +23,12 @@ class Transport {
   virtual ~Transport() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  /// Gives out[r] to rank r and fills in[r] with what rank r gives this one, for every r, this rank's own included.
-  /// Every rank calls it, in the same order; out[r] here is as long as in[rank()] there. No bytes at all is a message
+  /// Among `members`, ranks in ascending order of which this is one: gives out[i] to members[i] and fills in[i] with
+  /// what that rank gives this one, for every i, this rank's own included. Each of them calls it, in the same order as
+  /// all that they exchange together; out[i] here is as long as what members[i] takes. No bytes at all is a message
   /// like any other. Throws LostRank where a rank has gone or lets the group's timeout pass.
-  virtual void exchange(const std::vector<ConstBytes>& out, const std::vector<Bytes>& in) = 0;
+  virtual void exchange(const std::vector<int>& members, const std::vector<ConstBytes>& out,
+                        const std::vector<Bytes>& in) = 0;
 };
 
 /// For messages about a timeout: "1.5 s".
