@@ -24,6 +24,7 @@ const std::vector<Example>& examples() {
       {"dsmoe launch", "-n 2 --max-restarts 3 -- train tiny data.path=shards output.dir=run", "two processes"},
       {"dsmoe sft", "runs/mini qa.jsonl -o runs/answers", "a base model learns to answer"},
       {"dsmoe sft", "runs/mini qa/ -o runs/answers --lora --lora-targets attention,shared", "adapters beside it"},
+      {"dsmoe sft", "runs/mini qa/ -o runs/answers --esft gate", "the experts that these questions use, and no more"},
       {"dsmoe compare", "plan.toml --data shards -o out", "what a plan says, on equal tokens"},
       {"dsmoe compare", "plan.toml -o out --dry-run", "what would run, and how long"},
       {"dsmoe report", "run -o page.html", "one page about a run"},

@@ -14,13 +14,16 @@ struct SftArguments {
   int64_t lora_rank = 8;
   double lora_alpha = 16;
   std::string lora_targets = "all";
+  std::string esft;       ///< gate or token: train the experts that score by it; empty: all that would be trained
+  double esft_share = 0;  ///< 0: the score's own
   RunArguments run;
 
   void add_to(CLI::App& command);
 
  private:
   void add_data_options(CLI::App& command);
-  void add_lora_options(CLI::App& command);
+  CLI::Option* add_lora_options(CLI::App& command);
+  void add_expert_options(CLI::App& command, CLI::Option* lora_targets);
 };
 
 }  // namespace dsmoe::apps

@@ -1,6 +1,9 @@
 #include "model/parameters.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "moe/partly_trained.h"
 
 namespace dsmoe::model {
 
@@ -18,7 +21,13 @@ ParameterStore::ParameterStore(const spec::ModelConfig& config, const Transforme
     tensors_.push_back({tensor, found->second});
   });
   DSMOE_CHECK(tensors_.size() == views_.size(), "storage for a tensor the specification does not know");
-  if (frozen()) stand_beside_masters();
+  if (adapted()) stand_beside_masters();
+  if (frozen() && !adapted()) train_experts();
+}
+
+const std::vector<Parameter>& ParameterStore::parameters() const {
+  if (adapted()) return adapters_.parameters();
+  return frozen() ? experts_ : parameters_;
 }
 
 void ParameterStore::stand_beside_masters() {
@@ -27,6 +36,28 @@ void ParameterStore::stand_beside_masters() {
     std::vector<moe::AdapterPart> parts = adapters_.parts_of(master.value);
     if (!parts.empty()) master.weight = moe::adapted_weight(master.weight, std::move(parts));
   }
+}
+
+void ParameterStore::train_experts() {
+  std::map<int64_t, std::vector<int64_t>> by_layer;
+  for (const spec::RoutedExpert& e : spec::routed_experts(config_, options_.adapters.targets, "model")) {
+    by_layer[e.layer].push_back(e.expert);
+  }
+  for (const auto& [layer, experts] : by_layer) {
+    const FfnMasters& routed = layers_[static_cast<size_t>(layer)].routed;
+    train_in(routed.gate_up, layer, experts);
+    train_in(routed.down, layer, experts);
+  }
+}
+
+void ParameterStore::train_in(const Tensor& master, int64_t layer, const std::vector<int64_t>& experts) {
+  const auto found = std::ranges::find_if(parameters_, [&](const Parameter& p) { return p.value.is_same(master); });
+  const std::string stack = spec::layer_prefix(layer) + "mlp.experts.", part = found->name.substr(stack.size());
+  const auto weight = std::make_shared<moe::PartlyTrained>(master, experts);
+  for (size_t i = 0; i < experts.size(); ++i) {
+    experts_.push_back({stack + std::to_string(experts[i]) + "." + part, weight->leaves()[i], found->role, nullptr});
+  }
+  found->weight = weight;
 }
 
 Tensor ParameterStore::add(const std::string& name, const std::vector<int64_t>& sizes, TensorRole role) {

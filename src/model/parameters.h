@@ -2,7 +2,8 @@
 //
 // q, k and v of a layer are one matrix, gate_proj and up_proj are one, and all routed experts are stacked: fewer and
 // larger products, and an optimiser that walks a dozen tensors a layer instead of hundreds. Where adapters are trained,
-// masters are frozen: no gradient, no moments.
+// masters are frozen: no gradient, no moments. Where some experts are trained, each is a leaf of its own over its place
+// in a master, and everything else is frozen.
 #pragma once
 
 #include <map>
@@ -12,6 +13,7 @@
 #include "model/adapters.h"
 #include "model/transformer.h"
 #include "moe/weight.h"
+#include "spec/trained_experts.h"
 
 namespace dsmoe::model {
 
@@ -32,7 +34,7 @@ class ParameterStore {
   ParameterStore(const spec::ModelConfig& config, const TransformerOptions& options);
 
   /// What is trained.
-  const std::vector<Parameter>& parameters() const { return frozen() ? adapters_.parameters() : parameters_; }
+  const std::vector<Parameter>& parameters() const;
   const AdapterStore& adapters() const { return adapters_; }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
   const std::vector<LayerMasters>& layers() const { return layers_; }
@@ -46,8 +48,11 @@ class ParameterStore {
   Tensor add(const std::string& name, const std::vector<int64_t>& sizes, spec::TensorRole role);
   Tensor add_named(const std::string& name, const std::vector<int64_t>& sizes, spec::TensorRole role);
   void view(const std::string& name, const MatrixPlace& place, int64_t rows);
-  bool frozen() const { return options_.adapters.rank > 0; }
+  bool adapted() const { return options_.adapters.rank > 0; }
+  bool frozen() const { return adapted() || spec::names_experts(options_.adapters.targets); }
   void stand_beside_masters();
+  void train_experts();
+  void train_in(const Tensor& master, int64_t layer, const std::vector<int64_t>& experts);
   FfnMasters add_ffn(const std::string& prefix, int64_t width, int64_t experts);
   LayerMasters add_layer(int64_t layer);
   void add_moe(int64_t layer, LayerMasters& masters);
@@ -55,6 +60,7 @@ class ParameterStore {
   spec::ModelConfig config_;
   TransformerOptions options_;
   std::vector<Parameter> parameters_;  // of all masters
+  std::vector<Parameter> experts_;     // that train while all else is frozen
   std::map<std::string, MatrixPlace> places_;
   AdapterStore adapters_;
   std::vector<NamedTensor> tensors_;

@@ -6,6 +6,7 @@
 #include "moe/adapted_bank.h"
 #include "moe/linear.h"
 #include "moe/parallel.h"
+#include "moe/partly_trained.h"
 #include "moe/slot_sums.h"
 
 namespace dsmoe::moe {
@@ -31,6 +32,27 @@ struct Bank : torch::CustomClassHolder {
   SlotPlan plan;  ///< unused where every row visits the one expert
   bool routed;
   bool gate_up_wanted = false, down_wanted = false;  ///< gradients
+};
+
+/// Where the gradients of the experts of one weight go: of a partly trained stack, to each trained expert's own.
+class BankGradient {
+ public:
+  BankGradient(const Weight& weight, bool wanted)
+      : partly_(dynamic_cast<const PartlyTrained*>(&weight)), whole_(weight, wanted && partly_ == nullptr) {
+    if (partly_ != nullptr && wanted) by_expert_ = partly_->gradients();
+  }
+  /// Float32 memory of expert e; null where its gradient is not wanted.
+  float* of(int64_t e) const {
+    if (!by_expert_.empty()) return by_expert_[static_cast<size_t>(e)];
+    return whole_.wanted() ? whole_.of(e) : nullptr;
+  }
+  Epilogue epilogue() const { return partly_ != nullptr ? Epilogue::kAdd : whole_.epilogue(); }
+  const Tensor& returned() const { return whole_.returned(); }
+
+ private:
+  const PartlyTrained* partly_;
+  WeightGradient whole_;
+  std::vector<float*> by_expert_;
 };
 
 /// The products of one pass over the bank, expert by expert. N slots (or rows), D model, F width.
@@ -101,7 +123,7 @@ class Pass {
 
   /// Gradients of the rows, slot by slot, and of both weights: one list.
   void backward_down(const Tensor& grad_RD, const Tensor& grad_gate_up_N2F, const Tensor& hidden_NF,
-                     const Tensor& grad_rows_ND, const WeightGradient& grad_gate_up, const WeightGradient& grad_down) {
+                     const Tensor& grad_rows_ND, const BankGradient& grad_gate_up, const BankGradient& grad_down) {
     each_expert([&](int64_t e, int64_t first, int64_t count) {
       const RowsView grad_h{at(grad_gate_up_N2F, first), 2 * width_};
       products_.push_back({.m = count,
@@ -112,9 +134,10 @@ class Pass {
                            .out = at(grad_rows_ND, first),
                            .out_stride = hidden_,
                            .out_type = number_});
-      const auto weight_product = [&](const WeightGradient& gradient, int64_t m, int64_t n, const RowsView& left,
+      const auto weight_product = [&](const BankGradient& gradient, int64_t m, int64_t n, const RowsView& left,
                                       const RowsView& right) {
-        if (!gradient.wanted()) return;
+        float* const out = gradient.of(e);
+        if (out == nullptr) return;
         products_.push_back({.m = m,
                              .n = n,
                              .k = count,
@@ -122,7 +145,7 @@ class Pass {
                              .left_along = Along::kDepth,
                              .right_rows = right,
                              .epilogue = gradient.epilogue(),
-                             .out = gradient.of(e),
+                             .out = out,
                              .out_stride = n});
       };
       weight_product(grad_gate_up, 2 * width_, hidden_, grad_h, rows_of(rows_, first));
@@ -200,7 +223,7 @@ struct SwigluBank : torch::autograd::Function<SwigluBank> {
     }
     pass.backward_up(grad_RD, all);
 
-    const WeightGradient grad_gate_up(*bank->gate_up, bank->gate_up_wanted), grad_down(*bank->down, bank->down_wanted);
+    const BankGradient grad_gate_up(*bank->gate_up, bank->gate_up_wanted), grad_down(*bank->down, bank->down_wanted);
     const Tensor grad_slots_ND = pass.slot_rows(rows_RD.size(1));
     pass.backward_down(grad_RD, grad_gate_up_N2F, hidden_NF, grad_slots_ND, grad_gate_up, grad_down);
     const Tensor grad_rows_RD = bank->routed ? sum_of_slots(bank->plan, grad_slots_ND, {}, {}) : grad_slots_ND;

@@ -6,6 +6,7 @@
 #include "spec/adapter.h"
 #include "spec/rules.h"
 #include "spec/tensors.h"
+#include "spec/trained_experts.h"
 
 namespace dsmoe::spec {
 namespace {
@@ -173,7 +174,7 @@ TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train
   const double inputs = (layers + 1) * static_cast<double>(config.hidden_size) * size;
   const double passing = std::max(mixture.passing, dense.passing);
   TrainingBytes out;
-  const int64_t adapters = adapter_parameters(config, train), trained = train.lora_rank > 0 ? adapters : parameters;
+  const int64_t adapters = adapter_parameters(config, train), trained = trained_parameters(config, train);
   out.master_weights = 4 * (parameters + adapters);
   out.gradients = 4 * trained;
   out.moments = 8 * trained;

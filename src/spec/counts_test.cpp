@@ -16,6 +16,7 @@
 #include "spec/presets.h"
 #include "spec/settings.h"
 #include "spec/tensors.h"
+#include "spec/trained_experts.h"
 
 namespace dsmoe::spec {
 namespace {
@@ -343,6 +344,19 @@ TEST(Counts, TrainingBytesFollowTheirSettings) {
   train.micro_batch = 1;
   const int64_t inputs = 2 * 4, attention = 4 + 3 * 4 + 4, ffn = 2 * 4 + 2 * 6, passing = 3 * 6 + 3 * 4;
   EXPECT_EQ(training_bytes(one, train).activations, 8 * (2 * (inputs + attention + ffn + passing) + 4));
+}
+
+TEST(Counts, WhatStaysHasNoGradientsAndNoMoments) {
+  const RunConfig all = resolve("mini-deepseekmoe").config;
+  const RunConfig some =
+      resolve("mini-deepseekmoe", {"train.lora_targets=layers.1.mlp.experts.2,layers.1.mlp.experts.3,mlp.experts.3"})
+          .config;
+  const int64_t seven = 7 * 3 * some.model.hidden_size * some.model.moe_intermediate_size;  // one of each layer and one
+  EXPECT_EQ(trained_parameters(some.model, some.train), seven);
+  const TrainingBytes bytes = training_bytes(some.model, some.train);
+  EXPECT_EQ(bytes.gradients + bytes.moments, 12 * seven);
+  EXPECT_EQ(bytes.master_weights, training_bytes(all.model, all.train).master_weights);
+  EXPECT_EQ(trained_parameters(all.model, all.train), count_parameters(all.model).total());
 }
 
 TEST(Counts, BytesBeyond64BitsAreRefused) {

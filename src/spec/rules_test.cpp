@@ -143,6 +143,18 @@ const Broken kBroken[] = {
      {"train.lora_rank=2", "train.lora_targets=q_proj, gate"},
      "[train] a target must name a weight matrix of the model: \"gate\" names none; attention, dense, shared, experts, "
      "all, or parts of names such as q_proj and mlp.experts.5"},
+    // experts that train while all else stays
+    {"tiny",
+     {"model.topk_method=noaux_tc", "train.bias_update_rate=0.001", "train.lora_targets=mlp.experts.2"},
+     "[train] bias_update_rate must be 0 where lora_targets names experts that train: 0.001; all else stays as it is"},
+    {"tiny",
+     {"train.lora_targets=mlp.experts.2, experts.3.up_proj"},
+     "[train] lora_targets must be all, or name whole routed experts, with lora_rank 0: \"mlp.experts.2, "
+     "experts.3.up_proj\"; mlp.experts.5 is one of every layer, layers.2.mlp.experts.5 of one"},
+    {"mini-dense",
+     {"train.lora_targets=mlp.experts.2"},
+     "[train] a target must name a weight matrix of the model: \"mlp.experts.2\" names none; attention, dense, shared, "
+     "experts, all, or parts of names such as q_proj and mlp.experts.5"},
     // habits, data, plan
     {"tiny", {"train.log_every=0"}, "[train] log_every must be from 1 to 1099511627776: 0"},
     {"tiny", {"train.validate_every=-1"}, "[train] validate_every must be from 0 to 1099511627776: -1"},

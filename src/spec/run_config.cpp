@@ -7,6 +7,7 @@
 #include "spec/adapter.h"
 #include "spec/enum_names.h"
 #include "spec/rules.h"
+#include "spec/trained_experts.h"
 
 namespace dsmoe::spec {
 
@@ -84,10 +85,18 @@ void validate_balance(const TrainConfig& t, const ModelConfig& m, std::string_vi
           "only noaux_tc has a bias to move");
 }
 
+/// Without adapters targets other than all are the experts that train.
+void validate_trained_experts(const TrainConfig& t, const ModelConfig& m, std::string_view where) {
+  if (!names_experts(t.lora_targets)) return;
+  require(t.bias_update_rate == 0, where, "bias_update_rate must be 0 where lora_targets names experts that train",
+          number_text(t.bias_update_rate), "all else stays as it is");
+  routed_experts(m, t.lora_targets, where);
+}
+
 void validate_adapters(const TrainConfig& t, const ModelConfig& m, std::string_view where) {
   in_range(where, "lora_rank", t.lora_rank, 0, 1 << 16);
   in_range(where, "lora_alpha", t.lora_alpha, 0.0, 1e6);
-  if (t.lora_rank == 0) return;
+  if (t.lora_rank == 0) return validate_trained_experts(t, m, where);
   require(t.lora_rank <= m.hidden_size, where, "lora_rank must be at most model.hidden_size",
           std::to_string(t.lora_rank) + " and " + std::to_string(m.hidden_size));
   require(t.bias_update_rate == 0, where, "bias_update_rate must be 0 with lora_rank above 0",

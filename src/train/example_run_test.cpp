@@ -4,6 +4,8 @@
 
 #include "corpus/example_batches.h"
 #include "formats/adapter_folder.h"
+#include "formats/model_folder.h"
+#include "formats/safetensors.h"
 #include "train/loop.h"
 #include "train/test_support.h"
 
@@ -167,6 +169,59 @@ TEST_F(AdapterRun, NeedsABase) {
   Listener listener;
   EXPECT_THAT(error_of([&] { run("none", {}, listener); }).what(), ::testing::HasSubstr("stand beside"));
   EXPECT_FALSE(fs::exists(folder_ / "none"));
+}
+
+class ExpertRun : public AdapterRun {
+ protected:
+  RunEnd run(const std::string& output, RunOptions options, Listener& listener,
+             const std::string& experts = "layers.1.mlp.experts.2,layers.2.mlp.experts.5,layers.2.mlp.experts.0") {
+    RunData examples = data();
+    examples.description["experts"] = {{"targets", experts}, {"layers", {"scores"}}};
+    return run_training(config(output, {"train.lora_targets=" + experts, "train.learning_rate=0.1"}),
+                        std::move(examples), options, listener);
+  }
+};
+
+TEST_F(ExpertRun, TrainsTheChosenAndLeavesEveryOtherByte) {
+  const fs::path base = base_model("base", 1);
+  Listener listener;
+  run("experts", beside(base), listener);
+  EXPECT_LT(listener.validations.back().all.nats_per_token, listener.validations[0].all.nats_per_token - 0.1);
+  const fs::path saved = folder_ / "experts" / "step-00000012";
+  const auto before = formats::ModelFolder::open(base), after = formats::ModelFolder::open(saved);
+  spec::for_each_tensor(before.config(), [&](const spec::TensorSpec& tensor) {
+    bool chosen = false;
+    for (const char* expert : {"layers.1.mlp.experts.2.", "layers.2.mlp.experts.5.", "layers.2.mlp.experts.0."}) {
+      chosen = chosen || tensor.name.find(expert) != std::string::npos;
+    }
+    EXPECT_EQ(before.read_f32(tensor.name) == after.read_f32(tensor.name), !chosen) << tensor.name;
+  });
+  const auto moments = formats::SafetensorsFile(saved / "optimizer.safetensors").entries();
+  EXPECT_EQ(moments.size(), 2 * 2 * 3U) << "two of gates and ups, and of down, for each expert";
+  EXPECT_THAT(base::read_file(folder_ / "experts" / "data.json"), ::testing::HasSubstr("scores"));
+  EXPECT_THAT(
+      base::read_file(folder_ / "experts" / "metrics.jsonl"),
+      ::testing::HasSubstr(R"({"targets":"layers.1.mlp.experts.2,layers.2.mlp.experts.5,layers.2.mlp.experts.0",)"
+                           R"("type":"experts"})"));
+}
+
+TEST_F(ExpertRun, GoesOnToTheSameBitsWithTheSameExperts) {
+  RunOptions options = beside(base_model("base", 1));
+  Listener whole, parts;
+  run("whole", options, whole);
+  options.resume = Resume::kAuto;
+  int asked = 0;
+  options.stop = [&asked] { return ++asked > 7; };
+  EXPECT_EQ(run("parts", options, parts), RunEnd::kStopped);
+  options.stop = [] { return false; };
+  EXPECT_THAT(error_of([&] { run("parts", options, parts, "mlp.experts.1"); }).what(),
+              ::testing::HasSubstr("train.lora_targets"));
+  EXPECT_EQ(run("parts", options, parts), RunEnd::kDone);
+  for (const char* name : {"model.safetensors", "optimizer.safetensors"}) {
+    EXPECT_EQ(base::read_file(folder_ / "whole" / "step-00000012" / name),
+              base::read_file(folder_ / "parts" / "step-00000012" / name))
+        << name;
+  }
 }
 
 }  // namespace

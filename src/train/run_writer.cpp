@@ -33,6 +33,12 @@ void RunWriter::start(const Trainer& trainer) {
   for (const Parameter& p : trainer.optimizer().parameters()) start.parameters += p.value.numel();
   start.tokens_per_step = plan_.data.batches->tokens_before(start.steps) / start.steps;
   records_.add_line(start.to_json());
+  if (plan_.data.description.contains("experts")) {
+    base::Json chosen = plan_.data.description["experts"];
+    chosen.erase("layers");  // every expert's scores
+    chosen["type"] = "experts";
+    records_.add_line(chosen);
+  }
   listener_.on_start(start);
 }
 

@@ -120,6 +120,61 @@ class Sft(unittest.TestCase):
         self.assertEqual(other.returncode, 3)
         self.assertIn("trained on other data", other.stderr)
 
+    def test_the_experts_that_the_examples_use_train_alone(self):
+        lines = [json.dumps({"instruction": f"Count to {i}.", "output": " ".join(map(str, range(i)))}) for i in range(1, 20)]
+        data, steps = self.write("count.jsonl", "\n".join(lines)), ("train.steps=6", "train.checkpoint_every=3")
+        for more in ([], ["--lora"]):
+            whole, cut = "experts" + "".join(more), "experts-cut" + "".join(more)
+            esft = ("--esft", "token", "--esft-share", "0.4", *more)
+            said = self.sft(data, whole, *esft, *steps, check=False)
+            self.assertEqual(said.returncode, 0, said.stderr)
+            with open(self.path(f"{whole}/data.json"), encoding="utf-8") as file:
+                experts = json.load(file)["experts"]
+            for layer in experts["layers"]:
+                shares, chosen = layer["token_share"], layer["trained"]
+                self.assertAlmostEqual(sum(shares), 3, msg="every token chooses three")
+                self.assertGreaterEqual(sum(shares[e] for e in chosen), 0.4 * 3)
+                self.assertLess(sum(sorted(shares, reverse=True)[: len(chosen) - 1]), 0.4 * 3, "no fewer would do")
+            chosen = [f"layers.{layer['layer']}.mlp.experts.{e}" for layer in experts["layers"] for e in layer["trained"]]
+            self.assertEqual(experts["targets"], ",".join(chosen))
+            self.assertEqual(experts["experts"], {"chosen": len(chosen), "of": 16})
+            with open(self.path(f"{whole}/metrics.jsonl"), encoding="utf-8") as file:
+                kept = [record for record in map(json.loads, file) if record["type"] == "experts"]
+            self.assertEqual([record["targets"] for record in kept], [experts["targets"]])
+            self.sft(data, cut, *esft, "train.steps=3", "train.checkpoint_every=3")
+            # What is kept decides, not what the base would say now.
+            with open(self.path(f"{cut}/data.json"), encoding="utf-8") as file:
+                before = json.load(file)["experts"]
+            with open(self.path(f"{cut}/data.json"), "w", encoding="utf-8") as file:
+                json.dump({"experts": before | {"tokens": 12345}}, file)
+            other = self.sft(data, cut, "--esft", "gate", *more, *steps, "--resume", "auto", check=False)
+            self.assertEqual(other.returncode, 3)
+            self.assertIn("it began with token 0.4", other.stderr)
+            self.sft(data, cut, *esft, *steps, "--resume", "auto")
+            with open(self.path(f"{cut}/data.json"), encoding="utf-8") as file:
+                self.assertEqual(json.load(file)["experts"]["tokens"], 12345)
+            for name in ("adapter_model.safetensors" if more else "model.safetensors", "optimizer.safetensors"):
+                with open(self.path(f"{whole}/step-00000006/{name}"), "rb") as a, open(self.path(f"{cut}/step-00000006/{name}"), "rb") as b:
+                    self.assertEqual(a.read(), b.read(), name)
+
+    def test_experts_are_not_chosen_where_that_means_nothing(self):
+        dense = self.path("dense")
+        shutil.copytree(self.path("base"), dense)
+        self.run_program("init", "nano-dense", "-o", dense, "model.vocab_size=300", "model.bos_token_id=0", "model.eos_token_id=1",
+                         "--force", check=True)  # fmt: skip
+        cases = {
+            "routed experts": (3, dense, ["--esft", "gate"]),
+            "--esft-share": (2, None, ["--esft", "gate", "--esft-share", "1.5"]),
+            "requires --esft": (2, None, ["--esft-share", "0.5"]),
+            "excludes": (2, None, ["--lora", "--lora-targets", "shared", "--esft", "gate"]),
+            "chooses the experts": (2, None, ["--esft", "gate", "train.lora_targets=mlp.experts.1"]),
+        }
+        for words, (code, base, more) in cases.items():
+            done = self.sft(self.data, "refused", *more, base=base, check=False)
+            self.assertEqual(done.returncode, code, words + done.stderr)
+            self.assertIn(words, done.stderr)
+            self.assertFalse(os.path.exists(self.path("refused")), words)
+
     def test_wrong_data_is_refused_with_its_place(self):
         good = json.dumps(conversation("q", "a"))
         user, assistant = conversation("q", "a")["messages"]

@@ -6,6 +6,7 @@
 #include "apps/sft_arguments.h"
 #include "apps/training/run_command.h"
 #include "apps/training/sft_configuration.h"
+#include "apps/training/sft_experts.h"
 #include "apps/training/training_commands.h"
 #include "base/error.h"
 #include "corpus/example_batches.h"
@@ -118,7 +119,10 @@ void run(const SftArguments& arguments) {
     recipe.lora_alpha = arguments.lora_alpha;
     recipe.lora_targets = arguments.lora_targets;
   }
+  const bool choosing = !arguments.esft.empty();
+  recipe.experts_alone = choosing;
   spec::ResolvedConfig config = sft_configuration(arguments.base, recipe, settings);
+  if (choosing) require_choice(config);
   if (config.config.output.dir.empty()) {
     base::fail(base::ErrorKind::kUsage, "sft", "-o must name a folder for the results", "none is named",
                "dsmoe sft BASE DATA... -o OUT");
@@ -137,6 +141,10 @@ void run(const SftArguments& arguments) {
   const auto train = [&](spec::ResolvedConfig resolved, const train::RunOptions& options,
                          train::RunListener& listener) {
     train::RunData data = run_data(examples, files, arguments, resolved.config.train);
+    if (choosing) {
+      data.description["experts"] = choose_experts(arguments, examples->data.train, options, resolved);
+      listener.on_notice(choice_sentence(data.description["experts"]));
+    }
     return train::run_training(std::move(resolved), std::move(data), options, listener);
   };
   run_to_the_end({std::move(config), arguments.base, train}, arguments.run);

@@ -11,11 +11,6 @@ namespace {
 
 constexpr const char* kCommandLine = "command line";
 
-bool set_by_hand(const spec::ResolvedConfig& config, const std::string& key) {
-  const auto found = config.origins.find(key);
-  return found != config.origins.end() && found->second == kCommandLine;
-}
-
 // The largest number of sequences that divides the batch and is no more than what the base run's passes held.
 int64_t micro_batch_for(int64_t examples, int64_t most) {
   int64_t micro = std::max<int64_t>(1, std::min(examples, most));
@@ -34,6 +29,11 @@ spec::TrainConfig train_config_of(const base::fs::path& base, const spec::ModelC
 }
 
 }  // namespace
+
+bool set_by_hand(const spec::ResolvedConfig& config, const std::string& key) {
+  const auto found = config.origins.find(key);
+  return found != config.origins.end() && found->second == kCommandLine;
+}
 
 const SftRecipe& sft_recipe(const std::string& name) {
   static const SftRecipe kDefault{.epochs = 3,
@@ -68,6 +68,8 @@ spec::ResolvedConfig sft_configuration(const base::fs::path& base, const SftReci
   train.validate_tokens = 0;
   train.sample_every = 0;
   train.lora_rank = recipe.lora_rank;
+  train.lora_targets = "all";
+  if (recipe.experts_alone) train.bias_update_rate = 0;  // all else stays as it is
   if (recipe.lora_rank > 0) {
     train.lora_alpha = recipe.lora_alpha;
     train.lora_targets = recipe.lora_targets;

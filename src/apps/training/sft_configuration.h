@@ -19,6 +19,7 @@ struct SftRecipe {
   int64_t lora_rank = 0;  ///< adapters in place of the weights (train.lora_rank); 0: the weights
   double lora_alpha = 16;
   std::string lora_targets = {};
+  bool experts_alone = false;  ///< everything but chosen experts stays
 };
 /// "default" suits small models and data; "paper" is DeepSeekMoE's (section 6.1).
 const SftRecipe& sft_recipe(const std::string& name);
@@ -27,6 +28,9 @@ const SftRecipe& sft_recipe(const std::string& name);
 /// `settings` (section.key=value). Steps and what is counted in them are fitted by fit_steps.
 spec::ResolvedConfig sft_configuration(const base::fs::path& base, const SftRecipe& recipe,
                                        const std::vector<std::string>& settings);
+
+/// Whether `key` was among the settings.
+bool set_by_hand(const spec::ResolvedConfig& config, const std::string& key);
 
 /// Sets what depends on how many steps an epoch has, wherever nobody has set it: steps, warm-up, and validation and
 /// checkpoint once an epoch.
