@@ -223,6 +223,7 @@ void Automaton::begin_value(int32_t index, int32_t below, uint8_t byte) {
       return;
     case Kind::kString:
       frame.in = In::kString;
+      if (node.pattern) frame.index = node.pattern->start();
       if (byte == '"') emit(frame, below);
       return;
     case Kind::kNumber:
@@ -244,6 +245,7 @@ void Automaton::begin_value(int32_t index, int32_t below, uint8_t byte) {
 
 void Automaton::go_on_string(Frame frame, int32_t below, uint8_t byte) {
   const Node& node = grammar_->node(frame.node);
+  if (node.pattern) return go_on_pattern(frame, below, byte);
   if (byte == '"' && between_characters(frame.string)) {
     if (frame.string.count >= node.least) out_.push_back(below);
     return;
@@ -251,6 +253,25 @@ void Automaton::go_on_string(Frame frame, int32_t below, uint8_t byte) {
   const int64_t count_to = node.most == kUnbounded ? node.least : node.most;
   int32_t whole = -1;
   if (read_string_byte(frame.string, byte, node.most, count_to, whole)) emit(frame, below);
+}
+
+// Within a character, one that the pattern takes must still be possible: every state has a way to the end.
+void Automaton::go_on_pattern(Frame frame, int32_t below, uint8_t byte) {
+  const Pattern& pattern = *grammar_->node(frame.node).pattern;
+  if (byte == '"' && between_characters(frame.string)) {
+    if (pattern.accepts(frame.index)) out_.push_back(below);
+    return;
+  }
+  int32_t whole = -1;
+  if (!read_string_byte(frame.string, byte, kUnbounded, 0, whole)) return;
+  if (whole >= 0) {
+    frame.index = pattern.step(frame.index, static_cast<uint32_t>(whole));
+    if (frame.index == Pattern::kDead) return;
+  } else {
+    const auto ahead = code_points_ahead(frame.string);
+    if (std::ranges::none_of(ahead, [&](CodePoints any) { return pattern.leads_on(frame.index, any); })) return;
+  }
+  emit(frame, below);
 }
 
 // A property's name, letter for letter as JSON writes it; or any name that the map does not have yet.

@@ -27,7 +27,8 @@ struct Frame {
   At at = At::kBegun;
   uint8_t spaces = 0;
   int32_t node = 0;
-  int32_t index = 0;  ///< of a literal, or of the property that is next
+  int32_t index =
+      0;  ///< of a literal, or of the property that is next; of a string with a pattern, the pattern's state
   int64_t count = 0;  ///< bytes of a literal or key read, items begun
   int32_t keys = 0;   ///< of a map, its latest key in the automaton's list; 0: none yet
   int32_t text = 0;   ///< of a map's key, what it says so far: a node of the automaton's tree
@@ -54,7 +55,11 @@ class Automaton {
   /// The same state for a look ahead, which need not tell keys apart that are not there yet: a key that ends in between
   /// is forgotten, so that a second one may be the same.
   State ahead(State state);
-  /// Code points that a string may still have.
+  /// Whether nothing but its length says how a string goes on.
+  bool is_free(const Frame& string) const {
+    return string.in == Frame::In::kKey || !grammar_->node(string.node).pattern;
+  }
+  /// Code points that a free string may still have.
   int64_t room(const Frame& string) const;
 
   /// Once more than so many states are known, forgets all but one, which gets a new number, and says so.
@@ -86,6 +91,7 @@ class Automaton {
   void advance(int32_t stack, uint8_t byte);
   void begin_value(int32_t node, int32_t below, uint8_t byte);
   void go_on_string(Frame frame, int32_t below, uint8_t byte);
+  void go_on_pattern(Frame frame, int32_t below, uint8_t byte);
   void go_on_key(const Frame& frame, int32_t below, uint8_t byte);
   void go_on_object(const Frame& frame, int32_t below, uint8_t byte);
   void go_on_map(const Frame& frame, int32_t below, uint8_t byte);

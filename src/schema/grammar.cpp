@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "schema/refuse.h"
 
 namespace dsmoe::schema {
 namespace {
@@ -14,10 +15,6 @@ using base::Json;
 
 constexpr size_t kMostNodes = 10000, kMostLiteralBytes = 1 << 18, kMostAlternatives = 100000;
 constexpr int kMostWithin = 500;  // schemas within each other or led to by references, for the stack's sake
-
-[[noreturn]] void refuse(const std::string& place, const std::string& rule) {
-  base::fail_invalid("schema", rule, "at " + base::in_quotes(place, 200));
-}
 
 const std::set<std::string>& annotations() {
   static const std::set<std::string> all = {"$schema",     "$id",        "$comment",    "$defs",
@@ -156,7 +153,7 @@ class Compiler {
     const std::pair<const char*, std::vector<const char*>> families[] = {
         {"object", {"properties", "required", "additionalProperties"}},
         {"array", {"items", "prefixItems", "minItems", "maxItems"}},
-        {"string", {"minLength", "maxLength"}}};
+        {"string", {"minLength", "maxLength", "pattern"}}};
     std::vector<std::string> types;
     for (const auto& [type, keys] : families) {
       if (std::any_of(keys.begin(), keys.end(), [&](const char* key) { return left.contains(key); })) {
@@ -172,7 +169,11 @@ class Compiler {
                        const std::string& place) {
     if (type == "string") {
       const auto [least, most] = bounds(schema, left, "minLength", "maxLength", place);
-      return add({.kind = Kind::kString, .least = least, .most = most});
+      if (left.erase("pattern") == 0) return add({.kind = Kind::kString, .least = least, .most = most});
+      if (!schema["pattern"].is_string()) refuse(place, "pattern must be text");
+      const auto expression = schema["pattern"].get<std::string>();
+      return add({.kind = Kind::kString,
+                  .pattern = std::make_shared<Pattern>(Pattern::compile(expression, least, most, place))});
     }
     if (type == "number") return add({.kind = Kind::kNumber});
     if (type == "integer") return add({.kind = Kind::kInteger});

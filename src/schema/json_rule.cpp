@@ -11,10 +11,10 @@ namespace {
 constexpr size_t kMostStates = 4096, kMostMasks = 64;
 
 // A text inside which nearly every token may come.
-bool is_open_string(const Frame* frame) {
+bool is_open_string(const Automaton& automaton, const Frame* frame) {
   const bool is_string =
       frame != nullptr && (frame->in == Frame::In::kString || (frame->in == Frame::In::kKey && frame->count == 0));
-  return is_string && between_characters(frame->string);
+  return is_string && between_characters(frame->string) && automaton.is_free(*frame);
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ TokenMask JsonRule::mask_of(Automaton::State state) {
   const Automaton::State ahead = automaton_.ahead(state);
   for (const int32_t stack : automaton_.stacks(ahead)) {
     const Frame* top = automaton_.top(stack);
-    if (!is_open_string(top)) {
+    if (!is_open_string(automaton_, top)) {
       others.push_back(stack);
       continue;
     }

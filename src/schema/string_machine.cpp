@@ -105,4 +105,37 @@ bool read_string_byte(StringState& s, uint8_t b, int64_t most, int64_t count_to,
   return false;
 }
 
+std::array<CodePoints, 2> code_points_ahead(const StringState& s) {
+  // What a value may become when `bits` more follow.
+  const auto with_bits = [](uint32_t value, int bits) {
+    return CodePoints{value << bits, (value << bits) | ((1u << bits) - 1)};
+  };
+  const auto of_pair = [](uint32_t lead, CodePoints low) {
+    const uint32_t first = 0x10000 + ((lead - 0xd800) << 10);
+    return CodePoints{first + (std::max(low.least, 0xdc00u) - 0xdc00), first + (std::min(low.most, 0xdfffu) - 0xdc00)};
+  };
+  switch (s.in) {
+    case In::kText:
+    case In::kEscape:  // \u writes anything
+      return {CodePoints{0, kLastCodePoint}};
+    case In::kTail: {
+      const int bits = 6 * (s.left - 1);
+      return {CodePoints{with_bits(s.value << 6 | (s.low & 0x3fu), bits).least,
+                         with_bits(s.value << 6 | (s.high & 0x3fu), bits).most}};
+    }
+    case In::kHex: {
+      const CodePoints basic = with_bits(s.value, 4 * s.left);
+      const uint32_t least = std::max(basic.least, 0xd800u), most = std::min(basic.most, 0xdbffu);
+      if (least > most) return {basic};
+      return {basic, CodePoints{of_pair(least, {0xdc00, 0xdfff}).least, of_pair(most, {0xdc00, 0xdfff}).most}};
+    }
+    case In::kLowSlash:
+    case In::kLowU:
+      return {of_pair(s.lead, {0xdc00, 0xdfff})};
+    case In::kLowHex:
+      return {of_pair(s.lead, with_bits(s.value, 4 * s.left))};
+  }
+  return {};
+}
+
 }  // namespace dsmoe::schema

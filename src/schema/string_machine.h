@@ -1,8 +1,11 @@
 // The inside of a JSON string, a byte at a time: valid UTF-8, escapes, surrogates in pairs, code points counted.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <cstdint>
+
+#include "schema/code_points.h"
 
 namespace dsmoe::schema {
 
@@ -24,5 +27,9 @@ inline bool between_characters(const StringState& s) { return s.in == StringStat
 /// Reads a byte that is no closing quote; false where it may not come. The string has at most `most` code points;
 /// counting stops at `count_to`. `whole` becomes the code point that this byte completes, however it is written, or -1.
 bool read_string_byte(StringState& state, uint8_t byte, int64_t most, int64_t count_to, int32_t& whole);
+
+/// Within a character, which code points it may still become: two ranges, either of which may be empty. Surrogates
+/// among them stand for nothing.
+std::array<CodePoints, 2> code_points_ahead(const StringState& state);
 
 }  // namespace dsmoe::schema
