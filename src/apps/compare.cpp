@@ -47,28 +47,36 @@ fs::path trainer_program() {
 class Watcher : public compare::RunnerListener {
  public:
   void on_progress(double done, double all, const std::vector<std::string>& going) override {
+    const auto whole = static_cast<uint64_t>(done);
+    if (!progress_) {
+      progress_ = std::make_unique<Progress>("", static_cast<uint64_t>(all), flops_text);
+      progress_->set_done_before(whole);
+    }
     std::string label = going.empty() ? "waiting" : going.front();
     if (going.size() > 1) label += " and " + std::to_string(going.size() - 1) + " more";
-    if (label != label_) progress_ = std::make_unique<Progress>(label, static_cast<uint64_t>(all), flops_text);
-    label_ = label;
-    progress_->update(static_cast<uint64_t>(done));
+    progress_->set_label(label);
+    progress_->update(whole);
   }
   void on_finished(const Run& run, const compare::RunResult& result) override {
-    progress_.reset();
-    label_.clear();
-    std::fprintf(stderr, "%s: %.4f nats a token, %.4f bits a byte, %s\n", run.name().c_str(),
-                 result.score.nats_per_token, result.score.bits_per_byte, duration_text(result.seconds).c_str());
+    char figures[96];
+    std::snprintf(figures, sizeof figures, "%.4f nats a token, %.4f bits a byte", result.score.nats_per_token,
+                  result.score.bits_per_byte);
+    say(run.name() + ": " + figures + ", " + duration_text(result.seconds));
   }
+  // The clock starts anew behind a notice: paused time says nothing about the rate.
   void on_notice(const std::string& text) override {
+    say(text);
     progress_.reset();
-    label_.clear();
-    std::fprintf(stderr, "%s\n", text.c_str());
   }
 
  private:
   static std::string flops_text(double flops) { return count_text(flops) + "FLOP"; }
+  void say(const std::string& text) {
+    if (progress_) return progress_->say(text);
+    std::cerr << text << "\n" << std::flush;
+  }
+
   std::unique_ptr<Progress> progress_;
-  std::string label_;
 };
 
 compare::Score score_of(const corpus::TextScore& score) {

@@ -74,7 +74,7 @@ TEST(Init, TakesOverridesAndShapesOfFolders) {
   EXPECT_EQ(formats::ModelFolder::open(folder / "c").config().num_hidden_layers, 1);
 }
 
-TEST(Init, DoesNotJudgeTheTraining) {
+TEST(Init, DoesNotValidateTheTraining) {
   const base::TestFolder folder;
   const Outcome result = init({"tiny", "model.max_position_embeddings=16", "-o", folder / "m"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -149,6 +149,31 @@ TEST(Progress, TheBarRedrawsOneLine) {
   EXPECT_THAT(plain.str(), HasSubstr("x: 1.23M, "));
   EXPECT_THAT(plain.str(), Not(HasSubstr("left")));
   EXPECT_THAT(plain.str(), Not(HasSubstr("[3")));
+}
+
+TEST(Progress, WorkOfAnEarlierProcessSaysNothingAboutTheRate) {
+  std::ostringstream out;
+  double now = 0;
+  Progress progress("x", 1000, count_text, out, {.bar = false, .color = false, .every = 5}, [&] { return now; });
+  progress.set_done_before(900);
+  now = 5;
+  progress.update(850);  // a run goes on from its last checkpoint, a little before where it was stopped
+  now = 10;
+  progress.update(950);
+  EXPECT_EQ(out.str(), "x: 850 of 1.00k (85%), 0/s\nx: 950 of 1.00k (95%), 5/s, 10.0s left\n");
+}
+
+TEST(Progress, ALineOfItsOwnTakesTheBarsPlace) {
+  std::ostringstream out;
+  double now = 0;
+  Progress progress("x", 100, count_text, out, {.bar = true, .color = false, .every = 0}, [&] { return now += 1; });
+  progress.update(50);
+  out.str("");
+  progress.say("half is done");
+  progress.set_label("y");
+  progress.update(60);
+  EXPECT_THAT(out.str(), testing::StartsWith("\r\033[Khalf is done\n\r\033[K["));
+  EXPECT_THAT(out.str(), HasSubstr("] y: 60 of 100 (60%)"));
 }
 
 // What is drawn again must stay in one row, or each drawing leaves a row behind.

@@ -111,11 +111,16 @@ void Progress::update(uint64_t done) {
   if (now - shown_ >= style_.every) show(now, false);
 }
 
+void Progress::say(const std::string& text) {
+  out_ << (drawn_ ? "\r\033[K" : "") << text << "\n" << std::flush;
+  drawn_ = false;
+}
+
 void Progress::finish() { show(clock_(), true); }
 
 std::string Progress::line(double now) const {
   const double seconds = std::max(now - start_, 1e-9);
-  const double rate = static_cast<double>(done_) / seconds;
+  const double rate = static_cast<double>(done_ - std::min(done_before_, done_)) / seconds;
   std::string text = unit_(static_cast<double>(done_));
   if (total_ > 0) {
     char percent[16];
@@ -124,7 +129,7 @@ std::string Progress::line(double now) const {
     text += " of " + unit_(static_cast<double>(total_)) + percent;
   }
   text += ", " + unit_(rate) + "/s";
-  if (total_ > done_ && done_ > 0) {
+  if (total_ > done_ && rate > 0) {
     text += ", " + duration_text(static_cast<double>(total_ - done_) / rate) + " left";
   }
   return text;

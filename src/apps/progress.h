@@ -7,6 +7,7 @@
 #include <functional>
 #include <ostream>
 #include <string>
+#include <utility>
 
 namespace dsmoe::apps {
 
@@ -40,7 +41,12 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  /// What was done before the clock started (by an earlier process): the rate and the time left leave it out.
+  void set_done_before(uint64_t done) { done_before_ = done; }
+  void set_label(std::string label) { label_ = std::move(label); }
   void update(uint64_t done);
+  /// A line of its own; a bar that is drawn goes away first, and the next update draws it below.
+  void say(const std::string& text);
   /// The last line, with the whole time. Without it the destructor only ends the bar's line.
   void finish();
   double seconds() const { return clock_() - start_; }
@@ -50,7 +56,7 @@ class Progress {
   void show(double now, bool last);
 
   std::string label_;
-  uint64_t total_, done_ = 0;
+  uint64_t total_, done_before_ = 0, done_ = 0;
   std::function<std::string(double)> unit_;
   std::ostream& out_;
   Style style_;
