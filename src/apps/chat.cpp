@@ -17,6 +17,7 @@
 #include "base/output.h"
 #include "engine/conversation.h"
 #include "engine/generate.h"
+#include "formats/checkpoint_folders.h"
 #include "formats/model_files.h"
 #include "spec/counts.h"
 #include "terminal/line_editor.h"
@@ -121,12 +122,10 @@ class Chat {
   // The model as a person may know it, and what to expect of it.
   void introduce() {
     const spec::ModelConfig& config = model_.config();
-    const auto absolute = base::fs::absolute(model_.path()).lexically_normal();
     const double all = static_cast<double>(spec::count_parameters(config).total());
     const double activated = static_cast<double>(spec::count_activated(config).total());
     const WeightSizes sizes = weight_sizes(model_.engine().weights());
-    std::cerr << (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string() << ": "
-              << count_text(all) << " parameters";
+    std::cerr << formats::model_name(model_.path()) << ": " << count_text(all) << " parameters";
     if (activated < all) std::cerr << ", " << count_text(activated) << " of them for each token";
     std::cerr << "; " << sizes.type << ", " << bytes_text(static_cast<double>(sizes.all)) << "; context of "
               << config.max_position_embeddings << " tokens; chat format " << encoder_.format().name << "; seed "

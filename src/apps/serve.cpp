@@ -16,6 +16,7 @@
 #include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "formats/checkpoint_folders.h"
 #include "serve/http.h"
 #include "serve/service.h"
 
@@ -76,9 +77,7 @@ class Stop {
 
 std::string model_name(const Options& options) {
   if (!options.alias.empty()) return options.alias;
-  std::error_code ignored;
-  const base::fs::path real = base::fs::weakly_canonical(options.model.path, ignored);
-  return real.filename().empty() ? real.parent_path().filename().string() : real.filename().string();
+  return formats::model_name(options.model.path);
 }
 
 std::vector<std::string> read_keys(const Options& options) {

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/output.h"
 #include "eval/perplexity.h"
+#include "formats/checkpoint_folders.h"
 #include "formats/model_files.h"
 #include "study/model_diff.h"
 
@@ -37,10 +38,7 @@ struct Options {
 
 // "gshard/latest, drop_shared true": the model as a person knows it, and what was done to it.
 std::string name_of(const std::string& path, const base::Json& change) {
-  base::fs::path whole = base::fs::absolute(path).lexically_normal();
-  if (!whole.has_filename()) whole = whole.parent_path();
-  std::string name = whole.filename().string();
-  if (name == "latest" || name.starts_with("step-")) name = whole.parent_path().filename().string() + "/" + name;
+  std::string name = formats::model_name(path);
   for (const auto& [key, value] : change.items()) name += ", " + key + " " + base::dump_json(value);
   return name;
 }

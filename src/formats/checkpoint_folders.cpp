@@ -64,4 +64,13 @@ fs::path newest_with(const fs::path& named, std::string_view file) {
 fs::path newest_model(const fs::path& named) { return newest_with(named, "config.json"); }
 fs::path newest_adapter(const fs::path& named) { return newest_with(named, kAdapterConfig); }
 
+std::string model_name(const fs::path& path) {
+  std::error_code ignored;
+  fs::path whole = fs::absolute(path, ignored).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();
+  const std::string name = whole.filename().string(), above = whole.parent_path().filename().string();
+  const bool checkpoint = name == "latest" || step_of(name) >= 0;
+  return checkpoint && !above.empty() ? above + "/" + name : name;
+}
+
 }  // namespace dsmoe::formats

@@ -1,6 +1,7 @@
 // A run's checkpoints as folders: step-00001000, each a complete model folder.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/file.h"
@@ -20,5 +21,9 @@ std::vector<CheckpointFolder> checkpoint_folders(const base::fs::path& folder);
 base::fs::path newest_model(const base::fs::path& named);
 /// The same for adapters (adapter_folder.h).
 base::fs::path newest_adapter(const base::fs::path& named);
+
+/// What people call the model at `path`: its file's or folder's name, and for a run's checkpoint the run's name before
+/// that ("first/step-00001000"). Links are not followed. Never throws.
+std::string model_name(const base::fs::path& path);
 
 }  // namespace dsmoe::formats

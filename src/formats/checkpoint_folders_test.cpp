@@ -40,5 +40,14 @@ TEST_F(CheckpointFolders, EverythingElseIsItself) {
   EXPECT_THROW(checkpoint_folders(folder_ / "nowhere"), base::Error);
 }
 
+TEST(ModelName, OfACheckpointIsTheRunsFirst) {
+  for (const char* path : {"/a/first", "/a/first/", "/a/b/../first/.", "/first"}) EXPECT_EQ(model_name(path), "first");
+  EXPECT_EQ(model_name("/a/m.q4_0.gguf"), "m.q4_0.gguf");
+  EXPECT_EQ(model_name("/a/first/step-00001000"), "first/step-00001000");
+  EXPECT_EQ(model_name("/a/first/latest/"), "first/latest");
+  EXPECT_EQ(model_name("/a/step-by-step"), "step-by-step");
+  EXPECT_EQ(model_name("/step-1"), "step-1");
+}
+
 }  // namespace
 }  // namespace dsmoe::formats
