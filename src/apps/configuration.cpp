@@ -6,17 +6,17 @@
 namespace dsmoe::apps {
 
 spec::ResolvedConfig configuration_of(const std::string& name, const std::vector<std::string>& overrides,
-                                      spec::Judge judge) {
+                                      spec::Validation validation) {
   const base::fs::path path = base::fs::path(name) / "config.json";
   std::error_code ignored;
-  if (!base::fs::exists(path, ignored)) return spec::resolve(name, overrides, judge);
+  if (!base::fs::exists(path, ignored)) return spec::resolve(name, overrides, validation);
   const base::Json file = base::parse_json(base::read_file(path, 1 << 20), path.string());
   const spec::ModelConfig model = formats::config_from_json(file, path.string());
   spec::RunConfig run;
   run.model = model;
   const base::Json document = {{"model", spec::to_json(run)["model"]},
                                {"train", {{"sequence_length", model.max_position_embeddings}}}};
-  return spec::resolve_document(document, path.string(), overrides, judge);
+  return spec::resolve_document(document, path.string(), overrides, validation);
 }
 
 base::Json token_id_lists(const std::string& name) {

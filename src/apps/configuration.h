@@ -10,7 +10,7 @@ namespace dsmoe::apps {
 
 /// As spec::resolve; a folder with a config.json gives [model], and its longest sequence is the one trained on.
 spec::ResolvedConfig configuration_of(const std::string& name, const std::vector<std::string>& overrides,
-                                      spec::Judge judge = spec::Judge::kEverything);
+                                      spec::Validation validation = spec::Validation::kEverything);
 
 /// bos_token_id and eos_token_id of a model folder of this name where they are lists, of which a configuration knows
 /// the first alone; an empty object otherwise.

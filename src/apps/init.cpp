@@ -41,7 +41,7 @@ void act(const Options& options) {
   const base::FolderPolicy policy = formats::model_folder_policy(options.output.force);
   base::require_output_folder(options.output.path, policy, {options.config, options.config + "/config.json"});
   const spec::ModelConfig config =
-      configuration_of(options.config, options.overrides, spec::Judge::kModelOnly).config.model;
+      configuration_of(options.config, options.overrides, spec::Validation::kModelOnly).config.model;
   const formats::Dtype dtype = options.dtype == "f32"   ? formats::Dtype::kF32
                                : options.dtype == "f16" ? formats::Dtype::kF16
                                                         : formats::Dtype::kBf16;

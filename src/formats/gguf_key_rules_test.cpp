@@ -197,7 +197,7 @@ TEST_F(GgufKeyRules, RotaryEmbeddingsAreUnscaledInEveryPlace) {
 }
 
 // The same words in a folder's config.json and in a file's keys.
-TEST_F(GgufKeyRules, AFolderAndAFileAreJudgedAlike) {
+TEST_F(GgufKeyRules, AFolderAndAFileAreValidatedAlike) {
   struct Pair {
     const char* json;
     Rows rows;

@@ -212,7 +212,7 @@ TEST(GgufModel, CountsBeyondTheFileAreRefusedBeforeTheyAreWalked) {
   EXPECT_NE(with([](ModelConfig& c) { c.n_routed_experts = 65536; }).find("room for the parameters"), string::npos);
 }
 
-TEST(GgufModel, HashTablesAreJudged) {
+TEST(GgufModel, HashTablesAreValidated) {
   const base::TestFolder folder("gguf_hash");
   ModelConfig config = small_hash();
   config.n_routed_experts = 2;

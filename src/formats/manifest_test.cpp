@@ -57,7 +57,7 @@ TEST(Manifest, NamesTheDamage) {
   }
 }
 
-TEST(Manifest, IsItselfJudged) {
+TEST(Manifest, IsItselfValidated) {
   const base::TestFolder folder("manifest_self");
   base::write_file(folder / "a", "aaaa");
   write_manifest(folder.path(), {{"step", 7}});

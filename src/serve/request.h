@@ -1,4 +1,4 @@
-// What a client asks for, as data: the bodies of completions and chat completions, read and judged.
+// What a client asks for, as data: the bodies of completions and chat completions, read and validated.
 //
 // Fields that mean nothing here are ignored; those that ask for something this server cannot do are refused by name,
 // so that nobody takes an answer for what it is not.
@@ -28,7 +28,7 @@ struct RequestLimits {
   int64_t figures = 1 << 20;  ///< that are told of them: log-probabilities, and experts of tokens
 };
 
-/// What requests are judged against.
+/// What requests are validated against.
 struct RequestContext {
   std::string model;  ///< its name
   int64_t vocab_size = 0;

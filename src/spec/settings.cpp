@@ -174,10 +174,10 @@ class Layers {
   int chain_ = 0;
 };
 
-ResolvedConfig finish(Layers&& layers, const std::vector<std::string>& overrides, Judge judge) {
+ResolvedConfig finish(Layers&& layers, const std::vector<std::string>& overrides, Validation validation) {
   for (const std::string& text : overrides) layers.add_override(text);
   ResolvedConfig resolved = std::move(layers).take();
-  if (judge == Judge::kEverything) {
+  if (validation == Validation::kEverything) {
     validate(resolved.config);
   } else {
     validate(resolved.config.model);
@@ -210,17 +210,18 @@ std::string suggested_key(const std::string& section, const std::string& name) {
   return base::nearest(section + "." + name, whole);
 }
 
-ResolvedConfig resolve(const std::string& preset_or_file, const std::vector<std::string>& overrides, Judge judge) {
+ResolvedConfig resolve(const std::string& preset_or_file, const std::vector<std::string>& overrides,
+                       Validation validation) {
   Layers layers;
   layers.load(preset_or_file, "");
-  return finish(std::move(layers), overrides, judge);
+  return finish(std::move(layers), overrides, validation);
 }
 
 ResolvedConfig resolve_document(const Json& document, const std::string& where,
-                                const std::vector<std::string>& overrides, Judge judge) {
+                                const std::vector<std::string>& overrides, Validation validation) {
   Layers layers;
   layers.add_document(document, where, "file " + where, "");
-  return finish(std::move(layers), overrides, judge);
+  return finish(std::move(layers), overrides, validation);
 }
 
 ResolvedConfig resolve_toml(std::string_view text, const std::string& where,

@@ -29,15 +29,16 @@ struct ResolvedConfig {
 
 /// Which rules a resolved configuration has to satisfy: all of them, or only those of [model], for who takes a shape
 /// from it and trains nothing. Types and names of keys are checked either way.
-enum class Judge { kEverything, kModelOnly };
+enum class Validation { kEverything, kModelOnly };
 
 /// A preset's name, or the path of a .toml or .json file (anything with a slash or such an ending), and overrides
 /// `section.key=value` of which later ones win. Throws Error(kInvalid), or Error(kIo) for an unreadable file.
 ResolvedConfig resolve(const std::string& preset_or_file, const std::vector<std::string>& overrides = {},
-                       Judge judge = Judge::kEverything);
+                       Validation validation = Validation::kEverything);
 /// The same for a document or text in hand; `where` names it in errors and, as "file WHERE", in origins.
 ResolvedConfig resolve_document(const base::Json& document, const std::string& where,
-                                const std::vector<std::string>& overrides = {}, Judge judge = Judge::kEverything);
+                                const std::vector<std::string>& overrides = {},
+                                Validation validation = Validation::kEverything);
 ResolvedConfig resolve_toml(std::string_view text, const std::string& where,
                             const std::vector<std::string>& overrides = {});
 

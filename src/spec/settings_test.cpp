@@ -144,12 +144,12 @@ TEST(Settings, EveryFamiliarNameLeadsToASettingAndIsNone) {
   for (const char* name : {"", " ", "lr ", "lr wd", "l", "learning"}) EXPECT_EQ(familiar_key(name), "") << name;
 }
 
-TEST(Settings, WhoTakesAShapeIsNotJudgedByItsTraining) {
+TEST(Settings, AModelAloneIsNotValidatedForTraining) {
   const std::vector<std::string> short_model = {"model.max_position_embeddings=16", "train.warmup_steps=-1"};
-  EXPECT_EQ(resolve("tiny", short_model, Judge::kModelOnly).config.model.max_position_embeddings, 16);
+  EXPECT_EQ(resolve("tiny", short_model, Validation::kModelOnly).config.model.max_position_embeddings, 16);
   EXPECT_THROW(resolve("tiny", short_model), base::Error);
-  EXPECT_THROW(resolve("tiny", {"model.num_experts_per_tok=99"}, Judge::kModelOnly), base::Error);
-  EXPECT_THROW(resolve("tiny", {"train.warmup_steps=x"}, Judge::kModelOnly), base::Error) << "types are checked still";
+  EXPECT_THROW(resolve("tiny", {"model.num_experts_per_tok=99"}, Validation::kModelOnly), base::Error);
+  EXPECT_THROW(resolve("tiny", {"train.warmup_steps=x"}, Validation::kModelOnly), base::Error) << "types are checked still";
 }
 
 TEST(Settings, WrongTypesAreRefused) {

@@ -35,7 +35,7 @@ TEST(RouterWatch, OneTokenResetsThePatience) {
   }
 }
 
-TEST(RouterWatch, CollapseIsJudgedAgainstTheWorstPossible) {
+TEST(RouterWatch, CollapseIsMeasuredAgainstTheWorstPossible) {
   // K = 2 of 4: all tokens to the same two gives MaxVio 1, so collapse begins beyond 0.5
   for (const auto& [counts, collapsed] :
        {std::pair{std::vector<int64_t>{8, 8, 2, 2}, true}, std::pair{std::vector<int64_t>{7, 6, 4, 3}, false}}) {
