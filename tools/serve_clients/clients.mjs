@@ -52,8 +52,8 @@ async function refusalsAreErrorsOfTheClient(model) {
 async function schemasAreHeldTo(model) {
   const schema = {
     type: 'object',
-    properties: { name: { type: 'string', maxLength: 12 }, size: { enum: [1, 2] }, tags: { type: 'array', items: { type: 'boolean' }, maxItems: 3 } },
-    required: ['name', 'size', 'tags'],
+    properties: { name: { type: 'string', maxLength: 12 }, day: { type: 'string', pattern: '^\\d{4}-[01]\\d$' }, size: { enum: [1, 2] }, tags: { type: 'array', items: { type: 'boolean' }, maxItems: 3 } },
+    required: ['name', 'day', 'size', 'tags'],
     additionalProperties: false,
   };
   const ask = (form, seed) => client.chat.completions.create({
@@ -65,12 +65,13 @@ async function schemasAreHeldTo(model) {
     if (reason === 'length') continue;
     assert.equal(reason, 'stop');
     const thing = JSON.parse(message.content);
-    assert.deepEqual(Object.keys(thing), ['name', 'size', 'tags']);
+    assert.deepEqual(Object.keys(thing), ['name', 'day', 'size', 'tags']);
+    assert.match(thing.day, /^\d{4}-[01]\d$/);
     assert.ok([...thing.name].length <= 12 && [1, 2].includes(thing.size) && thing.tags.length <= 3, message.content);
     whole += 1;
   }
   assert.ok(whole > 0);
-  await assert.rejects(ask({ type: 'string', pattern: 'a' }, 1), (error) => error.status === 400 && error.param === 'response_format');
+  await assert.rejects(ask({ type: 'string', pattern: '(' }, 1), (error) => error.status === 400 && error.param === 'response_format');
 }
 
 async function whoLeavesFreesTheSlot(model) {
@@ -129,6 +130,10 @@ async function onePage(browser, width, colorScheme) {
   await page.waitForFunction((text) => document.querySelector('.turn.assistant').textContent.length > 30
     && document.querySelector('.turn.assistant').textContent !== text, before);
   await ready();
+  await page.click('#compare');
+  await page.waitForFunction(() => /^(They part at token|Both say the same)/.test(document.getElementById('status').textContent));
+  assert.deepEqual(await page.locator('.pair .who').allTextContents(), ['all experts on', 'none shared']);
+  assert.equal(await page.locator('.turn.assistant').count(), 2);
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false);
   await page.evaluate(fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'));
   const found = await page.evaluate(async () => (await globalThis.axe.run()).violations.map((v) => v.id));

@@ -1,7 +1,11 @@
 // The page: a conversation, whose words show the experts that read them.
 // @ts-check
-import { Load, choicesOf, hueOf } from './experts.js';
-import { Refusal, get, setKey, stream } from './server.js';
+import { Answer, markParting } from './answer.js';
+import { Load, choicesOf } from './experts.js';
+import { Refusal, get, setKey } from './server.js';
+
+/** @typedef {import('./answer.js').Token} Token */
+/** What a request changes about the experts: masked, experts_per_tok, shared. @typedef {Record<string, any>} Change */
 
 /** @param {string} id @returns {any} */
 const at = (id) => document.getElementById(id);
@@ -14,9 +18,18 @@ let running = null;
 let model = null;
 /** @type {Load | null} */
 let load = null;
-// What is known of each token that is shown: its element, its text, what else was likely, and its routing once it is read.
-/** @type {{element: HTMLElement, entry: any, routed: any, index: number}[]} */
-let shown = [];
+/** @type {Answer[]} */
+let answers = [];
+/** What the left one of two answers side by side is made with. @type {Change} */
+let leftChange = {};
+
+/** @type {import('./answer.js').View} */
+const view = {
+  layer: () => Number(at('layer').value),
+  describe,
+  routed: (routed) => load?.add(routed),
+  grown: () => (at('log').scrollTop = at('log').scrollHeight),
+};
 
 async function open() {
   try {
@@ -49,21 +62,43 @@ function askForKey() {
   }, { once: true });
 }
 
-/** @param {string} role @param {string} text */
-function addTurn(role, text) {
+/** @param {string} role @param {string} text @param {HTMLElement} [place] @param {string} [name] */
+function addTurn(role, text, place = at('log'), name = role === 'user' ? 'you' : model.id) {
   const turn = document.createElement('p');
   turn.className = `turn ${role}`;
   const who = document.createElement('span');
   who.className = 'who';
-  who.textContent = role === 'user' ? 'you' : model.id;
+  who.textContent = name;
   turn.append(who, text);
-  at('log').append(turn);
+  place.append(turn);
   at('log').scrollTop = at('log').scrollHeight;
   return turn;
 }
 
-/** What the next answer is to be made of. */
-function request() {
+/** What the switches change. @returns {Change} */
+function change() {
+  if (!load) return {};
+  const masked = load.asRequest(), topk = Number(at('topk').value);
+  return {
+    ...(masked ? { masked } : {}),
+    ...(topk && topk !== model.mixture.experts_per_tok ? { experts_per_tok: topk } : {}),
+    ...(at('shared').checked ? {} : { shared: false }),
+  };
+}
+
+/** A change in words. @param {Change} change */
+function wordsOf(change) {
+  const off = Object.values(change.masked ?? {}).flat().length;
+  const parts = [
+    ...(off ? [`${off} ${off === 1 ? 'expert' : 'experts'} off`] : []),
+    ...(change.experts_per_tok ? [`${change.experts_per_tok} of ${model.mixture.experts_per_tok} for a token`] : []),
+    ...(change.shared === false ? ['none shared'] : []),
+  ];
+  return parts.join(', ') || 'all experts on';
+}
+
+/** What the next answer is to be made of. @param {Change} change */
+function request(change) {
   const system = at('system').value ? [{ role: 'system', content: at('system').value }] : [];
   /** @type {any} */
   const body = {
@@ -78,15 +113,8 @@ function request() {
     stream_options: { include_usage: true },
   };
   if (at('seed').value !== '') body.seed = Number(at('seed').value);
-  if (!load) return body;
-  body.routed_experts = true;
-  const masked = load.asRequest(), topk = Number(at('topk').value);
-  const changes = {
-    ...(masked ? { masked } : {}),
-    ...(topk && topk !== model.mixture.experts_per_tok ? { experts_per_tok: topk } : {}),
-    ...(at('shared').checked ? {} : { shared: false }),
-  };
-  if (Object.keys(changes).length > 0) body.intervention = changes;
+  if (load) body.routed_experts = true;
+  if (Object.keys(change).length > 0) body.intervention = change;
   return body;
 }
 
@@ -94,90 +122,69 @@ function request() {
 function setBusy(busy) {
   at('send').disabled = busy;
   at('stop').disabled = !busy;
-  at('retry').disabled = at('edit').disabled = busy || messages.length === 0;
+  at('retry').disabled = at('edit').disabled = at('compare').disabled = busy || messages.length === 0;
 }
 
-async function answer() {
+/**
+ * Answers that are written at the same time, into turns that are there; the last one is what the conversation goes on with.
+ * @param {HTMLElement[]} turns @param {object[]} bodies
+ */
+async function answerInto(turns, bodies) {
   running = new AbortController();
   setBusy(true);
   at('status').textContent = 'reading …';
-  const turn = addTurn('assistant', '');
-  const message = { role: 'assistant', content: '' };
   const started = performance.now();
-  /** @type {typeof shown} */
-  const tokens = [];
-  const characters = new TextDecoder();  // a character may be cut over tokens: the last of them shows it
-  let prompt = -1;  // tokens of the prompt, known with the first routing
+  const made = turns.map((turn) => new Answer(turn, view));
+  answers.push(...made);
   try {
-    for await (const event of stream('v1/chat/completions', request(), running.signal)) {
-      if (event.usage) at('status').textContent = summary(event.usage, started);
-      const choice = event.choices[0];
-      if (!choice) continue;
-      if (choice.delta.content) message.content += choice.delta.content;
-      for (const entry of choice.logprobs?.content ?? []) tokens.push(addToken(turn, entry, characters));
-      if (choice.routed_experts) {
-        if (prompt < 0) prompt = choice.routed_experts.layers * choice.routed_experts.slots
-          ? choice.routed_experts.experts.length / (choice.routed_experts.layers * choice.routed_experts.slots) : 0;
-        route(choice.routed_experts, tokens, prompt);
-      }
-      at('log').scrollTop = at('log').scrollHeight;
-    }
+    const { signal } = running;
+    await Promise.all(made.map((one, i) => one.read(bodies[i], signal)));
+    at('status').textContent = made.length === 2 ? markParting(made[0], made[1]) : summary(made[0].usage, started);
   } catch (error) {
+    running.abort();
     const left = /** @type {Error} */ (error);
     at('status').textContent = left.name === 'AbortError' ? 'stopped' : left.message;
     if (error instanceof Refusal && error.status === 401) askForKey();
   }
-  messages.push(message);
+  messages.push({ role: 'assistant', content: made[made.length - 1].text });
   running = null;
   setBusy(false);
 }
 
+function answer() {
+  return answerInto([addTurn('assistant', '')], [request(change())]);
+}
+
+/** The last question answered twice from the same seed: with the left side's switches and with the present ones. */
+function answerSideBySide() {
+  const right = change();
+  if (JSON.stringify(right) === JSON.stringify(leftChange)) {
+    at('status').textContent = 'Both sides would be the same: switch something first.';
+    return;
+  }
+  takeBack();
+  const pair = document.createElement('div');
+  pair.className = 'pair';
+  pair.setAttribute('role', 'group');
+  pair.setAttribute('aria-label', 'Two answers side by side');
+  at('log').append(pair);
+  const sides = [leftChange, right];
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  answerInto(
+    sides.map((side) => addTurn('assistant', '', pair, wordsOf(side))),
+    sides.map((side) => ({ seed, ...request(side) })),
+  );
+}
+
 /** @param {any} usage @param {number} started */
 function summary(usage, started) {
+  if (!usage) return '';
   const seconds = (performance.now() - started) / 1000;
   const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
   return `${usage.prompt_tokens} tokens read (${cached} known already), ${usage.completion_tokens} written in ${seconds.toFixed(1)} s`;
 }
 
-/** @param {HTMLElement} turn @param {any} entry @param {TextDecoder} characters */
-function addToken(turn, entry, characters) {
-  const element = document.createElement('span');
-  element.className = 'token';
-  element.textContent = characters.decode(new Uint8Array(entry.bytes), { stream: true });
-  const token = { element, entry, routed: null, index: 0 };
-  element.addEventListener('pointerenter', () => describe(token));
-  element.addEventListener('click', () => describe(token));
-  turn.append(element);
-  shown.push(token);
-  return token;
-}
-
-/**
- * Routing comes when a token is read, a step after it was written: the prompt's first, then one by one.
- * @param {any} routed @param {typeof shown} tokens @param {number} prompt
- */
-function route(routed, tokens, prompt) {
-  load?.add(routed);
-  const count = routed.experts.length / (routed.layers * routed.slots);
-  for (let t = 0; t < count; ++t) {
-    const token = tokens[routed.first + t - prompt];
-    if (!token) continue;
-    token.routed = routed;
-    token.index = t;
-    colour(token);
-  }
-}
-
-/** @param {typeof shown[0]} token */
-function colour(token) {
-  if (!token.routed) return;
-  const first = choicesOf(token.routed, token.index, Number(at('layer').value))[0];
-  if (!first) return;
-  token.element.classList.add('routed');
-  token.element.style.setProperty('--hue', String(hueOf(first.expert)));
-}
-
-/** @param {typeof shown[0]} token */
+/** @param {Token} token */
 function describe(token) {
   for (const other of document.querySelectorAll('.token.chosen')) other.classList.remove('chosen');
   token.element.classList.add('chosen');
@@ -237,16 +244,21 @@ at('edit').addEventListener('click', () => {
 at('clear').addEventListener('click', () => {
   running?.abort();
   messages = [];
-  shown = [];
+  answers = [];
   at('log').replaceChildren();
   load?.reset();
   setBusy(false);
 });
-at('layer').addEventListener('change', () => shown.forEach(colour));
+at('layer').addEventListener('change', () => answers.forEach((one) => one.colour()));
 at('restore').addEventListener('click', () => {
   load?.restore();
   at('shared').checked = true;
   if (model?.mixture) at('topk').value = model.mixture.experts_per_tok;
 });
+at('pin').addEventListener('click', () => {
+  leftChange = change();
+  at('sides').textContent = `Left: ${wordsOf(leftChange)}. Right: the switches as they are then.`;
+});
+at('compare').addEventListener('click', answerSideBySide);
 
 open();
