@@ -210,6 +210,11 @@ TEST(Result, SurvivesItsFileAndIsSmall) {
   EXPECT_EQ(to_json(read), to_json(made));
   require_result_of(read, runs[0], "r");
   EXPECT_THROW(require_result_of(read, runs[1], "r"), base::Error);
+  RunResult older = read;
+  older.config["train"].erase("lora_rank");
+  EXPECT_NO_THROW(require_result_of(older, runs[0], "r")) << "of a setting that came later it had the default";
+  older.config["model"].erase("hidden_size");
+  EXPECT_THROW(require_result_of(older, runs[0], "r"), base::Error) << "which is not the plan's";
 }
 
 TEST(Result, RefusesOtherFormatsBuildsAndData) {
