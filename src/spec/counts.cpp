@@ -158,6 +158,22 @@ BlockBytes block_bytes(const ModelConfig& c, const TrainConfig& t, bool mixture)
   return bytes;
 }
 
+/// What adapters at an FFN make one token keep besides: its steps are joined by autograd (moe/adapted_bank.h), so of
+/// each slot the row that it reads, its hidden activations and its output stay, of any other FFN the hidden
+/// activations, and of each of the three adapters r products.
+double adapter_bytes(const ModelConfig& c, const TrainConfig& t, bool mixture) {
+  if (t.lora_rank == 0) return 0;
+  bool routed = false, always = false;
+  for (const TensorSpec& tensor : adapted_tensors(c, t.lora_targets, "train")) {
+    if (tensor.role != TensorRole::kFfn) continue;
+    (tensor.name.find(".mlp.experts.") != std::string::npos ? routed : always) = true;
+  }
+  const int64_t slot = 2 * c.hidden_size + c.moe_intermediate_size + 3 * t.lora_rank;
+  const int64_t one = (mixture ? c.shared_intermediate_size() : c.intermediate_size) + 3 * t.lora_rank;
+  const int64_t kept = (mixture && routed ? c.num_experts_per_tok * slot : 0) + (always ? one : 0);
+  return static_cast<double>(bytes_of(t.precision) * kept);
+}
+
 }  // namespace
 
 TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train) {
@@ -166,8 +182,10 @@ TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train
   const auto size = static_cast<double>(bytes_of(train.precision));
   const auto layers = static_cast<double>(config.num_hidden_layers),
              mixtures = static_cast<double>(config.moe_layers());
-  const BlockBytes mixture = mixtures > 0 ? block_bytes(config, train, true) : BlockBytes{};
-  const BlockBytes dense = mixtures < layers ? block_bytes(config, train, false) : BlockBytes{};
+  BlockBytes mixture = mixtures > 0 ? block_bytes(config, train, true) : BlockBytes{};
+  BlockBytes dense = mixtures < layers ? block_bytes(config, train, false) : BlockBytes{};
+  if (mixtures > 0) mixture.kept += adapter_bytes(config, train, true);
+  if (mixtures < layers) dense.kept += adapter_bytes(config, train, false);
   // recomputation keeps every block's input and, while it goes backward, the insides of one block
   const double insides =
       train.recompute ? std::max(mixture.kept, dense.kept) : mixtures * mixture.kept + (layers - mixtures) * dense.kept;

@@ -359,6 +359,19 @@ TEST(Counts, WhatStaysHasNoGradientsAndNoMoments) {
   EXPECT_EQ(trained_parameters(all.model, all.train), count_parameters(all.model).total());
 }
 
+TEST(Counts, AdaptersAtAnFfnKeepItsSteps) {
+  const auto kept = [](const std::string& targets) {
+    const RunConfig c = resolve("tiny", {"train.lora_rank=2", "train.lora_targets=" + targets}).config;
+    return training_bytes(c.model, c.train).activations;
+  };
+  const RunConfig plain = resolve("tiny").config;
+  // D 64; experts of 32, three a token, in two mixtures; shared ones of 64 and a dense FFN of 160; rank 2; bf16
+  const int64_t tokens = 4 * 64, base = training_bytes(plain.model, plain.train).activations;
+  EXPECT_EQ(kept("attention"), base);
+  EXPECT_EQ(kept("experts") - base, tokens * 2 * 2 * 3 * (64 + 64 + 32 + 6));
+  EXPECT_EQ(kept("shared,dense") - base, tokens * 2 * (2 * (64 + 6) + 160 + 6));
+}
+
 TEST(Counts, BytesBeyond64BitsAreRefused) {
   RunConfig c = resolve("tiny", {"model.max_position_embeddings=16777216", "train.sequence_length=16777216",
                                  "train.micro_batch=16777216", "train.global_batch=16777216", "train.steps=1",

@@ -111,15 +111,16 @@ std::vector<float> read_moment(const formats::SafetensorsFile& file, const std::
 // Keys that a run may change when it goes on. All but train.steps leave every step as it would have been; train.steps
 // is the length that the multistep and cosine schedules divide, so another value bends the learning rate from here on.
 bool may_change(const std::string& key) {
-  constexpr std::array<std::string_view, 9> kFree = {"train.steps",
-                                                     "train.log_every",
-                                                     "train.validate_every",
-                                                     "train.validate_tokens",
-                                                     "train.checkpoint_every",
-                                                     "train.keep_checkpoints",
-                                                     "train.sample_every",
-                                                     "data.path",
-                                                     "output.dir"};
+  constexpr std::array<std::string_view, 10> kFree = {"train.steps",
+                                                      "train.log_every",
+                                                      "train.validate_every",
+                                                      "train.validate_tokens",
+                                                      "train.checkpoint_every",
+                                                      "train.keep_checkpoints",
+                                                      "train.sample_every",
+                                                      "data.path",
+                                                      "data.chat_format",
+                                                      "output.dir"};
   return std::find(kFree.begin(), kFree.end(), key) != kFree.end() || key.rfind("plan.", 0) == 0;
 }
 

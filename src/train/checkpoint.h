@@ -73,7 +73,7 @@ std::string first_difference(const spec::RunConfig& before, const spec::RunConfi
 
 /// Throws Error(kInvalid) naming the first key in which the checkpoint's run differs from `config`, those apart that
 /// may change on resuming (docs/training.md): output, plan, how often to log, validate, save and sample, data.path
-/// where the data is the same, and train.steps.
+/// and data.chat_format where the data is the same, and train.steps.
 void require_same_run(const CheckpointInfo& checkpoint, const spec::RunConfig& config, const std::string& data_hash);
 
 /// Puts weights, router biases and moments back; of adapters A, B and moments. Throws Error(kInvalid) when a tensor is
