@@ -13,7 +13,8 @@ const LayerMasters& masters(const ParameterStore& store, int64_t layer) {
 }
 
 std::variant<moe::Ffn, moe::MoeLayer> ffn_or_moe(const spec::ModelConfig& config, const moe::TrainingOptions& training,
-                                                 const ParameterStore& store, int64_t layer) {
+                                                 const ParameterStore& store, int64_t layer,
+                                                 const comm::Group& expert_ranks) {
   const LayerMasters& m = masters(store, layer);
   const auto weight_of = [&](const Tensor& master) { return store.weight(master); };
   if (m.dense.gate_up.defined()) return moe::Ffn(weight_of(m.dense.gate_up), weight_of(m.dense.down));
@@ -22,19 +23,20 @@ std::variant<moe::Ffn, moe::MoeLayer> ffn_or_moe(const spec::ModelConfig& config
                               .gate_up = weight_of(m.routed.gate_up),
                               .down = weight_of(m.routed.down),
                               .shared_gate_up = weight_of(m.shared.gate_up),
-                              .shared_down = weight_of(m.shared.down)});
+                              .shared_down = weight_of(m.shared.down)},
+                             expert_ranks);
 }
 
 }  // namespace
 
 Block::Block(const spec::ModelConfig& config, const moe::TrainingOptions& training, const ParameterStore& store,
-             int64_t layer)
+             int64_t layer, const comm::Group& expert_ranks)
     : layer_(layer),
       eps_(config.rms_norm_eps),
       input_norm_(store.weight(masters(store, layer).input_norm)),
       post_norm_(store.weight(masters(store, layer).post_norm)),
       attention_(config, store.weight(masters(store, layer).qkv), store.weight(masters(store, layer).out)),
-      ffn_(ffn_or_moe(config, training, store, layer)) {}
+      ffn_(ffn_or_moe(config, training, store, layer, expert_ranks)) {}
 
 BlockOutput Block::forward(const Tensor& x_TD, const moe::MoeContext& context, const RotaryTable& rotary) const {
   const auto type = x_TD.scalar_type();

@@ -20,8 +20,9 @@ struct BlockOutput {
 
 class Block {
  public:
+  /// `expert_ranks` as TransformerOptions has them.
   Block(const spec::ModelConfig& config, const moe::TrainingOptions& training, const ParameterStore& store,
-        int64_t layer);
+        int64_t layer, const comm::Group& expert_ranks);
   BlockOutput forward(const Tensor& x_TD, const moe::MoeContext& context, const RotaryTable& rotary) const;
   /// The same, keeping only the input for the backward pass, which runs the block again.
   BlockOutput forward_recomputed(const Tensor& x_TD, const moe::MoeContext& context, const RotaryTable& rotary) const;

@@ -1,9 +1,12 @@
 #include "model/parameters.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 #include "base/error.h"
 #include "moe/partly_trained.h"
+#include "moe/placement.h"
 
 namespace dsmoe::model {
 
@@ -17,10 +20,15 @@ ParameterStore::ParameterStore(const spec::ModelConfig& config, const Transforme
   head_ = add_named("lm_head.weight", {config.vocab_size, config.hidden_size}, TensorRole::kHead);
   spec::for_each_tensor(config, [&](const spec::TensorSpec& tensor) {
     const auto found = views_.find(tensor.name);
-    DSMOE_CHECK(found != views_.end() && found->second.sizes() == tensor.shape, "no storage for " + tensor.name);
-    tensors_.push_back({tensor, found->second});
+    DSMOE_CHECK(found != views_.end(), "no storage for " + tensor.name);
+    const auto placed = ranks_.find(tensor.name);
+    const int rank = placed == ranks_.end() ? 0 : placed->second;
+    DSMOE_CHECK(found->second.defined() ? found->second.sizes() == tensor.shape : rank != options_.expert_ranks.rank(),
+                "no storage for " + tensor.name);
+    tensors_.push_back({tensor, found->second, rank});
   });
   DSMOE_CHECK(tensors_.size() == views_.size(), "storage for a tensor the specification does not know");
+  DSMOE_CHECK(!frozen() || options_.expert_ranks.alone(), "experts that are spread over ranks all train");
   if (adapted()) stand_beside_masters();
   if (frozen() && !adapted()) train_experts();
 }
@@ -91,23 +99,57 @@ void ParameterStore::view(const std::string& name, const MatrixPlace& place, int
   places_[name] = place;
 }
 
-FfnMasters ParameterStore::add_ffn(const std::string& prefix, int64_t width, int64_t experts) {
+/// Of an FFN, or of an expert of a stack.
+void ParameterStore::name_parts(const std::string& owner, const FfnMasters& ffn, int64_t width, int64_t expert) {
+  view(owner + "gate_proj.weight", {ffn.gate_up, 0, expert}, width);
+  view(owner + "up_proj.weight", {ffn.gate_up, width, expert}, width);
+  view(owner + "down_proj.weight", {ffn.down, 0, expert}, config_.hidden_size);
+}
+
+FfnMasters ParameterStore::add_ffn(const std::string& prefix, int64_t width) {
   const int64_t hidden = config_.hidden_size;
-  std::vector<int64_t> gate_up{2 * width, hidden}, down{hidden, width};
-  if (experts > 0) {
-    gate_up.insert(gate_up.begin(), experts);
-    down.insert(down.begin(), experts);
-  }
-  FfnMasters ffn{add(prefix + "gate_up_proj.weight", gate_up, TensorRole::kFfn),
-                 add(prefix + "down_proj.weight", down, TensorRole::kFfn)};
-  const auto name_parts = [&](const std::string& owner, int64_t expert) {
-    view(owner + "gate_proj.weight", {ffn.gate_up, 0, expert}, width);
-    view(owner + "up_proj.weight", {ffn.gate_up, width, expert}, width);
-    view(owner + "down_proj.weight", {ffn.down, 0, expert}, hidden);
-  };
-  if (experts == 0) name_parts(prefix, -1);
-  for (int64_t e = 0; e < experts; ++e) name_parts(prefix + std::to_string(e) + ".", e);
+  FfnMasters ffn{add(prefix + "gate_up_proj.weight", {2 * width, hidden}, TensorRole::kFfn),
+                 add(prefix + "down_proj.weight", {hidden, width}, TensorRole::kFfn)};
+  name_parts(prefix, ffn, width, -1);
   return ffn;
+}
+
+FfnMasters ParameterStore::add_experts(const std::string& prefix) {
+  const int64_t width = config_.moe_intermediate_size, hidden = config_.hidden_size;
+  const moe::Placement placement(config_.n_routed_experts, options_.expert_ranks);
+  const comm::Stretch own = placement.own();
+  FfnMasters stack{add(prefix + "gate_up_proj.weight", {own.size(), 2 * width, hidden}, TensorRole::kFfn),
+                   add(prefix + "down_proj.weight", {own.size(), hidden, width}, TensorRole::kFfn)};
+  if (!placement.group().alone()) {
+    for (size_t i = parameters_.size() - 2; i < parameters_.size(); ++i) parameters_[i].experts = placement.experts();
+  }
+  for (int64_t e = 0; e < placement.experts(); ++e) {
+    const std::string owner = prefix + std::to_string(e) + ".";
+    const int rank = placement.rank_of(e);
+    const bool here = rank == placement.group().rank();
+    if (here) name_parts(owner, stack, width, e - own.begin);
+    for (const char* part : {"gate_proj.weight", "up_proj.weight", "down_proj.weight"}) {
+      if (!here) views_[owner + part] = Tensor();
+      ranks_[owner + part] = rank;
+    }
+  }
+  return stack;
+}
+
+Tensor ParameterStore::on_first_rank(const NamedTensor& tensor) const {
+  const comm::Group& ranks = options_.expert_ranks;
+  if (tensor.rank == 0) return tensor.value;
+  const std::vector<int64_t>& shape = tensor.spec.shape;
+  const int64_t count = std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+  std::vector<comm::Stretch> shares(static_cast<size_t>(ranks.size()));
+  shares[static_cast<size_t>(tensor.rank)] = {0, count};
+  const Tensor value = tensor.value.defined() ? tensor.value : torch::empty(shape, options_.master);
+  DSMOE_CHECK(value.is_contiguous(), "the rows of a matrix stand together");
+  const auto gather = [&](auto* values) {
+    ranks.gather(comm::Pieces(std::span(values, static_cast<size_t>(count))), shares);
+  };
+  options_.master == torch::kDouble ? gather(value.data_ptr<double>()) : gather(value.data_ptr<float>());
+  return value;
 }
 
 LayerMasters ParameterStore::add_layer(int64_t layer) {
@@ -124,7 +166,7 @@ LayerMasters ParameterStore::add_layer(int64_t layer) {
   if (config_.is_moe_layer(layer)) {
     add_moe(layer, masters);
   } else {
-    masters.dense = add_ffn(prefix + "mlp.", config_.intermediate_size, 0);
+    masters.dense = add_ffn(prefix + "mlp.", config_.intermediate_size);
   }
   return masters;
 }
@@ -142,9 +184,9 @@ void ParameterStore::add_moe(int64_t layer, LayerMasters& masters) {
     masters.bias = torch::zeros({experts}, torch::dtype(options_.master));
     views_[mlp + "gate.e_score_correction_bias"] = masters.bias;
   }
-  masters.routed = add_ffn(mlp + "experts.", config_.moe_intermediate_size, experts);
+  masters.routed = add_experts(mlp + "experts.");
   if (config_.n_shared_experts > 0) {
-    masters.shared = add_ffn(mlp + "shared_experts.", config_.shared_intermediate_size(), 0);
+    masters.shared = add_ffn(mlp + "shared_experts.", config_.shared_intermediate_size());
   }
 }
 

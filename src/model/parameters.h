@@ -3,7 +3,7 @@
 // q, k and v of a layer are one matrix, gate_proj and up_proj are one, and all routed experts are stacked: fewer and
 // larger products, and an optimiser that walks a dozen tensors a layer instead of hundreds. Where adapters are trained,
 // masters are frozen: no gradient, no moments. Where some experts are trained, each is a leaf of its own over its place
-// in a master, and everything else is frozen.
+// in a master, and everything else is frozen. Where ranks have the experts between them, a stack is of this rank's.
 #pragma once
 
 #include <map>
@@ -17,7 +17,7 @@
 
 namespace dsmoe::model {
 
-/// Masters of one FFN: gate_up [2F, D] and down [D, F], or with a leading E.
+/// Masters of one FFN: gate_up [2F, D] and down [D, F], or with a leading number of experts.
 struct FfnMasters {
   Tensor gate_up, down;
 };
@@ -40,6 +40,9 @@ class ParameterStore {
   const std::vector<LayerMasters>& layers() const { return layers_; }
   /// The weight that layers see a master through; null for an undefined tensor. One weight for each master.
   moe::WeightPtr weight(const Tensor& master) const;
+  /// A tensor's value, as the first expert rank needs it to save it. Every expert rank calls it; what it is on others
+  /// is of no use.
+  Tensor on_first_rank(const NamedTensor& tensor) const;
   const Tensor& embedding() const { return embedding_; }
   const Tensor& norm() const { return norm_; }
   const Tensor& head() const { return head_; }
@@ -53,7 +56,9 @@ class ParameterStore {
   void stand_beside_masters();
   void train_experts();
   void train_in(const Tensor& master, int64_t layer, const std::vector<int64_t>& experts);
-  FfnMasters add_ffn(const std::string& prefix, int64_t width, int64_t experts);
+  FfnMasters add_ffn(const std::string& prefix, int64_t width);
+  FfnMasters add_experts(const std::string& prefix);
+  void name_parts(const std::string& owner, const FfnMasters& ffn, int64_t width, int64_t expert);
   LayerMasters add_layer(int64_t layer);
   void add_moe(int64_t layer, LayerMasters& masters);
 
@@ -64,7 +69,8 @@ class ParameterStore {
   std::map<std::string, MatrixPlace> places_;
   AdapterStore adapters_;
   std::vector<NamedTensor> tensors_;
-  std::map<std::string, Tensor> views_;
+  std::map<std::string, Tensor> views_;  // undefined: on another rank
+  std::map<std::string, int> ranks_;     // of experts' tensors, the rank that has it
   std::vector<LayerMasters> layers_;
   Tensor embedding_, norm_, head_;
 };

@@ -23,7 +23,7 @@ struct Transformer::Impl {
         head(store.weight(store.head())),
         rotary(rotary_table(config.max_position_embeddings, config.head_dim(), config.rope_theta, options.compute)) {
     for (size_t layer = 0; layer < store.layers().size(); ++layer) {
-      blocks.emplace_back(config, training, store, static_cast<int64_t>(layer));
+      blocks.emplace_back(config, training, store, static_cast<int64_t>(layer), options.expert_ranks);
       if (store.layers()[layer].bias.defined()) router_biases.push_back(store.layers()[layer].bias);
     }
   }
@@ -131,6 +131,7 @@ void Transformer::initialise(uint64_t seed, std::span<const int64_t> token_frequ
   impl_->store.adapters().initialise(seed);
   std::vector<int32_t> table;  // the same in every layer
   for (const NamedTensor& tensor : tensors()) {
+    if (!tensor.value.defined()) continue;
     const int64_t count = tensor.value.numel();
     if (tensor.spec.role == spec::TensorRole::kHashTable) {
       if (table.empty()) table = formats::initial_hash_table(config(), seed, token_frequencies);
@@ -152,6 +153,7 @@ void Transformer::load(const formats::ModelFolder& folder) {
     base::fail_invalid("model", "the folder holds a model of another configuration", folder.path().string());
   }
   for (const NamedTensor& tensor : tensors()) {
+    if (!tensor.value.defined()) continue;
     if (tensor.spec.role == spec::TensorRole::kHashTable) {
       std::vector<int32_t> table = folder.read_hash_table(tensor.spec.name);
       tensor.value.copy_(torch::from_blob(table.data(), tensor.value.sizes(), torch::kInt32));
@@ -164,15 +166,20 @@ void Transformer::load(const formats::ModelFolder& folder) {
 
 void Transformer::save(formats::ModelFolderWriter& writer) const {
   for (const NamedTensor& tensor : tensors()) {
-    const auto count = static_cast<size_t>(tensor.value.numel());
+    const Tensor value = impl_->store.on_first_rank(tensor);
+    const auto count = static_cast<size_t>(value.numel());
     if (tensor.spec.role == spec::TensorRole::kHashTable) {
-      const Tensor table = tensor.value.to(torch::kCPU).contiguous();
+      const Tensor table = value.to(torch::kCPU).contiguous();
       writer.append_i32({table.data_ptr<int32_t>(), count});
     } else {
-      const Tensor values = tensor.value.to(torch::kCPU, torch::kFloat32).contiguous();
+      const Tensor values = value.to(torch::kCPU, torch::kFloat32).contiguous();
       writer.append_f32({values.data_ptr<float>(), count});
     }
   }
+}
+
+void Transformer::give_tensors() const {
+  for (const NamedTensor& tensor : tensors()) impl_->store.on_first_rank(tensor);
 }
 
 }  // namespace dsmoe::model

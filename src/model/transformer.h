@@ -1,8 +1,8 @@
 // The language model of the training half: token ids in, loss or logits out, with what happened on the way.
 //
-// Not here: optimiser, schedule, data, ranks (train/), generation (engine/). One Transformer is used by one thread.
-// Weights are kept as few large float32 masters (all experts of a layer in one tensor, query/key/value in one), which
-// is what an optimiser wants; files see them through views under the names of spec/tensors.h.
+// Not here: optimiser, schedule, data, sums over ranks (train/), generation (engine/). One Transformer is used by one
+// thread. Weights are kept as few large float32 masters (all experts of a layer in one tensor, query/key/value in one),
+// which is what an optimiser wants; files see them through views under the names of spec/tensors.h.
 #pragma once
 
 #include <torch/types.h>
@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/group.h"
 #include "model/cross_entropy.h"
 #include "moe/routing.h"
 #include "moe/sequences.h"
@@ -42,6 +43,9 @@ struct TransformerOptions {
   torch::ScalarType master = torch::kFloat32;   ///< kFloat64 (with compute) for gradient tests
   bool recompute = false;                       ///< keep block inputs only, run each block again in the backward pass
   AdapterOptions adapters = {};
+  /// Ranks that have the routed experts between them (moe/placement.h). They go through every forward and backward pass
+  /// together, each with a batch of its own.
+  comm::Group expert_ranks = {};
 };
 
 /// One micro-batch.
@@ -81,12 +85,14 @@ struct Parameter {
   Tensor value;
   spec::TensorRole role;  ///< kNorm is not decayed
   moe::WeightPtr weight;  ///< what layers see the value through
+  int64_t experts = 0;    ///< of a stack that is spread over ranks, how many there are; 0: every rank has all of it
 };
 
 /// A tensor under its checkpoint name: a view of a Parameter's or a buffer's memory.
 struct NamedTensor {
   spec::TensorSpec spec;
   Tensor value;  ///< float32, or int32 for hash tables; router biases and hash tables are no parameters
+  int rank = 0;  ///< of the expert ranks, the first that has it; the value is undefined where it is not
 };
 
 /// A matrix's adapter: y += scale * b (a x). Views of Parameters' memory.
@@ -124,7 +130,9 @@ class Transformer {
   void initialise(uint64_t seed, std::span<const int64_t> token_frequencies = {});
   /// The weights; adapters stay as they are.
   void load(const formats::ModelFolder& folder);
+  /// The other expert ranks call give_tensors() meanwhile.
   void save(formats::ModelFolderWriter& writer) const;
+  void give_tensors() const;
 
  private:
   struct Impl;

@@ -18,7 +18,7 @@ MoeOutput MoeLayer::choose(const Tensor& x_TD, const MoeContext& context, uint64
     for (const auto& term : parts_.balance) {
       out.balance_loss = out.balance_loss + term->loss(out.routing, context.total_tokens);
     }
-    if (parts_.capacity_factor > 0) apply_capacity(out.routing, parts_.capacity_factor, parts_.routed.experts());
+    if (parts_.capacity_factor > 0) apply_capacity(out.routing, parts_.capacity_factor, parts_.experts);
   }
   return out;
 }

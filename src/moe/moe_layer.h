@@ -38,6 +38,7 @@ struct MoeParts {
   std::unique_ptr<Dispatcher> dispatcher;
   ExpertBank routed;
   std::optional<SharedBank> shared;
+  int64_t experts = 0;         ///< routed ones, wherever they are
   double capacity_factor = 0;  ///< 0: dropless
 };
 

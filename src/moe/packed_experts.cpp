@@ -4,6 +4,7 @@
 
 #include "moe/packing.h"
 #include "moe/rows.h"
+#include "moe/slot_sums.h"
 #include "moe/swiglu.h"
 
 namespace dsmoe::moe {
@@ -11,21 +12,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// sum_k weight[r, k] * packed[place[r, k]], where the last packed row is the zero of slots that were not kept. Summed
-/// in wide type, choices in order, rounded once. weights_RK undefined: ones.
-Tensor gather_sum(const Tensor& packed_PD, const Tensor& place_RK, const Tensor& weights_RK) {
-  const int64_t rows = place_RK.size(0), chosen = place_RK.size(1), width = packed_PD.size(1);
-  const auto type = wide(packed_PD.scalar_type());
-  Tensor out_RD = torch::empty({rows, width}, packed_PD.options());
-  for_row_pieces(packed_PD, rows, rows_per_piece(chosen * width), [&](int64_t, int64_t begin, int64_t end) {
-    const Tensor place = place_RK.narrow(0, begin, end - begin).reshape(-1);
-    Tensor terms = packed_PD.index_select(0, place).to(type).view({end - begin, chosen, width});
-    if (weights_RK.defined()) terms = terms * weights_RK.narrow(0, begin, end - begin).unsqueeze(2);
-    out_RD.narrow(0, begin, end - begin).copy_(terms.sum(1));
-  });
-  return out_RD;
-}
 
 Tensor with_zero_row(int64_t rows, int64_t width, const torch::TensorOptions& options) {
   Tensor packed_PD = torch::empty({rows + 1, width}, options);

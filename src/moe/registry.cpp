@@ -33,6 +33,11 @@ std::unique_ptr<Gate> hash(const ModelConfig&, const TrainingOptions&, const Gat
   return std::make_unique<HashGate>(tensors);
 }
 
+std::unique_ptr<Dispatcher> make_dispatcher(const Placement& placement) {
+  if (placement.group().alone()) return std::make_unique<LocalDispatcher>(placement.experts());
+  return std::make_unique<RankDispatcher>(placement);
+}
+
 }  // namespace
 
 const std::vector<GateKind>& gate_kinds() {
@@ -95,14 +100,16 @@ std::vector<std::unique_ptr<BalanceTerm>> make_balance_terms(const spec::ModelCo
   return terms;
 }
 
-MoeLayer make_moe_layer(const spec::ModelConfig& config, const TrainingOptions& training, const MoeWeights& weights) {
+MoeLayer make_moe_layer(const spec::ModelConfig& config, const TrainingOptions& training, const MoeWeights& weights,
+                        const comm::Group& ranks) {
   std::optional<SharedBank> shared;
   if (weights.shared_gate_up) shared.emplace(weights.shared_gate_up, weights.shared_down);
   return MoeLayer({.gate = make_gate(config, training, weights.gate),
                    .balance = make_balance_terms(config, training),
-                   .dispatcher = std::make_unique<LocalDispatcher>(config.n_routed_experts),
+                   .dispatcher = make_dispatcher(Placement(config.n_routed_experts, ranks)),
                    .routed = {weights.gate_up, weights.down},
                    .shared = std::move(shared),
+                   .experts = config.n_routed_experts,
                    .capacity_factor = training.capacity_factor});
 }
 

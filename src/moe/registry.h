@@ -31,10 +31,11 @@ std::vector<std::unique_ptr<BalanceTerm>> make_balance_terms(const spec::ModelCo
 /// All weights of one mixture layer; shared ones null without shared experts.
 struct MoeWeights {
   GateTensors gate;
-  WeightPtr gate_up, down;                ///< [E, 2F, D], [E, D, F]
+  WeightPtr gate_up, down;                ///< [E, 2F, D], [E, D, F] of the experts that are here
   WeightPtr shared_gate_up, shared_down;  ///< [2 Fs, D], [D, Fs]
 };
-/// The layer with all its experts here.
-MoeLayer make_moe_layer(const spec::ModelConfig& config, const TrainingOptions& training, const MoeWeights& weights);
+/// `ranks` have the routed experts between them (placement.h).
+MoeLayer make_moe_layer(const spec::ModelConfig& config, const TrainingOptions& training, const MoeWeights& weights,
+                        const comm::Group& ranks = {});
 
 }  // namespace dsmoe::moe

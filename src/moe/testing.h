@@ -128,13 +128,15 @@ inline GateTensors gate_tensors(const spec::ModelConfig& c, const Tensor& router
   return {graph_weight(router), random_tensor({c.n_routed_experts}, 7, 0.1), table};
 }
 
-inline MoeLayer layer_of(const spec::ModelConfig& c, const TrainingOptions& training, const std::vector<Tensor>& w) {
+/// `ranks` have the experts between them; `w` has this one's.
+inline MoeLayer layer_of(const spec::ModelConfig& c, const TrainingOptions& training, const std::vector<Tensor>& w,
+                         const comm::Group& ranks = {}) {
   MoeWeights weights{gate_tensors(c, w[0]), graph_weight(w[1]), graph_weight(w[2]), nullptr, nullptr};
   if (w.size() > 3) {
     weights.shared_gate_up = graph_weight(w[3]);
     weights.shared_down = graph_weight(w[4]);
   }
-  return make_moe_layer(c, training, weights);
+  return make_moe_layer(c, training, weights, ranks);
 }
 
 /// Token ids 0, 1, 2, ... within the vocabulary of small_config.

@@ -155,7 +155,7 @@ const Broken kBroken[] = {
      {"train.lora_targets=mlp.experts.2"},
      "[train] a target must name a weight matrix of the model: \"mlp.experts.2\" names none; attention, dense, shared, "
      "experts, all, or parts of names such as q_proj and mlp.experts.5"},
-    // habits, data, plan
+    // habits, data, processes, plan
     {"tiny", {"train.log_every=0"}, "[train] log_every must be from 1 to 1099511627776: 0"},
     {"tiny", {"train.validate_every=-1"}, "[train] validate_every must be from 0 to 1099511627776: -1"},
     {"tiny", {"train.validate_tokens=-1"}, "[train] validate_tokens must be from 0 to 1099511627776: -1"},
@@ -165,6 +165,17 @@ const Broken kBroken[] = {
     {"tiny", {"data.weights.code=-1"}, "[data] weights.\"code\" must be from 0 to 1e+09: -1"},
     {"tiny", {"data.weights.code=0"}, "[data] weights must not all be 0: 0"},
     {"tiny", {"data.weights={\"\" = 1}"}, "[data] a domain in weights must have a name: \"\""},
+    {"tiny", {"parallel.expert=0"}, "[parallel] expert must be from 1 to 65536: 0"},
+    {"tiny", {"parallel.expert=9"}, "[parallel] expert must be at most model.n_routed_experts: 9 and 8"},
+    {"nano-dense", {"parallel.expert=2"}, "[parallel] expert must be 1 for a dense model: 2"},
+    {"tiny",
+     {"parallel.expert=2", "train.lora_rank=2"},
+     "[parallel] expert must be 1 unless all weights train: 2; train.lora_rank and train.lora_targets choose what "
+     "does"},
+    {"tiny",
+     {"parallel.expert=4", "train.n_device_groups=2", "train.device_aux_loss_alpha=0.1"},
+     "[parallel] expert must divide train.n_device_groups where a loss balances devices: 4 and 2; else a group would "
+     "lie on two processes"},
     {"tiny", {"plan.nominal_ffn=-1"}, "[plan] nominal_ffn must be from 0 to 1e+06: -1"},
     {"tiny", {"plan.ranks=0"}, "[plan] ranks must be from 1 to 1048576: 0"},
     {"tiny", {"plan.flops_per_second=-1"}, "[plan] flops_per_second must be from 0 to 1e+30: -1"},

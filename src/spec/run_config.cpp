@@ -123,6 +123,24 @@ void validate_data(const DataConfig& data) {
   require(data.weights.empty() || sum > 0, "data", "weights must not all be 0", "0");
 }
 
+// Losses are the same however experts are spread, so a rule here is one of sense: what is balanced as a device must be
+// held by one process.
+void validate_parallel(const RunConfig& config) {
+  const auto& [model, train, data, output, parallel, plan] = config;
+  in_range("parallel", "expert", parallel.expert, 1, 1 << 16);
+  if (parallel.expert == 1) return;
+  require(model.is_moe(), "parallel", "expert must be 1 for a dense model", std::to_string(parallel.expert));
+  require(parallel.expert <= model.n_routed_experts, "parallel", "expert must be at most model.n_routed_experts",
+          std::to_string(parallel.expert) + " and " + std::to_string(model.n_routed_experts));
+  require(train.lora_rank == 0 && train.lora_targets == "all", "parallel", "expert must be 1 unless all weights train",
+          std::to_string(parallel.expert), "train.lora_rank and train.lora_targets choose what does");
+  const bool by_device = train.device_aux_loss_alpha > 0 || train.comm_aux_loss_alpha > 0;
+  require(!by_device || train.n_device_groups % parallel.expert == 0, "parallel",
+          "expert must divide train.n_device_groups where a loss balances devices",
+          std::to_string(parallel.expert) + " and " + std::to_string(train.n_device_groups),
+          "else a group would lie on two processes");
+}
+
 }  // namespace
 
 void validate(const TrainConfig& train, const ModelConfig& model, std::string_view where) {
@@ -137,6 +155,7 @@ void validate(const RunConfig& config) {
   validate(config.model, "model");
   validate(config.train, config.model, "train");
   validate_data(config.data);
+  validate_parallel(config);
   in_range("plan", "nominal_ffn", config.plan.nominal_ffn, 0.0, 1e6);
   in_range("plan", "flops_per_second", config.plan.flops_per_second, 0.0, 1e30);
   in_range("plan", "ranks", config.plan.ranks, 1, 1 << 20);

@@ -26,6 +26,12 @@ struct OutputConfig {
   bool operator==(const OutputConfig&) const = default;
 };
 
+/// How the processes of a run share it.
+struct ParallelConfig {
+  int64_t expert = 1;
+  bool operator==(const ParallelConfig&) const = default;
+};
+
 /// What `dsmoe plan` assumes; a run does not read it.
 struct PlanConfig {
   double nominal_ffn = 0;
@@ -40,6 +46,7 @@ struct RunConfig {
   TrainConfig train;
   DataConfig data;
   OutputConfig output;
+  ParallelConfig parallel;
   PlanConfig plan;
   bool operator==(const RunConfig&) const = default;
 };
@@ -61,6 +68,11 @@ void visit_output_fields(Config& c, Visit&& visit) {
 }
 
 template <class Config, class Visit>
+void visit_parallel_fields(Config& c, Visit&& visit) {
+  visit("expert", c.expert, "processes that have the experts between them; divides the processes (docs/scaling.md)");
+}
+
+template <class Config, class Visit>
 void visit_plan_fields(Config& c, Visit&& visit) {
   visit("nominal_ffn", c.nominal_ffn,
         "standard FFNs of 8 D^2 a token visits in a layer, for nominal FLOPs; 0: unknown");
@@ -79,6 +91,7 @@ void visit_run_fields(Run& run, Visit&& visit) {
   visit_train_fields(run.train, in("train"));
   visit_data_fields(run.data, in("data"));
   visit_output_fields(run.output, in("output"));
+  visit_parallel_fields(run.parallel, in("parallel"));
   visit_plan_fields(run.plan, in("plan"));
 }
 

@@ -42,7 +42,7 @@ void write_moments(const fs::path& path, const AdamW& optimizer, base::FileSyste
   std::vector<formats::TensorDeclaration> tensors;
   const auto declare = [&](const char* prefix) {
     for (const Parameter& p : optimizer.parameters()) {
-      tensors.push_back({prefix + p.name, formats::Dtype::kF32, p.value.sizes().vec()});
+      tensors.push_back({prefix + p.name, formats::Dtype::kF32, p.whole_sizes()});
     }
   };
   declare(kFirst);
@@ -99,11 +99,11 @@ void read_adapters(const fs::path& folder, const model::Transformer& model, cons
 // Throws where it does not fit the parameter.
 std::vector<float> read_moment(const formats::SafetensorsFile& file, const std::string& name, const Parameter& p) {
   const formats::TensorView view = file.tensor(name);
-  if (view.dtype != formats::Dtype::kF32 || view.shape != p.value.sizes().vec()) {
+  if (view.dtype != formats::Dtype::kF32 || view.shape != p.whole_sizes()) {
     base::fail_invalid("checkpoint", "the optimiser's state does not fit the model", name,
                        "the checkpoint is of another model");
   }
-  std::vector<float> values(static_cast<size_t>(p.value.numel()));
+  std::vector<float> values(static_cast<size_t>(p.whole_numel()));
   std::memcpy(values.data(), view.bytes.data(), view.bytes.size());
   return values;
 }
@@ -121,7 +121,8 @@ bool may_change(const std::string& key) {
                                                       "data.path",
                                                       "data.chat_format",
                                                       "output.dir"};
-  return std::find(kFree.begin(), kFree.end(), key) != kFree.end() || key.rfind("plan.", 0) == 0;
+  const auto in = [&key](std::string_view section) { return key.rfind(section, 0) == 0; };
+  return std::find(kFree.begin(), kFree.end(), key) != kFree.end() || in("plan.") || in("parallel.");
 }
 
 }  // namespace
@@ -156,7 +157,9 @@ uint64_t write_checkpoint(const fs::path& path, const CheckpointSource& source, 
                           const base::ParallelFor& parallel) {
   base::FolderWriter folder(path, files);
   uint64_t moments = 0;
-  for (const Parameter& p : source.optimizer.parameters()) moments += 2 * p.value.nbytes();
+  for (const Parameter& p : source.optimizer.parameters()) {
+    moments += 2 * static_cast<uint64_t>(p.whole_numel()) * sizeof(float);
+  }
   const bool adapted = !source.model.adapters().empty();
   adapted ? write_adapters(folder.path(), source, moments, files) : write_model(folder.path(), source, moments, files);
   write_moments(folder.path() / kOptimizerFile, source.optimizer, files);
@@ -169,7 +172,8 @@ uint64_t write_checkpoint(const fs::path& path, const CheckpointSource& source, 
   return bytes;
 }
 
-void give_moments(const AdamW& optimizer) {
+void give_to_checkpoint(const model::Transformer& model, const AdamW& optimizer) {
+  if (model.adapters().empty()) model.give_tensors();
   for_each_moment(optimizer, [](const torch::Tensor&) {});
 }
 

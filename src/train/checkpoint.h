@@ -56,8 +56,9 @@ struct CheckpointSource {
 uint64_t write_checkpoint(const base::fs::path& path, const CheckpointSource& source, base::FileSystem& files,
                           const base::ParallelFor& parallel);
 
-/// What the other ranks do while the first one writes a checkpoint: they give it their share of the moments.
-void give_moments(const AdamW& optimizer);
+/// What the other ranks do while the first one writes a checkpoint: they give it their experts and their share of the
+/// moments.
+void give_to_checkpoint(const model::Transformer& model, const AdamW& optimizer);
 
 /// What is in a checkpoint besides tensors; enough to decide whether it fits the run.
 struct CheckpointInfo {
@@ -72,8 +73,8 @@ CheckpointInfo open_checkpoint(const base::fs::path& path);
 std::string first_difference(const spec::RunConfig& before, const spec::RunConfig& now);
 
 /// Throws Error(kInvalid) naming the first key in which the checkpoint's run differs from `config`, those apart that
-/// may change on resuming (docs/training.md): output, plan, how often to log, validate, save and sample, data.path
-/// and data.chat_format where the data is the same, and train.steps.
+/// may change on resuming (docs/training.md): output, plan, parallel, how often to log, validate, save and sample,
+/// data.path and data.chat_format where the data is the same, and train.steps.
 void require_same_run(const CheckpointInfo& checkpoint, const spec::RunConfig& config, const std::string& data_hash);
 
 /// Puts weights, router biases and moments back; of adapters A, B and moments. Throws Error(kInvalid) when a tensor is

@@ -11,6 +11,7 @@
 #include "train/run_plan.h"
 #include "train/run_writer.h"
 #include "train/same_run.h"
+#include "train/sample.h"
 #include "train/trainer.h"
 #include "train/validate.h"
 
@@ -36,6 +37,7 @@ class Run {
   void one_step();
   void find_what_is_due(int64_t step);
   void do_what_is_due();
+  void take_part_in_sample();
   void validate_now();
   void save();
 
@@ -116,9 +118,11 @@ void Run::find_what_is_due(int64_t step) {
 void Run::do_what_is_due() {
   if (validation_due_) validate_now();
   if (!sample_due_ || validation_due_) return;
-  if (writer_) writer_->sample(trainer_);
+  writer_ ? writer_->sample(trainer_) : take_part_in_sample();
   sample_due_ = false;
 }
+
+void Run::take_part_in_sample() { sample_ids(trainer_.model(), sample_options(config_.train), group_); }
 
 void Run::validate_now() {
   const int64_t most_tokens = config_.train.micro_batch * config_.train.sequence_length;
@@ -131,7 +135,7 @@ void Run::validate_now() {
 }
 
 void Run::save() {
-  writer_ ? writer_->save(trainer_) : give_moments(trainer_.optimizer());
+  writer_ ? writer_->save(trainer_) : give_to_checkpoint(trainer_.model(), trainer_.optimizer());
   saved_at_ = trainer_.steps_done();
 }
 
@@ -152,6 +156,7 @@ RunEnd run_training(spec::ResolvedConfig config, RunData data, const RunOptions&
                        "dsmoe sft BASE DATA... --lora, or dsmoe train --init BASE");
   }
   const comm::Group& group = options.group;
+  mesh_of(config.config.parallel, group);
   require_agreement(group, config.config, data.hash, options.build);
   require_memory(config.config, options.memory, group.size());
   if (!group.first()) {

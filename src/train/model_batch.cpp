@@ -19,4 +19,12 @@ model::Batch model_batch(const corpus::TokenBatch& batch) {
   return row;
 }
 
+model::Batch idle_batch() {
+  model::Batch batch;
+  batch.ids_BS = torch::zeros({1, 1}, torch::kLong);
+  batch.targets_BS = torch::full({1, 1}, model::kIgnore, torch::kLong);
+  batch.mask_BS = torch::zeros({1, 1}, torch::kBool);
+  return batch;
+}
+
 }  // namespace dsmoe::train

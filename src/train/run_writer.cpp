@@ -30,7 +30,7 @@ void RunWriter::start(const Trainer& trainer) {
   start.step = plan_.step();
   start.steps = plan_.config.config.train.steps;
   start.resumed_from = saved_as_.string();
-  for (const Parameter& p : trainer.optimizer().parameters()) start.parameters += p.value.numel();
+  for (const Parameter& p : trainer.optimizer().parameters()) start.parameters += p.whole_numel();
   start.tokens_per_step = plan_.data.batches->tokens_before(start.steps) / start.steps;
   records_.add_line(start.to_json());
   if (plan_.data.description.contains("experts")) {
@@ -62,7 +62,7 @@ void RunWriter::add(const ValidationRecord& record) {
 void RunWriter::sample(const Trainer& trainer) {
   const SampleRecord record{
       trainer.steps_done(),
-      sample_text(trainer.model(), *tokenizer_, {.seed = static_cast<uint64_t>(plan_.config.config.train.seed)})};
+      sample_text(trainer.model(), *tokenizer_, sample_options(plan_.config.config.train), options_.group)};
   records_.add_line(record.to_json());
   listener_.on_sample(record);
 }

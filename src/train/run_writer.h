@@ -26,7 +26,7 @@ class RunWriter {
   void add(const StepRecord& record);
   void add(const ValidationRecord& record);
   void sample(const Trainer& trainer);
-  /// Writes the checkpoint of the steps done, durably, and points at it. The other ranks call give_moments meanwhile.
+  /// Writes the checkpoint of the steps done, durably, and points at it. The other ranks call give_to_checkpoint.
   void save(const Trainer& trainer);
   void sync() { records_.sync(); }
   /// The newest checkpoint, or "none yet".

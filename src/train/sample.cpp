@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "base/rng.h"
 #include "base/utf8.h"
@@ -29,8 +28,10 @@ std::string valid_utf8(std::string text) {
 
 }  // namespace
 
-std::string sample_text(const model::Transformer& model, const tokenizer::Tokenizer& tokenizer,
-                        const SampleOptions& options) {
+SampleOptions sample_options(const spec::TrainConfig& train) { return {.seed = static_cast<uint64_t>(train.seed)}; }
+
+std::vector<int32_t> sample_ids(const model::Transformer& model, const SampleOptions& options,
+                                const comm::Group& group) {
   const spec::ModelConfig& config = model.config();
   // A text begins after bos, or where a model has none after the end of the one before.
   const int64_t begin = config.bos_token_id >= 0 ? config.bos_token_id : config.eos_token_id;
@@ -41,12 +42,17 @@ std::string sample_text(const model::Transformer& model, const tokenizer::Tokeni
     const torch::Tensor ids_BS = torch::tensor(ids, torch::kLong).unsqueeze(0);
     const torch::Tensor last_V = model.logits(ids_BS)[0][static_cast<int64_t>(ids.size()) - 1];
     const double uniform = base::unit_interval(base::random_bits(options.seed, 0x73616d706c65, ids.size()));
-    const int64_t next = draw(last_V, options.temperature, uniform);
+    // The first rank draws: all have the same logits, perhaps but for their last bits.
+    const int64_t next = std::stoll(group.broadcast(std::to_string(draw(last_V, options.temperature, uniform))));
     if (next == config.eos_token_id) break;
     ids.push_back(next);
   }
-  const std::vector<int32_t> written(ids.begin() + 1, ids.end());
-  return valid_utf8(tokenizer.decode(written, /*skip_special=*/true));
+  return {ids.begin() + 1, ids.end()};
+}
+
+std::string sample_text(const model::Transformer& model, const tokenizer::Tokenizer& tokenizer,
+                        const SampleOptions& options, const comm::Group& group) {
+  return valid_utf8(tokenizer.decode(sample_ids(model, options, group), /*skip_special=*/true));
 }
 
 }  // namespace dsmoe::train

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "comm/group.h"
 #include "model/transformer.h"
+#include "spec/train_config.h"
 #include "tokenizer/tokenizer.h"
 
 namespace dsmoe::train {
@@ -15,8 +18,14 @@ struct SampleOptions {
   uint64_t seed = 0;
 };
 
-/// Text that follows the beginning of a document; the same for the same weights and seed. Valid UTF-8.
+SampleOptions sample_options(const spec::TrainConfig& train);
+
+/// Ids that follow the beginning of a document; the same for the same weights and seed. Every rank of the group gets
+/// them, and all of them take part: an expert may be with any.
+std::vector<int32_t> sample_ids(const model::Transformer& model, const SampleOptions& options,
+                                const comm::Group& group);
+/// The same as text, valid UTF-8.
 std::string sample_text(const model::Transformer& model, const tokenizer::Tokenizer& tokenizer,
-                        const SampleOptions& options);
+                        const SampleOptions& options, const comm::Group& group);
 
 }  // namespace dsmoe::train

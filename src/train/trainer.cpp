@@ -34,38 +34,52 @@ moe::TrainingOptions training_options(const spec::TrainConfig& t) {
           .random_second_expert = t.random_second_expert};
 }
 
-model::TransformerOptions transformer_options(const spec::TrainConfig& t, bool in_double) {
+model::TransformerOptions transformer_options(const spec::TrainConfig& t, bool in_double, const comm::Mesh& mesh) {
   if (in_double)
-    return {.compute = torch::kFloat64, .master = torch::kFloat64, .recompute = t.recompute, .adapters = {}};
+    return {.compute = torch::kFloat64,
+            .master = torch::kFloat64,
+            .recompute = t.recompute,
+            .adapters = {},
+            .expert_ranks = mesh.neighbours()};
   return {.compute = t.precision == spec::Precision::kBf16 ? torch::kBFloat16 : torch::kFloat32,
           .master = torch::kFloat32,
           .recompute = t.recompute,
-          .adapters = {.rank = t.lora_rank, .alpha = t.lora_alpha, .targets = t.lora_targets}};
+          .adapters = {.rank = t.lora_rank, .alpha = t.lora_alpha, .targets = t.lora_targets},
+          .expert_ranks = mesh.neighbours()};
 }
 
 // Matrices decay; norms do not (nor biases: router biases are no parameters at all).
 std::vector<Parameter> optimised(const model::Transformer& model) {
   std::vector<Parameter> parameters;
   for (const model::Parameter& p : model.parameters()) {
-    parameters.push_back({p.name, p.value, p.role != spec::TensorRole::kNorm, p.weight});
+    parameters.push_back({p.name, p.value, p.role != spec::TensorRole::kNorm, p.weight, p.experts});
   }
   return parameters;
 }
 
 }  // namespace
 
+comm::Mesh mesh_of(const spec::ParallelConfig& parallel, const comm::Group& ranks) {
+  if (ranks.size() % parallel.expert != 0) {
+    base::fail_invalid("parallel", "expert must divide the number of processes",
+                       std::to_string(parallel.expert) + " and " + std::to_string(ranks.size()),
+                       "dsmoe launch -n N starts N of them");
+  }
+  return comm::Mesh(ranks, static_cast<int>(parallel.expert));
+}
+
 Trainer::Trainer(const spec::RunConfig& config, const corpus::BatchSource& batches,
                  std::span<const int64_t> token_frequencies, const TrainerOptions& options)
     : config_(config),
-      group_(options.group),
+      mesh_(mesh_of(config.parallel, options.group)),
       batches_(batches),
-      model_(config.model, training_options(config.train), transformer_options(config.train, options.in_double)),
+      model_(config.model, training_options(config.train), transformer_options(config.train, options.in_double, mesh_)),
       optimizer_(optimised(model_),
                  {.beta1 = config.train.beta1,
                   .beta2 = config.train.beta2,
                   .eps = config.train.adam_eps,
                   .weight_decay = config.train.weight_decay},
-                 options.parallel_for, options.group) {
+                 options.parallel_for, mesh_) {
   model_.initialise(static_cast<uint64_t>(config.train.seed), token_frequencies);
 }
 
@@ -78,6 +92,18 @@ model::Batch Trainer::read_batch(int64_t micro) const {
   return batch;
 }
 
+void Trainer::go_through(int64_t micro, const model::BatchTotals& totals, StepRecord& record) {
+  const model::StepOutput output = model_.forward_loss(read_batch(micro), totals);
+  output.total().backward();
+  record.loss += output.loss.item<double>();
+  record.balance_loss += output.balance_loss.item<double>();
+  add_loads(output.routings, record.layers);
+}
+
+void Trainer::take_part(const model::BatchTotals& totals) {
+  if (!mesh_.neighbours().alone()) model_.forward_loss(idle_batch(), totals).total().backward();
+}
+
 StepRecord Trainer::step() {
   const auto start = Clock::now();
   const spec::TrainConfig& train = config_.train;
@@ -87,14 +113,10 @@ StepRecord Trainer::step() {
   StepRecord record;
   record.layers = empty_loads(config_.model);
 
-  const comm::Stretch own = group_.share(batches_.micro_batches(step_));
-  for (int64_t micro = own.begin; micro < own.end; ++micro) {
-    const model::StepOutput output = model_.forward_loss(read_batch(micro), totals);
-    output.total().backward();
-    record.loss += output.loss.item<double>();
-    record.balance_loss += output.balance_loss.item<double>();
-    add_loads(output.routings, record.layers);
-  }
+  const int64_t all = batches_.micro_batches(step_), ranks = mesh_.world().size();
+  const comm::Stretch own = mesh_.world().share(all);
+  for (int64_t micro = own.begin; micro < own.end; ++micro) go_through(micro, totals, record);
+  for (int64_t done = own.size(); done < (all + ranks - 1) / ranks; ++done) take_part(totals);
 
   const base::Part part("optimizer");
   sum_over_ranks(record);
@@ -115,7 +137,7 @@ void Trainer::sum_over_ranks(StepRecord& record) {
   sums.add(record.loss);
   sums.add(record.balance_loss);
   sums.add(record.layers);
-  sums.over(group_);
+  sums.over(mesh_.world());
   optimizer_.sum_gradients();
 }
 

@@ -8,7 +8,7 @@
 #include <span>
 
 #include "base/parallel.h"
-#include "comm/group.h"
+#include "comm/mesh.h"
 #include "corpus/batch_source.h"
 #include "model/transformer.h"
 #include "spec/run_config.h"
@@ -24,6 +24,9 @@ struct TrainerOptions {
   comm::Group group = {};  ///< the ranks that share it: each takes a stretch of a step's micro-batches
   bool in_double = false;  ///< everything in float64, for tests of laws
 };
+
+/// How the ranks of a run share out its experts. Throws Error(kInvalid) where parallel.expert does not divide them.
+comm::Mesh mesh_of(const spec::ParallelConfig& parallel, const comm::Group& ranks);
 
 class Trainer {
  public:
@@ -50,6 +53,10 @@ class Trainer {
 
  private:
   model::Batch read_batch(int64_t micro) const;
+  /// Forward and backward.
+  void go_through(int64_t micro, const model::BatchTotals& totals, StepRecord& record);
+  /// The same without a micro-batch, beside ranks that have one.
+  void take_part(const model::BatchTotals& totals);
   /// Of what each rank found and of its gradients.
   void sum_over_ranks(StepRecord& record);
   /// Loss-free balancing, by the loads of the whole step.
@@ -57,7 +64,7 @@ class Trainer {
   void require_finite(double loss, double grad_norm) const;
 
   spec::RunConfig config_;
-  comm::Group group_;
+  comm::Mesh mesh_;
   const corpus::BatchSource& batches_;
   model::Transformer model_;
   AdamW optimizer_;

@@ -123,6 +123,29 @@ class Launch(unittest.TestCase):
             self.assertEqual((a["step"], a["tokens"], a["bytes"]), (b["step"], b["tokens"], b["bytes"]))
             self.assertAlmostEqual(a["nats_per_token"], b["nats_per_token"], delta=1e-4)
 
+    def test_experts_spread_over_processes_come_to_the_same_figures_and_one_process_goes_on(self):
+        spread = os.path.join(self.folder, "spread")
+        self.call(self.launch(spread, "parallel.expert=2", options=("--check",)), 0)
+        for kind, figures in (("step", ("loss", "balance_loss")), ("validation", ("nats_per_token",))):
+            for a, b in zip(records(spread, kind), records(self.whole, kind), strict=True):
+                for figure in figures:
+                    self.assertAlmostEqual(a[figure], b[figure], delta=1e-4)
+        sizes = [os.path.getsize(os.path.join(output, last_checkpoint(output), "model.safetensors"))
+                 for output in (spread, self.whole)]
+        self.assertEqual(*sizes)
+        alone = os.path.join(self.folder, "alone")
+        shutil.copytree(spread, alone, symlinks=True)
+        resume = ["--resume", os.path.join(alone, f"step-{4:08}")]
+        self.call([program("dsmoe-train"), *self.train(alone, *resume)], 0)
+        for a, b in zip(records(alone, "step"), records(spread, "step"), strict=True):
+            self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-4)
+
+    def test_experts_that_cannot_be_spread_so_are_refused(self):
+        output = os.path.join(self.folder, "cannot")
+        errors = self.call(self.launch(output, "parallel.expert=4"), 3)
+        self.assertIn("[parallel] expert must divide the number of processes: 4 and 2", errors)
+        self.assertFalse(os.path.exists(output))
+
     def test_a_killed_rank_is_named_and_the_job_goes_on_to_the_same_bytes(self):
         output = os.path.join(self.folder, "killed")
         process = self.start(output, options=("--max-restarts", "1"))

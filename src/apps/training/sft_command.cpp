@@ -22,7 +22,7 @@ namespace fs = base::fs;
 bool is_setting(const std::string& word) {
   std::error_code ignored;
   if (word.find('=') == std::string::npos || fs::exists(word, ignored)) return false;
-  constexpr std::string_view kSections[] = {"model.", "train.", "data.", "output.", "plan."};
+  constexpr std::string_view kSections[] = {"model.", "train.", "data.", "output.", "parallel.", "plan."};
   return std::ranges::any_of(kSections, [&](std::string_view section) { return word.starts_with(section); });
 }
 
