@@ -41,7 +41,7 @@ moe::TrainingOptions with_balance() {
   return training;
 }
 
-constexpr TransformerOptions kDouble{.compute = torch::kFloat64, .master = torch::kFloat64};
+const TransformerOptions kDouble{.compute = torch::kFloat64, .master = torch::kFloat64};
 
 Batch random_batch(int64_t sequences, int64_t positions, uint64_t seed) {
   base::Rng rng(seed);
