@@ -149,7 +149,8 @@ TEST(Settings, AModelAloneIsNotValidatedForTraining) {
   EXPECT_EQ(resolve("tiny", short_model, Validation::kModelOnly).config.model.max_position_embeddings, 16);
   EXPECT_THROW(resolve("tiny", short_model), base::Error);
   EXPECT_THROW(resolve("tiny", {"model.num_experts_per_tok=99"}, Validation::kModelOnly), base::Error);
-  EXPECT_THROW(resolve("tiny", {"train.warmup_steps=x"}, Validation::kModelOnly), base::Error) << "types are checked still";
+  EXPECT_THROW(resolve("tiny", {"train.warmup_steps=x"}, Validation::kModelOnly), base::Error)
+      << "types are checked still";
 }
 
 TEST(Settings, WrongTypesAreRefused) {

@@ -16,8 +16,8 @@ std::string gigabytes(uint64_t bytes) {
   return text;
 }
 
-// What all ranks together take: each has a model, without the experts that its neighbours hold, and its share of one set
-// of moments.
+// What all ranks together take: each has a model, without the experts that its neighbours hold, and its share of one
+// set of moments.
 int64_t bytes_of_ranks(const spec::RunConfig& config, int ranks) {
   const spec::TrainingBytes bytes = spec::training_bytes(config.model, config.train);
   const int64_t routed = spec::count_parameters(config.model).routed_experts;

@@ -68,7 +68,8 @@ TEST_F(MeshRun, WhatRanksWriteIsWhatOneRankWrites) {
   const RunData data = open_corpus(one, {});
   Trainer trainer(one.config, *data.batches, {}, {});
   trainer.step();
-  const TrainerState state{.step = 1, .tokens = trainer.tokens(), .seed = one.config.train.seed, .data_hash = data.hash};
+  const TrainerState state{
+      .step = 1, .tokens = trainer.tokens(), .seed = one.config.train.seed, .data_hash = data.hash};
   const auto write = [&](const Trainer& from, const std::string& name) {
     write_checkpoint(temp_.path() / name, {from.model(), from.optimizer(), state, one, temp_.path() / "corpus"},
                      base::unsynced_files, base::serial_for);
