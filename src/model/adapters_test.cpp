@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/test_files.h"
+#include "model/testing.h"
 #include "moe/composed.h"
 #include "moe/testing.h"
 
@@ -59,16 +60,6 @@ Transformer make_trained(const TransformerOptions& options) {
   }
   return model;
 }
-
-Batch some_batch() {
-  base::Rng rng(1);
-  Batch batch{torch::empty({2, 5}, torch::kInt64), torch::empty({2, 5}, torch::kInt64)};
-  for (Tensor& ids : {std::ref(batch.ids_BS), std::ref(batch.targets_BS)}) {
-    for (int64_t i = 0; i < ids.numel(); ++i) ids.data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(16));
-  }
-  return batch;
-}
-constexpr BatchTotals kTotals{10, 10};
 
 std::vector<Tensor> step_gradients(const Transformer& model) {
   for (const Parameter& p : model.parameters()) Tensor(p.value).mutable_grad() = Tensor();

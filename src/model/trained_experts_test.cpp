@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/test_files.h"
-#include "model/transformer.h"
+#include "model/testing.h"
 #include "moe/testing.h"
 
 namespace dsmoe::model {
@@ -38,16 +38,6 @@ Transformer make(torch::ScalarType type, const std::string& experts, bool recomp
   model.initialise(5);
   return model;
 }
-
-Batch some_batch() {
-  base::Rng rng(1);
-  Batch batch{torch::empty({2, 5}, torch::kInt64), torch::empty({2, 5}, torch::kInt64)};
-  for (Tensor& ids : {std::ref(batch.ids_BS), std::ref(batch.targets_BS)}) {
-    for (int64_t i = 0; i < ids.numel(); ++i) ids.data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(16));
-  }
-  return batch;
-}
-constexpr BatchTotals kTotals{10, 10};
 
 std::map<std::string, Tensor> step_gradients(const Transformer& model) {
   model.forward_loss(some_batch(), kTotals).total().backward();

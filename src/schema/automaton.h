@@ -27,8 +27,7 @@ struct Frame {
   At at = At::kBegun;
   uint8_t spaces = 0;
   int32_t node = 0;
-  int32_t index =
-      0;  ///< of a literal, or of the property that is next; of a string with a pattern, the pattern's state
+  int32_t index = 0;  ///< of a literal, or of the property that is next; the state of a string's pattern
   int64_t count = 0;  ///< bytes of a literal or key read, items begun
   int32_t keys = 0;   ///< of a map, its latest key in the automaton's list; 0: none yet
   int32_t text = 0;   ///< of a map's key, what it says so far: a node of the automaton's tree
