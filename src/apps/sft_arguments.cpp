@@ -7,7 +7,9 @@
 namespace dsmoe::apps {
 
 void SftArguments::add_to(CLI::App& command) {
-  add_model(command, base, "base", "the model folder to begin with, or a run's (its newest checkpoint)")->required();
+  add_model(command, base, "base",
+            "the model to begin with: a folder, a run's (its newest checkpoint), or with --lora a GGUF file")
+      ->required();
   command.add_option("data", words,
                      "conversations: files, folders or patterns of .jsonl, plain, .gz or .zst; section.key=value "
                      "among them sets the run's configuration");

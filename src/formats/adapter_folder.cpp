@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "formats/gguf.h"
 #include "formats/manifest.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
@@ -141,6 +142,24 @@ Json config_of(const Adapter& adapter) {
           {"rank_pattern", ranks},  {"alpha_pattern", alphas},  {"target_modules", names}};
 }
 
+constexpr std::string_view kOfFile = "gguf-";  // begins the hash of a GGUF file's weights
+bool is_of_file(std::string_view hash) { return hash.starts_with(kOfFile); }
+
+std::string hash_of_file(const GgufFile& file) {
+  constexpr size_t kEnd = 4096;
+  const auto text = [](std::span<const std::byte> bytes) {
+    return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  };
+  std::string all = std::to_string(file.size()) + "\n" +
+                    base::xxh3_128_hex(text(file.bytes().first(static_cast<size_t>(file.header().data_start)))) + "\n";
+  for (const GgufTensor& tensor : file.tensors()) {
+    const auto bytes = file.bytes(tensor);
+    const size_t end = std::min(kEnd, bytes.size());
+    all += base::xxh3_128_hex(text(bytes.first(end))) + base::xxh3_128_hex(text(bytes.last(end))) + "\n";
+  }
+  return base::xxh3_128_hex(all);
+}
+
 }  // namespace
 
 bool is_adapter(const fs::path& folder) {
@@ -214,19 +233,22 @@ void require_fits(const Adapter& adapter, const spec::ModelConfig& config, std::
 
 void require_base(const Adapter& adapter, std::string_view base_hash, std::string_view where) {
   if (adapter.base_hash.empty() || base_hash.empty() || adapter.base_hash == base_hash) return;
+  if (is_of_file(adapter.base_hash) != is_of_file(base_hash)) return;
   fail_invalid(where, "an adapter must stand beside the weights that it was trained with",
                "trained with " + adapter.base_hash + ", this model has " + std::string(base_hash),
                adapter.base_model.empty() ? "" : "it was trained beside " + adapter.base_model);
 }
 
-std::string hash_of_weights(const fs::path& model_folder, const base::ParallelFor& parallel) {
+std::string hash_of_weights(const fs::path& model, const base::ParallelFor& parallel) {
+  std::error_code ignored;
+  if (fs::is_regular_file(model, ignored)) return std::string(kOfFile) + hash_of_file(GgufFile(model));
   std::map<std::string, std::string> checksums;  // by name
-  for (const auto& entry : fs::directory_iterator(model_folder)) {
+  for (const auto& entry : fs::directory_iterator(model)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("model") && name.ends_with(".safetensors")) checksums[name];
   }
-  if (has_manifest(model_folder)) {
-    for (const FilePromise& promise : promises_of(read_manifest(model_folder), model_folder)) {
+  if (has_manifest(model)) {
+    for (const FilePromise& promise : promises_of(read_manifest(model), model)) {
       if (const auto found = checksums.find(promise.name); found != checksums.end()) found->second = promise.checksum;
     }
   }
@@ -237,7 +259,7 @@ std::string hash_of_weights(const fs::path& model_folder, const base::ParallelFo
   parallel(std::ssize(unknown), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const auto& [name, checksum] = unknown[static_cast<size_t>(i)];
-      *checksum = hash_file(model_folder / name);
+      *checksum = hash_file(model / name);
     }
   });
   std::string all;

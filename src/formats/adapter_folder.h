@@ -49,11 +49,13 @@ void write_adapter(const base::fs::path& folder, const Adapter& adapter, base::F
 /// Throws Error(kInvalid), naming the module, where an adapter does not fit a model: a module that the model does not
 /// have or that takes none, sizes that are not its matrix's.
 void require_fits(const Adapter& adapter, const spec::ModelConfig& config, std::string_view where);
-/// Throws Error(kInvalid) where both hashes are known and differ.
+/// Throws Error(kInvalid) where both hashes are known and differ. Those of a folder and of a GGUF file are not
+/// compared: the file may well have been made of the folder.
 void require_base(const Adapter& adapter, std::string_view base_hash, std::string_view where);
 
 /// What names the weights of a model folder: a hash over the checksums of its safetensors files, which manifest.json
-/// states where there is one.
-std::string hash_of_weights(const base::fs::path& model_folder, const base::ParallelFor& parallel = base::serial_for);
+/// states where there is one. Of a GGUF file: "gguf-" and a hash over its size, its header and both ends of every
+/// tensor (4 kB each), so that a file that stays mapped need not be read whole for it.
+std::string hash_of_weights(const base::fs::path& model, const base::ParallelFor& parallel = base::serial_for);
 
 }  // namespace dsmoe::formats

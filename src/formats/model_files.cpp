@@ -1,8 +1,15 @@
 #include "formats/model_files.h"
 
+#include "formats/gguf_model.h"
 #include "formats/model_folder.h"
 
 namespace dsmoe::formats {
+
+spec::ModelConfig config_of_model(const base::fs::path& model) {
+  std::error_code ignored;
+  if (base::fs::is_regular_file(model, ignored)) return GgufModel::open(model).config();
+  return ModelFolder::open(model).config();
+}
 
 std::vector<base::fs::path> model_files(const base::fs::path& model) {
   constexpr int kDeepest = 3;

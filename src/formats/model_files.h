@@ -4,8 +4,12 @@
 #include <vector>
 
 #include "base/folder_output.h"
+#include "spec/model_config.h"
 
 namespace dsmoe::formats {
+
+/// The configuration of a model folder or a GGUF file. Throws Error as opening it does.
+spec::ModelConfig config_of_model(const base::fs::path& model);
 
 /// The files that opening this model may read: the file itself, or of a folder the weights, configurations and
 /// tokenizer files, also some folders deep as in Hugging Face's cache.

@@ -52,7 +52,7 @@ void add_gradients(const base::ParallelFor& parallel_for, const HeadLoss& h, con
   PanelProduct to_x;
   to_x.m = rows, to_x.n = h.width, to_x.k = h.vocabulary;
   to_x.left = {h.logits, h.vocabulary, nullptr};
-  to_x.right = h.head_backward;
+  to_x.right = h.head_backward();
   to_x.out = h.grad_x, to_x.out_stride = h.width, to_x.out_index = tokens, to_x.out_type = h.type;
   PanelProduct to_head;
   to_head.m = h.vocabulary, to_head.n = h.width, to_head.k = rows;
@@ -88,7 +88,7 @@ void head_loss(const base::ParallelFor& parallel_for, const HeadLoss& h) {
     PanelProduct product;
     product.m = rows, product.n = h.vocabulary, product.k = h.width;
     product.left = {h.x, h.width, tokens};
-    product.right = h.head_forward;
+    product.right = h.head_forward();
     product.out = h.logits, product.out_stride = h.vocabulary, product.out_type = h.type;
     panel_products(parallel_for, h.type, {&product, 1});
     parallel_for(rows, kRowsPerItem, [&](int64_t first, int64_t last) { finish_rows(h, tokens, first, last); });
@@ -99,10 +99,11 @@ void head_loss(const base::ParallelFor& parallel_for, const HeadLoss& h) {
 void head_loss_ref(const base::ParallelFor& parallel_for, const HeadLoss& h) {
   const auto number = [&](const void* data, int64_t i) { return double{number_at(h.type, data, i)}; };
   const int64_t D = h.width, V = h.vocabulary, even = (D + 1) / 2 * 2;
+  const void* packed = h.head_forward();
   const auto head = [&](int64_t v, int64_t d) {  // the layout of panels.h
     const int64_t panel = v / kPanel * kPanel * even, column = v % kPanel;
-    return number(h.head_forward, h.type == Number::kF32 ? panel + d * kPanel + column
-                                                         : panel + d / 2 * 2 * kPanel + 2 * column + d % 2);
+    return number(
+        packed, h.type == Number::kF32 ? panel + d * kPanel + column : panel + d / 2 * 2 * kPanel + 2 * column + d % 2);
   };
   std::vector<double> grad_head(h.grad_head ? static_cast<size_t>(V * D) : 0), p(static_cast<size_t>(V)),
       grad(static_cast<size_t>(D));

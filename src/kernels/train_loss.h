@@ -5,6 +5,8 @@
 // do not depend on threads.
 #pragma once
 
+#include <functional>
+
 #include "base/parallel.h"
 #include "kernels/panels.h"
 
@@ -15,10 +17,11 @@ namespace dsmoe::kernels {
 struct HeadLoss {
   Number type = Number::kF32;  ///< of x, of the packed head, of logits and of grad_x
   int64_t tokens = 0, width = 0, vocabulary = 0;
-  const void* x = nullptr;              ///< [T, D]
-  const int64_t* targets = nullptr;     ///< [T]; below zero: no loss, no gradient, no work
-  const void* head_forward = nullptr;   ///< head [V, D] packed Along::kOutput: k = D, n = V
-  const void* head_backward = nullptr;  ///< head packed Along::kDepth: k = V, n = D
+  const void* x = nullptr;           ///< [T, D]
+  const int64_t* targets = nullptr;  ///< [T]; below zero: no loss, no gradient, no work
+  /// The head [V, D] packed Along::kOutput (k = D, n = V), and Along::kDepth (k = V, n = D). Each is asked for once a
+  /// chunk, in turns; what one gives need not be there any more when the other has been asked.
+  std::function<const void*()> head_forward = {}, head_backward = {};
   float scale = 1;
   float* losses = nullptr;     ///< [T]
   void* grad_x = nullptr;      ///< [T, D]; null: no gradients, and head_backward is not read

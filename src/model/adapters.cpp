@@ -58,7 +58,7 @@ void AdapterStore::add(Group& group) {
 }
 
 Tensor AdapterStore::add_parameter(const std::string& name, const std::vector<int64_t>& sizes, const Tensor& like) {
-  Tensor value = torch::zeros(sizes, like.options().requires_grad(false));
+  Tensor value = torch::zeros(sizes, torch::dtype(like.scalar_type()));  // in memory where the master may not be
   value.requires_grad_();
   parameters_.push_back({name, value, spec::TensorRole::kFfn, moe::trainable_weight(value)});
   return value;

@@ -86,7 +86,7 @@ Tensor embed(const Tensor& ids_T, const moe::WeightPtr& table_VD, torch::ScalarT
 }
 
 Tensor embed_reference(const Tensor& ids_T, const moe::WeightPtr& table_VD, torch::ScalarType type) {
-  return torch::embedding(table_VD->get(table_VD->type()), ids_T).to(type);
+  return table_VD->rows_at(ids_T, type);
 }
 
 }  // namespace dsmoe::model

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "model/base_file.h"
 #include "moe/partly_trained.h"
 #include "moe/placement.h"
 
@@ -29,13 +30,28 @@ ParameterStore::ParameterStore(const spec::ModelConfig& config, const Transforme
   });
   DSMOE_CHECK(tensors_.size() == views_.size(), "storage for a tensor the specification does not know");
   DSMOE_CHECK(!frozen() || options_.expert_ranks.alone(), "experts that are spread over ranks all train");
+  if (options_.base) read_base();
   if (adapted()) stand_beside_masters();
-  if (frozen() && !adapted()) train_experts();
+  if (frozen() && !adapted() && !options_.base) train_experts();
 }
 
 const std::vector<Parameter>& ParameterStore::parameters() const {
   if (adapted()) return adapters_.parameters();
   return frozen() ? experts_ : parameters_;
+}
+
+bool ParameterStore::in_file(TensorRole role) const {
+  return options_.base && role != TensorRole::kNorm && role != TensorRole::kRouter;
+}
+
+void ParameterStore::read_base() {
+  const BaseFile file(options_.base, config_, options_.master);
+  for (Parameter& master : parameters_) {
+    if (in_file(master.role)) master.weight = file.weight(master.value, places_);
+  }
+  for (const NamedTensor& tensor : tensors_) {
+    if (!tensor.value.is_meta()) file.read(tensor);
+  }
 }
 
 void ParameterStore::stand_beside_masters() {
@@ -69,7 +85,7 @@ void ParameterStore::train_in(const Tensor& master, int64_t layer, const std::ve
 }
 
 Tensor ParameterStore::add(const std::string& name, const std::vector<int64_t>& sizes, TensorRole role) {
-  const auto options = torch::dtype(options_.master);
+  const auto options = torch::dtype(options_.master).device(in_file(role) ? torch::kMeta : torch::kCPU);
   Tensor value = role == TensorRole::kNorm ? torch::ones(sizes, options) : torch::zeros(sizes, options);
   if (!frozen()) value.requires_grad_();
   parameters_.push_back({name, value, role, frozen() ? moe::frozen_weight(value) : moe::trainable_weight(value)});

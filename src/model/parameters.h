@@ -3,7 +3,8 @@
 // q, k and v of a layer are one matrix, gate_proj and up_proj are one, and all routed experts are stacked: fewer and
 // larger products, and an optimiser that walks a dozen tensors a layer instead of hundreds. Where adapters are trained,
 // masters are frozen: no gradient, no moments. Where some experts are trained, each is a leaf of its own over its place
-// in a master, and everything else is frozen. Where ranks have the experts between them, a stack is of this rank's.
+// in a master, and everything else is frozen. Where weights stay in a file, their masters have shapes and no memory
+// (model/base_file.h). Where ranks have the experts between them, a stack is of this rank's.
 #pragma once
 
 #include <map>
@@ -52,7 +53,9 @@ class ParameterStore {
   Tensor add_named(const std::string& name, const std::vector<int64_t>& sizes, spec::TensorRole role);
   void view(const std::string& name, const MatrixPlace& place, int64_t rows);
   bool adapted() const { return options_.adapters.rank > 0; }
-  bool frozen() const { return adapted() || spec::names_experts(options_.adapters.targets); }
+  bool frozen() const { return adapted() || options_.base || spec::names_experts(options_.adapters.targets); }
+  bool in_file(spec::TensorRole role) const;
+  void read_base();
   void stand_beside_masters();
   void train_experts();
   void train_in(const Tensor& master, int64_t layer, const std::vector<int64_t>& experts);

@@ -129,6 +129,7 @@ Tensor Transformer::logits(const Tensor& ids_BS) const {
 void Transformer::initialise(uint64_t seed, std::span<const int64_t> token_frequencies) {
   const torch::NoGradGuard no_grad;
   impl_->store.adapters().initialise(seed);
+  if (impl_->options.base) return;
   std::vector<int32_t> table;  // the same in every layer
   for (const NamedTensor& tensor : tensors()) {
     if (!tensor.value.defined()) continue;

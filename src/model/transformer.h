@@ -22,6 +22,7 @@
 #include "spec/tensors.h"
 
 namespace dsmoe::formats {
+class GgufModel;
 class ModelFolder;
 class ModelFolderWriter;
 }  // namespace dsmoe::formats
@@ -46,6 +47,9 @@ struct TransformerOptions {
   /// Ranks that have the routed experts between them (moe/placement.h). They go through every forward and backward pass
   /// together, each with a batch of its own.
   comm::Group expert_ranks = {};
+  /// Weights that stay in this file, as they are stored, and nothing of them trains; norms, routers and hash tables are
+  /// read when the model is made. Null: weights are in memory and begin at zero.
+  std::shared_ptr<const formats::GgufModel> base = {};
 };
 
 /// One micro-batch.
@@ -91,7 +95,9 @@ struct Parameter {
 /// A tensor under its checkpoint name: a view of a Parameter's or a buffer's memory.
 struct NamedTensor {
   spec::TensorSpec spec;
-  Tensor value;  ///< float32, or int32 for hash tables; router biases and hash tables are no parameters
+  /// Float32, or int32 for hash tables; router biases and hash tables are no parameters. Without memory (of the meta
+  /// device) where it stays in the file of TransformerOptions::base.
+  Tensor value;
   int rank = 0;  ///< of the expert ranks, the first that has it; the value is undefined where it is not
 };
 
@@ -104,7 +110,9 @@ struct AdaptedModule {
 
 class Transformer {
  public:
-  /// Weights start at zero (norms at one): call initialise() or load().
+  /// Weights start at zero (norms at one): call initialise() or load(). Those of a base file are there already; then
+  /// initialise() gives values to adapters alone, and load() and save() are not called. Throws Error(kInvalid) where
+  /// the base is of another configuration.
   Transformer(const spec::ModelConfig& config, const moe::TrainingOptions& training, const TransformerOptions& options);
   ~Transformer();
   Transformer(Transformer&&) noexcept;

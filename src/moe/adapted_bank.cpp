@@ -23,6 +23,9 @@ void* row_of(const Tensor& rows, int64_t row) {
 struct Shared : torch::CustomClassHolder {
   Shared(WeightPtr weight, std::vector<RowGroup> groups, SlotPlan plan)
       : weight(std::move(weight)), groups(std::move(groups)), plan(std::move(plan)) {}
+  void each_packed(torch::ScalarType type, Layout layout, const std::function<void(const PackedPlaces&)>& run) const {
+    weight->each_packed(type, WeightRows::kGateUp, layout, places_met(groups), run);
+  }
   WeightPtr weight;
   std::vector<RowGroup> groups;
   SlotPlan plan;
@@ -49,22 +52,25 @@ struct Hidden : torch::autograd::Function<Hidden> {
   static Tensor forward(AutogradContext* context, const Tensor& x_ND, const OptionalTensor& add_N2F,
                         const SharedPtr& shared) {
     const int64_t hidden = x_ND.size(1), width = shared->weight->sizes()[shared->weight->sizes().size() - 2] / 2;
-    const PackedWeight packed = shared->weight->packed(x_ND.scalar_type(), WeightRows::kGateUp);
+    const auto type = x_ND.scalar_type();
     const Tensor gate_up_N2F = torch::empty({x_ND.size(0), 2 * width}, x_ND.options());
     const Tensor hidden_NF = torch::empty({x_ND.size(0), width}, x_ND.options());
-    std::vector<PanelProduct> products;
-    for (const RowGroup& group : shared->groups) {
-      products.push_back(
-          {.m = group.count,
-           .n = 2 * width,
-           .k = hidden,
-           .left = {row_of(x_ND, group.begin), hidden},
-           .right = packed.forward_of(group.place),
-           .epilogue = Epilogue::kSwiglu,
-           .add = add_N2F ? row_of(*add_N2F, group.begin) : nullptr,
-           .swiglu = {.gate_up = row_of(gate_up_N2F, group.begin), .hidden = row_of(hidden_NF, group.begin)}});
-    }
-    kernels::panel_products(torch_parallel_for(), number_of(x_ND.scalar_type()), products);
+    shared->each_packed(type, Layout::kForward, [&](const PackedPlaces& packed) {
+      std::vector<PanelProduct> products;
+      for (const RowGroup& group : shared->groups) {
+        if (!packed.of(group.place)) continue;
+        products.push_back(
+            {.m = group.count,
+             .n = 2 * width,
+             .k = hidden,
+             .left = {row_of(x_ND, group.begin), hidden},
+             .right = packed.of(group.place),
+             .epilogue = Epilogue::kSwiglu,
+             .add = add_N2F ? row_of(*add_N2F, group.begin) : nullptr,
+             .swiglu = {.gate_up = row_of(gate_up_N2F, group.begin), .hidden = row_of(hidden_NF, group.begin)}});
+      }
+      kernels::panel_products(torch_parallel_for(), number_of(type), products);
+    });
     context->save_for_backward({gate_up_N2F});
     context->saved_data["shared"] = c10::IValue::make_capsule(shared);
     context->saved_data["added"] = add_N2F.has_value();
@@ -77,20 +83,23 @@ struct Hidden : torch::autograd::Function<Hidden> {
     SwigluGradients inner{torch::empty_like(gate_up_N2F), {}, {}};
     swiglu_backward(gate_up_N2F, gradients[0].contiguous(), {}, inner);
     const int64_t hidden = shared->weight->sizes().back(), width2 = gate_up_N2F.size(1);
-    const PackedWeight packed = shared->weight->packed(gate_up_N2F.scalar_type(), WeightRows::kGateUp);
+    const auto type = gate_up_N2F.scalar_type();
     const Tensor grad_x_ND = torch::empty({gate_up_N2F.size(0), hidden}, gate_up_N2F.options());
-    std::vector<PanelProduct> products;
-    for (const RowGroup& group : shared->groups) {
-      products.push_back({.m = group.count,
-                          .n = hidden,
-                          .k = width2,
-                          .left = {row_of(inner.grad_h, group.begin), width2},
-                          .right = packed.backward_of(group.place),
-                          .out = row_of(grad_x_ND, group.begin),
-                          .out_stride = hidden,
-                          .out_type = number_of(gate_up_N2F.scalar_type())});
-    }
-    kernels::panel_products(torch_parallel_for(), number_of(gate_up_N2F.scalar_type()), products);
+    shared->each_packed(type, Layout::kBackward, [&](const PackedPlaces& packed) {
+      std::vector<PanelProduct> products;
+      for (const RowGroup& group : shared->groups) {
+        if (!packed.of(group.place)) continue;
+        products.push_back({.m = group.count,
+                            .n = hidden,
+                            .k = width2,
+                            .left = {row_of(inner.grad_h, group.begin), width2},
+                            .right = packed.of(group.place),
+                            .out = row_of(grad_x_ND, group.begin),
+                            .out_stride = hidden,
+                            .out_type = number_of(type)});
+      }
+      kernels::panel_products(torch_parallel_for(), number_of(type), products);
+    });
     return {grad_x_ND, context->saved_data["added"].toBool() ? inner.grad_h : Tensor(), Tensor()};
   }
 };

@@ -14,7 +14,12 @@ class AdaptedWeight final : public Weight {
   torch::ScalarType type() const override { return base_->type(); }
   Tensor trainable() const override { return {}; }
   const std::vector<AdapterPart>* adapters() const override { return &parts_; }
+  bool keeps_packed() const override { return base_->keeps_packed(); }
   PackedWeight packed(torch::ScalarType type, WeightRows rows) const override { return base_->packed(type, rows); }
+  void each_packed(torch::ScalarType type, WeightRows rows, Layout layout, std::span<const int64_t> places,
+                   const std::function<void(const PackedPlaces&)>& work) const override {
+    base_->each_packed(type, rows, layout, places, work);
+  }
 
   Tensor get(torch::ScalarType type) const override {
     const auto own = base_->type();

@@ -29,6 +29,9 @@ struct LinearWork : torch::CustomClassHolder {
     for (const RowGroup& group : groups) met += group.count;
     return met == rows ? torch::empty({rows, width}, options) : torch::zeros({rows, width}, options);
   }
+  void each_packed(torch::ScalarType type, Layout layout, const std::function<void(const PackedPlaces&)>& run) const {
+    weight->each_packed(type, WeightRows::kOutputs, layout, places_met(groups), run);
+  }
 };
 
 void* row_of(const Tensor& rows, int64_t row) {
@@ -42,21 +45,23 @@ struct Linear : torch::autograd::Function<Linear> {
     const base::Part part("linear layers");
     const int64_t k = x_TK.size(1), n = work->outputs();
     const auto type = x_TK.scalar_type();
-    const PackedWeight packed = work->weight->packed(type, WeightRows::kOutputs);
     const Tensor y_TN = work->output(x_TK.size(0), n, x_TK.options());
-    std::vector<PanelProduct> products;
-    for (const RowGroup& group : work->groups) {
-      products.push_back({.m = group.count,
-                          .n = n,
-                          .k = k,
-                          .left = {row_of(x_TK, group.begin), k},
-                          .right = packed.forward_of(group.place),
-                          .out = row_of(y_TN, group.begin),
-                          .out_stride = n,
-                          .out_type = number_of(type),
-                          .add = add_TN ? row_of(*add_TN, group.begin) : nullptr});
-    }
-    kernels::panel_products(torch_parallel_for(), number_of(type), products);
+    work->each_packed(type, Layout::kForward, [&](const PackedPlaces& packed) {
+      std::vector<PanelProduct> products;
+      for (const RowGroup& group : work->groups) {
+        if (!packed.of(group.place)) continue;
+        products.push_back({.m = group.count,
+                            .n = n,
+                            .k = k,
+                            .left = {row_of(x_TK, group.begin), k},
+                            .right = packed.of(group.place),
+                            .out = row_of(y_TN, group.begin),
+                            .out_stride = n,
+                            .out_type = number_of(type),
+                            .add = add_TN ? row_of(*add_TN, group.begin) : nullptr});
+      }
+      kernels::panel_products(torch_parallel_for(), number_of(type), products);
+    });
     work->wanted = graph && graph->requires_grad();
     context->save_for_backward({x_TK});
     context->saved_data["work"] = c10::IValue::make_capsule(work);
@@ -70,36 +75,46 @@ struct Linear : torch::autograd::Function<Linear> {
     const auto work = c10::static_intrusive_pointer_cast<LinearWork>(context->saved_data["work"].toCapsule());
     const auto type = x_TK.scalar_type();
     const int64_t k = x_TK.size(1), n = grad_TN.size(1);
-    const PackedWeight packed = work->weight->packed(type, WeightRows::kOutputs);
     const Tensor grad_x_TK = work->output(x_TK.size(0), k, x_TK.options());
     const WeightGradient gradient(*work->weight, work->wanted);
-    std::vector<PanelProduct> products;
-    for (const RowGroup& group : work->groups) {
-      products.push_back({.m = group.count,
-                          .n = k,
-                          .k = n,
-                          .left = {row_of(grad_TN, group.begin), n},
-                          .right = packed.backward_of(group.place),
-                          .out = row_of(grad_x_TK, group.begin),
-                          .out_stride = k,
-                          .out_type = number_of(type)});
-      if (!gradient.wanted()) continue;
-      products.push_back({.m = n,
-                          .n = k,
-                          .k = group.count,
-                          .left = {row_of(grad_TN, group.begin), n},
-                          .left_along = Along::kDepth,
-                          .right_rows = {row_of(x_TK, group.begin), k},
-                          .epilogue = gradient.epilogue(),
-                          .out = gradient.of(group.place),
-                          .out_stride = k});
-    }
-    kernels::panel_products(torch_parallel_for(), number_of(type), products);
+    work->each_packed(type, Layout::kBackward, [&](const PackedPlaces& packed) {
+      std::vector<PanelProduct> products;
+      for (const RowGroup& group : work->groups) {
+        if (!packed.of(group.place)) continue;
+        products.push_back({.m = group.count,
+                            .n = k,
+                            .k = n,
+                            .left = {row_of(grad_TN, group.begin), n},
+                            .right = packed.of(group.place),
+                            .out = row_of(grad_x_TK, group.begin),
+                            .out_stride = k,
+                            .out_type = number_of(type)});
+        if (!gradient.wanted()) continue;
+        products.push_back({.m = n,
+                            .n = k,
+                            .k = group.count,
+                            .left = {row_of(grad_TN, group.begin), n},
+                            .left_along = Along::kDepth,
+                            .right_rows = {row_of(x_TK, group.begin), k},
+                            .epilogue = gradient.epilogue(),
+                            .out = gradient.of(group.place),
+                            .out_stride = k});
+      }
+      kernels::panel_products(torch_parallel_for(), number_of(type), products);
+    });
     return {grad_x_TK, gradient.returned(), context->saved_data["added"].toBool() ? grad_TN : Tensor(), Tensor()};
   }
 };
 
 }  // namespace
+
+std::vector<int64_t> places_met(const std::vector<RowGroup>& groups) {
+  std::vector<int64_t> places;
+  for (const RowGroup& group : groups) {
+    if (group.count > 0) places.push_back(group.place);
+  }
+  return places;
+}
 
 WeightGradient::WeightGradient(const Weight& weight, bool wanted) : wanted_(wanted) {
   if (!wanted) return;

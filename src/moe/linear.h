@@ -13,6 +13,8 @@ Tensor linear(const Tensor& x_TK, const WeightPtr& weight, const Tensor& add_TN 
 struct RowGroup {
   int64_t begin, count, place;
 };
+/// The places that any rows meet, for Weight::each_packed.
+std::vector<int64_t> places_met(const std::vector<RowGroup>& groups);
 /// The same for a stack [C, N, K] of weights, each of which meets its own rows, on the kernels alone. Every weight of
 /// the stack has a group, of no rows perhaps; what is computed for rows outside all groups is zero.
 Tensor grouped_linear(const Tensor& x_TK, const WeightPtr& weight, const std::vector<RowGroup>& groups,

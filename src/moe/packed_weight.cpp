@@ -29,9 +29,14 @@ WeightPieces::WeightPieces(const std::vector<int64_t>& sizes, WeightRows rows)
   pieces_ = (rows_to_cut + rows_per_piece_ - 1) / rows_per_piece_;
 }
 
+int64_t WeightPieces::forward_numbers() const {
+  return packed_numbers(k_, gate_up() ? (n_ / 2 + 15) / 16 * 32 : n_);  // gates and ups in interleaved panels
+}
+int64_t WeightPieces::backward_numbers() const { return packed_numbers(n_, k_); }
+
 WeightPieces::Rows WeightPieces::rows_of(int64_t piece) const {
   const int64_t first = piece % pieces_ * rows_per_piece_;
-  return {piece / pieces_, first, std::min(rows_per_piece_, (gate_up() ? n_ / 2 : n_) - first)};
+  return {piece / pieces_, first, n_ / 2 + first, std::min(rows_per_piece_, (gate_up() ? n_ / 2 : n_) - first)};
 }
 
 std::array<WeightPieces::Range, 2> WeightPieces::ranges(int64_t piece) const {
@@ -40,7 +45,7 @@ std::array<WeightPieces::Range, 2> WeightPieces::ranges(int64_t piece) const {
     const int64_t begin = (r.expert * n_ + row) * k_;
     return Range{begin, begin + r.count * k_};
   };
-  return {range(r.first), gate_up() ? range(n_ / 2 + r.first) : Range{}};
+  return {range(r.first), gate_up() ? range(r.second) : Range{}};
 }
 
 void WeightPieces::fit(torch::ScalarType type, PackedWeight& packed) const {
@@ -49,44 +54,51 @@ void WeightPieces::fit(torch::ScalarType type, PackedWeight& packed) const {
       memory = torch::empty({experts_, numbers}, torch::dtype(type));
     }
   };
-  const int64_t columns = gate_up() ? (n_ / 2 + 15) / 16 * 32 : n_;  // of interleaved panels
-  fit_one(packed.forward, packed_numbers(k_, columns));
-  fit_one(packed.backward, packed_numbers(n_, k_));
+  fit_one(packed.forward, forward_numbers());
+  fit_one(packed.backward, backward_numbers());
 }
 
 void WeightPieces::pack(int64_t piece, const Tensor& values, const PackedWeight& packed) const {
   const Rows r = rows_of(piece);
-  const auto from = number_of(values.scalar_type()), to = number_of(packed.forward.scalar_type());
-  const int64_t from_bytes = values.element_size(), to_bytes = packed.forward.element_size();
-  const char* matrix = static_cast<const char*>(values.data_ptr()) + r.expert * n_ * k_ * from_bytes;
-  char* forward = static_cast<char*>(packed.forward.data_ptr()) + r.expert * packed.forward.stride(0) * to_bytes;
-  char* backward = static_cast<char*>(packed.backward.data_ptr()) + r.expert * packed.backward.stride(0) * to_bytes;
+  const char* matrix = static_cast<const char*>(values.data_ptr()) + r.expert * n_ * k_ * values.element_size();
+  const auto of = [&](const Tensor& layout) {
+    return static_cast<char*>(layout.data_ptr()) + r.expert * layout.stride(0) * layout.element_size();
+  };
+  pack(piece, {number_of(values.scalar_type()), matrix, r.first, r.second}, number_of(packed.forward.scalar_type()),
+       of(packed.forward), of(packed.backward));
+}
 
-  if (gate_up()) {
+void WeightPieces::pack(int64_t piece, const PieceRows& from, kernels::Number to, void* forward, void* backward) const {
+  const Rows r = rows_of(piece);
+  const int64_t from_bytes = kernels::number_bytes(from.type), to_bytes = kernels::number_bytes(to);
+  const char* matrix = static_cast<const char*>(from.matrix);
+
+  if (forward && gate_up()) {
     std::vector<int32_t> rows;  // of both halves
-    for (int64_t half = 0; half < 2; ++half) {
-      for (int64_t i = 0; i < r.count; ++i) rows.push_back(static_cast<int32_t>(half * n_ / 2 + r.first + i));
+    for (const int64_t begin : {from.first, from.second}) {
+      for (int64_t i = 0; i < r.count; ++i) rows.push_back(static_cast<int32_t>(begin + i));
     }
-    kernels::pack_gate_up(from, {matrix, k_, rows.data()}, k_, r.count, to,
-                          forward + packed_numbers(k_, 2 * r.first) * to_bytes);
-  } else {
-    kernels::pack_right(from, {matrix + r.first * k_ * from_bytes, k_}, Along::kOutput, k_, r.count, to,
-                        forward + packed_numbers(k_, r.first) * to_bytes);
+    kernels::pack_gate_up(from.type, {matrix, k_, rows.data()}, k_, r.count, to,
+                          static_cast<char*>(forward) + packed_numbers(k_, 2 * r.first) * to_bytes);
+  } else if (forward) {
+    kernels::pack_right(from.type, {matrix + from.first * k_ * from_bytes, k_}, Along::kOutput, k_, r.count, to,
+                        static_cast<char*>(forward) + packed_numbers(k_, r.first) * to_bytes);
   }
+  if (!backward) return;
 
-  // Rows are depth here: a strip of every panel.
-  const auto strip = [&](int64_t first, int64_t count) {
+  // Rows are depth here: `count` of them, which lie from row `at` on, are a strip of every panel.
+  const auto strip = [&](int64_t at, int64_t first, int64_t count) {
     for (int64_t column = 0; column < k_; column += kPanel) {
-      kernels::pack_right(from, {matrix + (first * k_ + column) * from_bytes, k_}, Along::kDepth, count,
+      kernels::pack_right(from.type, {matrix + (at * k_ + column) * from_bytes, k_}, Along::kDepth, count,
                           std::min(kPanel, k_ - column), to,
-                          backward + (packed_numbers(n_, column) + first * kPanel) * to_bytes);
+                          static_cast<char*>(backward) + (packed_numbers(n_, column) + first * kPanel) * to_bytes);
     }
   };
   if (gate_up() && r.count < n_ / 2) {
-    strip(r.first, r.count);
-    strip(n_ / 2 + r.first, r.count);
+    strip(from.first, r.first, r.count);
+    strip(from.second, r.second, r.count);
   } else {
-    strip(r.first, gate_up() ? n_ : r.count);
+    strip(from.first, r.first, gate_up() ? n_ : r.count);
   }
 }
 

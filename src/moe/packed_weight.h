@@ -31,12 +31,43 @@ struct PackedWeight {
   }
 };
 
+/// Rows of a matrix in memory, for packing: from `first` on, and of gates and ups the ups from `second` on.
+struct PieceRows {
+  kernels::Number type;
+  const void* matrix;  ///< the rows are K numbers each
+  int64_t first, second;
+};
+
+/// A weight's two products: y = x W^T, and dx = dy W.
+enum class Layout { kForward, kBackward };
+
+/// Some of a stack's matrices, packed in one layout, that are in memory together.
+class PackedPlaces {
+ public:
+  explicit PackedPlaces(int64_t experts) : places_(static_cast<size_t>(experts), nullptr) {}
+  void set(int64_t e, const void* values) { places_[static_cast<size_t>(e)] = values; }
+  /// Of expert e; null where it is not among them.
+  const void* of(int64_t e) const { return places_[static_cast<size_t>(e)]; }
+
+ private:
+  std::vector<const void*> places_;
+};
+
 class WeightPieces {
  public:
   /// sizes [N, K] or [E, N, K].
   WeightPieces(const std::vector<int64_t>& sizes, WeightRows rows);
 
   int64_t count() const { return experts_ * pieces_; }
+  int64_t count_of_one() const { return pieces_; }  ///< of one matrix
+  /// Numbers that one matrix takes in either layout.
+  int64_t forward_numbers() const;
+  int64_t backward_numbers() const;
+  /// The rows of a piece: `count` from `first` on, and of gates and ups as many from `second` on.
+  struct Rows {
+    int64_t expert, first, second, count;
+  };
+  Rows rows_of(int64_t piece) const;
   /// Elements of the master.
   struct Range {
     int64_t begin = 0, end = 0;
@@ -47,14 +78,11 @@ class WeightPieces {
   void fit(torch::ScalarType type, PackedWeight& packed) const;
   /// Packs a piece of `values` (contiguous, float32 or bf16) into its place.
   void pack(int64_t piece, const Tensor& values, const PackedWeight& packed) const;
-
- private:
-  struct Rows {
-    int64_t expert, first, count;  ///< rows, or with gates and ups rows of either half
-  };
-  Rows rows_of(int64_t piece) const;
+  /// Packs a piece whose rows lie anywhere into its place in either layout of its matrix; null: not into that one.
+  void pack(int64_t piece, const PieceRows& from, kernels::Number to, void* forward, void* backward) const;
   bool gate_up() const { return rows_ == WeightRows::kGateUp; }
 
+ private:
   WeightRows rows_;
   int64_t experts_, n_, k_;
   int64_t rows_per_piece_, pieces_;

@@ -240,7 +240,8 @@ struct SwigluBank : torch::autograd::Function<SwigluBank> {
 
 Tensor swiglu_bank(const Tensor& rows_RD, const Tensor& add_RD, const WeightPtr& gate_up, const WeightPtr& down,
                    const RoutedSlots* slots) {
-  if (gate_up->adapters() || down->adapters()) return adapted_swiglu_bank(rows_RD, add_RD, gate_up, down, slots);
+  const bool in_steps = gate_up->adapters() || down->adapters() || !gate_up->keeps_packed() || !down->keeps_packed();
+  if (in_steps) return adapted_swiglu_bank(rows_RD, add_RD, gate_up, down, slots);
   const Tensor add = add_RD.defined() ? add_RD.contiguous() : Tensor();
   const Tensor weights_RK = slots ? slots->weights_RK.to(torch::kFloat).contiguous() : Tensor();
   return SwigluBank::apply(rows_RD.contiguous(), optional_of(add), optional_of(weights_RK),

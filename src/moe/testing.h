@@ -106,13 +106,13 @@ class GraphWeight final : public Weight {
   Tensor trainable() const override { return {}; }
   Tensor graph() const override { return value_; }
   PackedWeight packed(torch::ScalarType type, WeightRows rows) const override {
-    PackedWeight packed;
-    pack_weight(value_.detach(), type, rows, packed);
-    return packed;
+    pack_weight(value_.detach(), type, rows, packed_);
+    return packed_;
   }
 
  private:
   Tensor value_;
+  mutable PackedWeight packed_;
 };
 inline WeightPtr graph_weight(const Tensor& value) { return std::make_shared<GraphWeight>(value); }
 

@@ -100,6 +100,20 @@ class FrozenWeight final : public Weight {
 
 }  // namespace
 
+Tensor Weight::rows_at(const Tensor& index_T, torch::ScalarType type) const {
+  return torch::embedding(get(this->type()), index_T).to(type);
+}
+
+void Weight::each_packed(torch::ScalarType type, WeightRows rows, Layout layout, std::span<const int64_t> /*places*/,
+                         const std::function<void(const PackedPlaces&)>& work) const {
+  const PackedWeight all = packed(type, rows);
+  PackedPlaces places(all.forward.size(0));
+  for (int64_t e = 0; e < all.forward.size(0); ++e) {
+    places.set(e, layout == Layout::kForward ? all.forward_of(e) : all.backward_of(e));
+  }
+  work(places);
+}
+
 WeightPtr trainable_weight(const Tensor& master) { return std::make_shared<TrainableWeight>(master); }
 WeightPtr frozen_weight(const Tensor& values) { return std::make_shared<FrozenWeight>(values); }
 

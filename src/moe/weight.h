@@ -7,7 +7,9 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "moe/packed_weight.h"
@@ -26,13 +28,24 @@ class Weight {
   virtual Tensor get(torch::ScalarType type) const = 0;
   /// The leaf an optimiser moves, or an undefined tensor where frozen.
   virtual Tensor trainable() const = 0;
-  /// Adapters beside the values, which get() includes and packed() does not; null: none.
+  /// Adapters beside the values, which get() includes and packed values do not; null: none.
   virtual const std::vector<AdapterPart>* adapters() const { return nullptr; }
 
   /// The tensor whose gradient an operation on packed values owes: the leaf, or undefined.
   virtual Tensor graph() const { return trainable(); }
-  /// Values in bf16 or float32, packed. Always asked for with the same `rows`; valid until the master changes.
+  /// Rows of a matrix by their index [T], in `type`; differentiable as get() is.
+  virtual Tensor rows_at(const Tensor& index_T, torch::ScalarType type) const;
+
+  /// Whether packed values of the whole weight are kept. Where they are not, each_packed() makes them anew.
+  virtual bool keeps_packed() const { return true; }
+  /// Values in bf16 or float32, packed, of a weight that keeps them. Always asked for with the same `rows`; valid until
+  /// the master changes.
   virtual PackedWeight packed(torch::ScalarType type, WeightRows rows) const = 0;
+  /// Hands work() the packed matrices in one layout, of a weight that does not keep them those of `places` (ascending
+  /// experts, 0 for one matrix) a few at a time. They are valid until the master changes, or until a weight that keeps
+  /// none is asked again.
+  virtual void each_packed(torch::ScalarType type, WeightRows rows, Layout layout, std::span<const int64_t> places,
+                           const std::function<void(const PackedPlaces&)>& work) const;
   /// Float32 memory of the leaf's gradient that an operation adds into, instead of handing a tensor to autograd that
   /// autograd would add there; undefined where there is none.
   virtual Tensor gradient_sink() const { return {}; }

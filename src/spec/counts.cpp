@@ -174,9 +174,15 @@ double adapter_bytes(const ModelConfig& c, const TrainConfig& t, bool mixture) {
   return static_cast<double>(bytes_of(t.precision) * kept);
 }
 
+/// The numbers of the largest matrix that is packed at once: the head, or gates and ups of a dense FFN.
+int64_t largest_product(const ModelConfig& c) {
+  return c.hidden_size * std::max({c.vocab_size, 2 * c.intermediate_size, 2 * c.shared_intermediate_size(),
+                                   c.hidden_size + 2 * kv_width(c)});
+}
+
 }  // namespace
 
-TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train) {
+TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train, BaseWeights base) {
   const int64_t parameters = count_parameters(config).total();
   const auto tokens = static_cast<double>(train.micro_batch * train.sequence_length);
   const auto size = static_cast<double>(bytes_of(train.precision));
@@ -200,10 +206,14 @@ TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train
   const ParameterCount count = count_parameters(config);
   const int64_t packed = count.total() - count.embedding - count.norms - count.router;
   out.compute_weights = 2 * bytes_of(train.precision) * (packed + adapters) + 2 * 4 * count.router;
+  if (base == BaseWeights::kInFile) {
+    out.master_weights = 4 * (count.norms + count.router + adapters);
+    out.compute_weights = bytes_of(train.precision) * (2 * adapters + largest_product(config)) + 2 * 4 * count.router;
+  }
   out.activations = whole_bytes(tokens * (inputs + insides + passing));
   const double chunk = std::min(tokens, static_cast<double>(kHeadRows));
-  out.logits = whole_bytes(chunk * static_cast<double>(config.vocab_size) * size) +
-               4 * count.head;  // the head's gradient until it is added
+  out.logits = whole_bytes(chunk * static_cast<double>(config.vocab_size) * size);
+  if (base == BaseWeights::kInMemory) out.logits += 4 * count.head;  // the head's gradient until it is added
   return out;
 }
 

@@ -76,7 +76,11 @@ struct TrainingBytes {
   int64_t logits = 0;           ///< of the rows whose logits are alive together, and the head's gradient
   int64_t total() const { return master_weights + gradients + moments + compute_weights + activations + logits; }
 };
-TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train);
+/// Where the weights beside adapters are: in memory with everything made of them, or in a mapped file, from which each
+/// product has what it needs packed anew (moe/stored_weight.h); what is mapped is not counted.
+enum class BaseWeights { kInMemory, kInFile };
+TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train,
+                             BaseWeights base = BaseWeights::kInMemory);
 
 /// What one rank sends in one optimiser step, for two ways of sharing the work among plan.ranks.
 struct CommunicationBytes {

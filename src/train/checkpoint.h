@@ -20,6 +20,7 @@
 #include "base/parallel.h"
 #include "model/transformer.h"
 #include "spec/settings.h"
+#include "train/base_model.h"
 #include "train/optimizer.h"
 
 namespace dsmoe::train {
@@ -34,12 +35,6 @@ struct TrainerState {
 
   base::Json to_json() const;
   static TrainerState from_json(const base::Json& json, const std::string& where);
-};
-
-/// The model that adapters stand beside. It is read when a run begins and never written.
-struct BaseModel {
-  base::fs::path path;
-  std::string hash;  ///< formats::hash_of_weights
 };
 
 /// What a checkpoint is made from.

@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "base/error.h"
-#include "formats/adapter_folder.h"
 #include "formats/model_folder.h"
+#include "train/base_model.h"
 #include "train/checkpoint.h"
 #include "train/memory_need.h"
 #include "train/run_folder.h"
@@ -19,8 +19,7 @@ namespace dsmoe::train {
 namespace {
 
 BaseModel base_of_adapters(const spec::RunConfig& config, const RunOptions& options) {
-  if (config.train.lora_rank == 0) return {};
-  return {options.init_path, formats::hash_of_weights(options.init_path, options.parallel_for)};
+  return config.train.lora_rank == 0 ? BaseModel{} : base_model(options.init_path, options.parallel_for);
 }
 
 bool is_due(int64_t step, int64_t every, int64_t last) { return step == last || (every > 0 && step % every == 0); }
@@ -46,6 +45,7 @@ class Run {
   const RunOptions& options_;
   const comm::Group& group_;
   RunWriter* writer_;
+  std::shared_ptr<const formats::GgufModel> base_;  // weights that stay in their file
   Trainer trainer_;
   bool validation_due_ = false, sample_due_ = false;  // after the last step done
   int64_t saved_at_ = -1;                             // the step of the newest checkpoint
@@ -57,9 +57,11 @@ Run::Run(const RunPlan& plan, const RunOptions& options, RunWriter* writer)
       options_(options),
       group_(options.group),
       writer_(writer),
-      trainer_(config_, *plan.data.batches, plan.data.token_frequencies, {options.parallel_for, options.group}) {
+      base_(base_file(options.init_path)),
+      trainer_(config_, *plan.data.batches, plan.data.token_frequencies,
+               {.parallel_for = options.parallel_for, .group = options.group, .base = base_}) {
   const bool adapted = config_.train.lora_rank > 0;
-  if (!options.init_path.empty() && (adapted || !plan.checkpoint)) {
+  if (!options.init_path.empty() && !base_ && (adapted || !plan.checkpoint)) {
     trainer_.model().load(formats::ModelFolder::open(options.init_path));
   }
   if (plan.checkpoint) {
@@ -155,10 +157,16 @@ RunEnd run_training(spec::ResolvedConfig config, RunData data, const RunOptions&
     base::fail_invalid("train", "train.lora_rank above 0 needs a model that adapters stand beside", "none is named",
                        "dsmoe sft BASE DATA... --lora, or dsmoe train --init BASE");
   }
+  const bool in_file = base_file(options.init_path) != nullptr;
+  if (in_file && config.config.train.lora_rank == 0) {
+    base::fail_invalid("train", "the weights of a GGUF file stay as they are", options.init_path.string(),
+                       "dsmoe sft BASE DATA... --lora trains adapters beside them; a model folder can be trained");
+  }
   const comm::Group& group = options.group;
   mesh_of(config.config.parallel, group);
   require_agreement(group, config.config, data.hash, options.build);
-  require_memory(config.config, options.memory, group.size());
+  require_memory(config.config, options.memory, group.size(),
+                 in_file ? spec::BaseWeights::kInFile : spec::BaseWeights::kInMemory);
   if (!group.first()) {
     RunPlan plan = follow_plan(std::move(config), std::move(data), group);
     plan.beside = base_of_adapters(plan.config.config, options);

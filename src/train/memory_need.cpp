@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "spec/counts.h"
 
 namespace dsmoe::train {
 namespace {
@@ -18,8 +17,8 @@ std::string gigabytes(uint64_t bytes) {
 
 // What all ranks together take: each has a model, without the experts that its neighbours hold, and its share of one
 // set of moments.
-int64_t bytes_of_ranks(const spec::RunConfig& config, int ranks) {
-  const spec::TrainingBytes bytes = spec::training_bytes(config.model, config.train);
+int64_t bytes_of_ranks(const spec::RunConfig& config, int ranks, spec::BaseWeights base) {
+  const spec::TrainingBytes bytes = spec::training_bytes(config.model, config.train, base);
   const int64_t routed = spec::count_parameters(config.model).routed_experts;
   const int64_t elsewhere = routed - routed / config.parallel.expert;
   const int64_t each = bytes.total() - bytes.moments - elsewhere * (4 + 4 + 2 * spec::bytes_of(config.train.precision));
@@ -28,8 +27,8 @@ int64_t bytes_of_ranks(const spec::RunConfig& config, int ranks) {
 
 }  // namespace
 
-void require_memory(const spec::RunConfig& config, uint64_t available, int ranks) {
-  const auto needed = static_cast<uint64_t>(bytes_of_ranks(config, ranks));
+void require_memory(const spec::RunConfig& config, uint64_t available, int ranks, spec::BaseWeights base) {
+  const auto needed = static_cast<uint64_t>(bytes_of_ranks(config, ranks, base));
   if (available == 0) available = base::available_memory();
   if (needed <= available) return;
   base::fail_invalid("train", "a run must fit into memory",

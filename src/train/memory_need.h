@@ -2,6 +2,7 @@
 // or hours, and others on the machine with it.
 #pragma once
 
+#include "spec/counts.h"
 #include "spec/run_config.h"
 
 namespace dsmoe::train {
@@ -9,6 +10,7 @@ namespace dsmoe::train {
 /// Throws Error(kInvalid) with both figures unless spec::training_bytes is at most `available`; 0: what this process
 /// may still take (base::available_memory), UINT64_MAX: no check. `ranks` processes share it, each with a model of its
 /// own but for the experts that parallel.expert of them have between them, and with a share of the moments.
-void require_memory(const spec::RunConfig& config, uint64_t available = 0, int ranks = 1);
+void require_memory(const spec::RunConfig& config, uint64_t available = 0, int ranks = 1,
+                    spec::BaseWeights base = spec::BaseWeights::kInMemory);
 
 }  // namespace dsmoe::train

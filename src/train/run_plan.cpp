@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "formats/manifest.h"
 #include "moe/composed.h"
+#include "train/base_model.h"
 #include "train/trainer.h"
 #include "train/vocabulary.h"
 
@@ -88,9 +89,11 @@ void fix_steps(RunPlan& plan, const RunFolder& folder, const RunOptions& options
                  "set train.steps in its place");
   }
   const auto start = std::chrono::steady_clock::now();
-  const double step_seconds = options.step_seconds > 0
-                                  ? options.step_seconds
-                                  : measure_step_seconds(plan.config.config, plan.data, options.parallel_for);
+  const double step_seconds =
+      options.step_seconds > 0
+          ? options.step_seconds
+          : measure_step_seconds(plan.config.config, plan.data,
+                                 {.parallel_for = options.parallel_for, .base = base_file(options.init_path)});
   const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   train.steps = steps_for_minutes(train, step_seconds, spent);
   char text[160];

@@ -34,8 +34,9 @@ moe::TrainingOptions training_options(const spec::TrainConfig& t) {
           .random_second_expert = t.random_second_expert};
 }
 
-model::TransformerOptions transformer_options(const spec::TrainConfig& t, bool in_double, const comm::Mesh& mesh) {
-  if (in_double)
+model::TransformerOptions transformer_options(const spec::TrainConfig& t, const TrainerOptions& options,
+                                              const comm::Mesh& mesh) {
+  if (options.in_double)
     return {.compute = torch::kFloat64,
             .master = torch::kFloat64,
             .recompute = t.recompute,
@@ -45,7 +46,8 @@ model::TransformerOptions transformer_options(const spec::TrainConfig& t, bool i
           .master = torch::kFloat32,
           .recompute = t.recompute,
           .adapters = {.rank = t.lora_rank, .alpha = t.lora_alpha, .targets = t.lora_targets},
-          .expert_ranks = mesh.neighbours()};
+          .expert_ranks = mesh.neighbours(),
+          .base = options.base};
 }
 
 // Matrices decay; norms do not (nor biases: router biases are no parameters at all).
@@ -73,7 +75,7 @@ Trainer::Trainer(const spec::RunConfig& config, const corpus::BatchSource& batch
     : config_(config),
       mesh_(mesh_of(config.parallel, options.group)),
       batches_(batches),
-      model_(config.model, training_options(config.train), transformer_options(config.train, options.in_double, mesh_)),
+      model_(config.model, training_options(config.train), transformer_options(config.train, options, mesh_)),
       optimizer_(optimised(model_),
                  {.beta1 = config.train.beta1,
                   .beta2 = config.train.beta2,
@@ -160,10 +162,10 @@ void Trainer::require_finite(double loss, double grad_norm) const {
              "the weights are as they were before this step");
 }
 
-double measure_step_seconds(const spec::RunConfig& config, const RunData& data, const base::ParallelFor& parallel_for) {
+double measure_step_seconds(const spec::RunConfig& config, const RunData& data, const TrainerOptions& options) {
   constexpr int kWarmUp = 2, kAtLeast = 3, kAtMost = 20;
   constexpr double kLongEnough = 5;  // seconds
-  Trainer trainer(config, *data.batches, data.token_frequencies, {parallel_for});
+  Trainer trainer(config, *data.batches, data.token_frequencies, options);
   for (int i = 0; i < kWarmUp; ++i) trainer.step();
   std::vector<double> seconds;
   const auto start = Clock::now();

@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "comm/mesh.h"
 #include "corpus/batch_source.h"
+#include "formats/gguf_model.h"
 #include "model/transformer.h"
 #include "spec/run_config.h"
 #include "train/optimizer.h"
@@ -23,6 +24,8 @@ struct TrainerOptions {
   base::ParallelFor parallel_for = base::serial_for;
   comm::Group group = {};  ///< the ranks that share it: each takes a stretch of a step's micro-batches
   bool in_double = false;  ///< everything in float64, for tests of laws
+  /// Weights that stay in this file while adapters train beside them; null: the model's are in memory.
+  std::shared_ptr<const formats::GgufModel> base = {};
 };
 
 /// How the ranks of a run share out its experts. Throws Error(kInvalid) where parallel.expert does not divide them.
@@ -73,7 +76,7 @@ class Trainer {
 
 /// Seconds that a step of this configuration takes on this machine: the median of a few, on a trainer that is thrown
 /// away, so that measuring leaves no trace in the run.
-double measure_step_seconds(const spec::RunConfig& config, const RunData& data, const base::ParallelFor& parallel_for);
+double measure_step_seconds(const spec::RunConfig& config, const RunData& data, const TrainerOptions& options);
 
 /// The number of steps that fill train.minutes at that speed, validations included; at least 1.
 int64_t steps_for_minutes(const spec::TrainConfig& train, double step_seconds, double seconds_spent);

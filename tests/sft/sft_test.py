@@ -96,6 +96,46 @@ class Sft(unittest.TestCase):
         self.assertEqual(other.returncode, 3)
         self.assertIn("trained with", other.stderr)
 
+    def test_an_adapter_trains_beside_a_gguf_file(self):
+        quick = ("--lora", "train.validate_every=0", "train.checkpoint_every=0", "train.micro_batch=1")
+        self.run_program("quantize", "-m", self.path("base"), "-o", self.path("f32.gguf"), "--type", "f32", check=True)
+        # Float weights are the same numbers in both, so that every byte of the adapter is the same too.
+        for base, out in (("base", "by-folder"), ("f32.gguf", "by-file")):
+            self.sft(self.data, out, *quick, "train.steps=3", "train.recompute=true", base=self.path(base))
+        for name in ("adapter_model.safetensors", "optimizer.safetensors"):
+            with open(self.path(f"by-folder/latest/{name}"), "rb") as a, open(self.path(f"by-file/latest/{name}"), "rb") as b:
+                a, b = a.read(), b.read()
+                start = 8 + struct.unpack("<Q", a[:8])[0], 8 + struct.unpack("<Q", b[:8])[0]  # the header names the base
+                self.assertEqual(a[start[0] :], b[start[1] :], name)
+
+        file = self.path("q8_0.gguf")
+        self.run_program("quantize", "-m", self.path("base"), "-o", file, "--type", "q8_0", check=True)
+        with open(file, "rb") as content:
+            before = content.read()
+        self.sft(self.data, "beside-file", *quick, "train.steps=300", "train.learning_rate=0.005", base=file)
+        with open(file, "rb") as content:
+            self.assertEqual(content.read(), before)
+        said = self.run_program("chat", "-m", file, "--adapter", self.path("beside-file"), "--temp", "0", "-n", "40",
+                                input=QUESTION + "\n", check=True)  # fmt: skip
+        self.assertEqual(said.stdout.strip(), ANSWER)
+        self.sft(self.data, "file-cut", *quick, "train.steps=2", base=file)
+        self.sft(self.data, "file-cut", *quick, "train.steps=3", "--resume", "auto", base=file)
+        self.sft(self.data, "file-whole", *quick, "train.steps=3", base=file)
+        for name in ("adapter_model.safetensors", "optimizer.safetensors"):
+            with open(self.path(f"file-whole/latest/{name}"), "rb") as a, open(self.path(f"file-cut/latest/{name}"), "rb") as b:
+                self.assertEqual(a.read(), b.read(), name)
+
+        chosen = self.sft(self.data, "file-experts", "--esft", "gate", *quick, "train.steps=1", base=file)
+        self.assertEqual(chosen.returncode, 0)
+        other = self.sft(self.data, "file-cut", *quick, "train.steps=4", "--resume", "auto", base=self.path("f32.gguf"), check=False)
+        self.assertEqual(other.returncode, 3)
+        self.assertIn("trained with gguf-", other.stderr)
+        for more, words in ((["train.steps=1"], "stay as they are"), ([*quick, "train.sample_every=1"], "need a model folder")):
+            refused = self.sft(self.data, "refused", *more, base=file, check=False)
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn(words, refused.stderr)
+            self.assertFalse(os.path.exists(self.path("refused")))
+
     def test_a_chat_format_is_kept_with_the_model(self):
         strange = self.path("strange")
         shutil.copytree(self.path("base"), strange)

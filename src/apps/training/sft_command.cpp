@@ -18,6 +18,11 @@ namespace {
 
 namespace fs = base::fs;
 
+bool is_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
 /// section.key=value, of a section that exists, where no file has that name.
 bool is_setting(const std::string& word) {
   std::error_code ignored;
@@ -87,23 +92,22 @@ train::RunData run_data(std::shared_ptr<Examples> examples, const std::vector<fs
   }
   data.validates_first = true;
   data.hash = set.train.hash() + "-" + set.valid.hash();
-  data.tokenizer_from = arguments.base;
+  if (!is_file(arguments.base)) data.tokenizer_from = arguments.base;
   data.without_validation = "a --valid-share above 0 holds some out";
   data.description = examples->describe(files);
   data.owner = std::move(examples);
   return data;
 }
 
-// What is trained is a folder's weights, or adapters beside them.
-void require_folder(const std::string& base) {
-  std::error_code ignored;
-  if (!fs::is_regular_file(base, ignored)) return;
-  base::fail(base::ErrorKind::kUsage, "sft", "BASE must be a model folder", base + " is a file",
-             "a GGUF file is not trained: name the folder that it was made from");
+// What is trained is a folder's weights, or adapters beside those of a folder or file.
+void require_trainable(const SftArguments& arguments) {
+  if (arguments.lora || !is_file(arguments.base)) return;
+  base::fail(base::ErrorKind::kUsage, "sft", "the weights of a GGUF file stay as they are", arguments.base,
+             "--lora trains adapters beside them; the folder that the file was made from can be trained whole");
 }
 
 void run(const SftArguments& arguments) {
-  require_folder(arguments.base);
+  require_trainable(arguments);
   std::vector<std::string> settings, sources;
   for (const std::string& word : arguments.words) (is_setting(word) ? settings : sources).push_back(word);
   if (sources.empty()) {
@@ -123,6 +127,10 @@ void run(const SftArguments& arguments) {
   recipe.experts_alone = choosing;
   spec::ResolvedConfig config = sft_configuration(arguments.base, recipe, settings);
   if (choosing) require_choice(config);
+  if (is_file(arguments.base) && config.config.train.sample_every > 0) {
+    base::fail(base::ErrorKind::kUsage, "sft", "samples on the way need a model folder, for its tokenizer",
+               "train.sample_every=" + std::to_string(config.config.train.sample_every), "leave it at 0");
+  }
   if (config.config.output.dir.empty()) {
     base::fail(base::ErrorKind::kUsage, "sft", "-o must name a folder for the results", "none is named",
                "dsmoe sft BASE DATA... -o OUT");

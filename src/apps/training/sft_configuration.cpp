@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "formats/model_folder.h"
+#include "formats/model_files.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -56,7 +56,7 @@ const SftRecipe& sft_recipe(const std::string& name) {
 spec::ResolvedConfig sft_configuration(const base::fs::path& base, const SftRecipe& recipe,
                                        const std::vector<std::string>& settings) {
   spec::RunConfig run;
-  run.model = formats::ModelFolder::open(base).config();
+  run.model = formats::config_of_model(base);
   spec::TrainConfig& train = run.train = train_config_of(base, run.model);
   // Adapters begin at zero and are few: they take the whole rate where weights take a part of it.
   const double part = recipe.lora_rank > 0 ? 1 : -recipe.rate;
@@ -75,8 +75,11 @@ spec::ResolvedConfig sft_configuration(const base::fs::path& base, const SftReci
     train.lora_targets = recipe.lora_targets;
     train.bias_update_rate = 0;  // the base stays as it is
   }
+  std::error_code ignored;
+  const bool in_file = base::fs::is_regular_file(base, ignored);
+  if (in_file) train.recompute = true;  // a file is taken where memory is short
   if (recipe.longest > 0) train.sequence_length = std::min(recipe.longest, run.model.max_position_embeddings);
-  train.micro_batch = micro_batch_for(recipe.examples, train.micro_batch);
+  train.micro_batch = in_file ? 1 : micro_batch_for(recipe.examples, train.micro_batch);
   train.global_batch = recipe.examples;
   const base::Json all = spec::to_json(run);
   return spec::resolve_document({{"model", all["model"]}, {"train", all["train"]}}, base.string(), settings);

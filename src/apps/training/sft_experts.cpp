@@ -7,6 +7,7 @@
 #include "spec/counts.h"
 #include "spec/rules.h"
 #include "spec/trained_experts.h"
+#include "train/base_model.h"
 #include "train/expert_scores.h"
 #include "train/memory_need.h"
 #include "train/run_folder.h"
@@ -65,14 +66,17 @@ Json kept_choice(const fs::path& file, const Json& asked) {
 train::ExpertScores scores_of(const SftArguments& arguments, const corpus::ExampleSet& examples,
                               const train::RunOptions& options, const spec::RunConfig& config) {
   const spec::TrainConfig& t = config.train;
+  const auto file = train::base_file(arguments.base);
   spec::RunConfig least = config;
-  least.train.lora_rank = 0;
+  if (!file) least.train.lora_rank = 0;
   least.train.lora_targets = "mlp.experts.0";  // one of each layer
-  train::require_memory(least, options.memory, options.group.size());
+  train::require_memory(least, options.memory, options.group.size(),
+                        file ? spec::BaseWeights::kInFile : spec::BaseWeights::kInMemory);
   model::TransformerOptions as_trained;
   as_trained.compute = t.precision == spec::Precision::kBf16 ? torch::kBFloat16 : torch::kFloat32;
+  as_trained.base = file;
   model::Transformer model(config.model, {}, as_trained);
-  model.load(formats::ModelFolder::open(arguments.base));
+  if (!file) model.load(formats::ModelFolder::open(arguments.base));
   const corpus::ExampleBatches batches(
       examples, {static_cast<uint64_t>(t.seed), t.global_batch, t.micro_batch * t.sequence_length});
   return train::score_experts(model, batches, batches.steps_for(1), kMostTokens);
