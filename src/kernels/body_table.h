@@ -7,6 +7,7 @@
 #include "kernels/body_matmul.h"
 #include "kernels/body_panels.h"
 #include "kernels/body_slots.h"
+#include "kernels/body_stored.h"
 #include "kernels/body_train.h"
 
 namespace dsmoe::kernels {
@@ -32,6 +33,8 @@ constexpr KernelTable kTable = {
                            {pack_panel_of_rows<uint16_t, float>, pack_panel_of_rows<uint16_t, uint16_t>}},
     .pack_panel_of_columns = {{pack_panel_of_columns<float, float>, pack_panel_of_columns<float, uint16_t>},
                               {pack_panel_of_columns<uint16_t, float>, pack_panel_of_columns<uint16_t, uint16_t>}},
+    .pack_stored_columns = kPackStoredColumns,
+    .pack_stored_depth = kPackStoredDepth,
     .combine_slots = {{combine_slots<float, float>, combine_slots<float, uint16_t>},
                       {combine_slots<uint16_t, float>, combine_slots<uint16_t, uint16_t>}},
     .train = kTrain,

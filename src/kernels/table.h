@@ -9,6 +9,7 @@
 #include "kernels/matrix.h"
 #include "kernels/panel_block.h"
 #include "kernels/slot_sum.h"
+#include "kernels/stored_rows.h"
 #include "kernels/train_table.h"
 
 namespace dsmoe::kernels {
@@ -22,6 +23,7 @@ struct AttentionKernels {
   void (*store[kCacheTypes])(const float* row, int64_t n, void* plane, int64_t position_in_block);
 };
 
+using PackStored = void (*)(const StoredRows& rows);
 using Matmul = void (*)(const Product& product);
 
 struct KernelTable {
@@ -44,6 +46,8 @@ struct KernelTable {
   void (*pack_panel_of_rows[kNumbers][kNumbers])(const RowsView& source, int64_t k, int64_t column, int64_t n,
                                                  void* packed);
   void (*pack_panel_of_columns[kNumbers][kNumbers])(const void* const* columns, int64_t k, void* packed);
+  const PackStored (*pack_stored_columns)[kNumbers];  ///< [kBlockTypes]
+  const PackStored (*pack_stored_depth)[kNumbers];    ///< likewise
   void (*combine_slots[kNumbers][kNumbers])(const SlotSum& sum, int64_t begin, int64_t end);
   TrainTable train;
 };

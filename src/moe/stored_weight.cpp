@@ -1,10 +1,12 @@
 #include "moe/stored_weight.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "base/part_clock.h"
 #include "kernels/product.h"
+#include "kernels/stored_panels.h"
 #include "moe/parallel.h"
 
 namespace dsmoe::moe {
@@ -91,6 +93,59 @@ class StoredWeight final : public Weight {
     }
   }
 
+  /// `count` rows of a matrix of the stack, from `first` on, as stored rows a step apart; none of them: they are not.
+  kernels::RowsOfMatrix stored_rows(int64_t expert, int64_t first, int64_t count) const {
+    for (const StoredMatrix& m : experts_[static_cast<size_t>(expert)]) {
+      if (first >= m.values.rows) {
+        first -= m.values.rows;
+        continue;
+      }
+      if (first + count > m.values.rows) return {};
+      if (m.order.empty()) return {m.values, first, 1, count};
+      const auto row = [&](int64_t i) { return int64_t{m.order[static_cast<size_t>(first + i)]}; };
+      const int64_t step = count > 1 ? row(1) - row(0) : 1;
+      for (int64_t i = 1; i < count; ++i) {
+        if (step < 1 || row(i) - row(i - 1) != step) return {};
+      }
+      return {m.values, row(0), step, count};
+    }
+    return {};
+  }
+
+  /// A piece into its place without a row between, where kernels can; false: they cannot.
+  bool pack_as_stored(int64_t expert, const WeightPieces& pieces, const WeightPieces::Rows& rows, kernels::Number to,
+                      Layout layout, char* memory) const {
+    if (!kernels::is_quantised(experts_[static_cast<size_t>(expert)][0].values.type)) return false;
+    constexpr int64_t kLanes = 16;
+    struct Group {
+      kernels::RowsOfMatrix rows;
+      int64_t first;  ///< of the weight's
+    };
+    std::array<Group, 2> groups;
+    size_t count = 0;
+    const auto add = [&](int64_t first, int64_t many) {
+      groups[count++] = {stored_rows(expert, first, many), first};
+      return groups[count - 1].rows.count > 0 && kernels::is_quantised(groups[count - 1].rows.matrix.type);
+    };
+    if (pieces.gate_up()) {
+      if (rows.count > kLanes || rows.second % 2 != 0) return false;
+      if (!add(rows.first, rows.count) || !add(rows.second, rows.count)) return false;
+    } else {
+      if (!add(rows.first, std::min(kLanes, rows.count))) return false;
+      if (rows.count > kLanes && !add(rows.first + kLanes, rows.count - kLanes)) return false;
+    }
+    const int64_t panel = pieces.gate_up() ? 2 * rows.first : rows.first;  // the column that its panel begins with
+    for (size_t i = 0; i < count; ++i) {
+      if (layout == Layout::kForward) {
+        char* out = memory + kernels::packed_numbers(width(), panel) * kernels::number_bytes(to);
+        kernels::pack_stored_columns(groups[i].rows, to, out, static_cast<int64_t>(i) * kLanes);
+      } else {
+        kernels::pack_stored_depth(groups[i].rows, to, memory, outputs(), groups[i].first);
+      }
+    }
+    return count == 2 || layout == Layout::kBackward;
+  }
+
   /// Every piece of the matrices `places`, each matrix into `bytes` of memory.
   void pack(std::span<const int64_t> places, const WeightPieces& pieces, kernels::Number to, Layout layout,
             char* memory, int64_t bytes) const {
@@ -101,10 +156,11 @@ class StoredWeight final : public Weight {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t expert = places[static_cast<size_t>(i / each)];
         const WeightPieces::Rows rows = pieces.rows_of(i % each);
+        char* own = memory + i / each * bytes;
+        if (pack_as_stored(expert, pieces, rows, to, layout, own)) continue;
         values.resize(static_cast<size_t>((pieces.gate_up() ? 2 : 1) * rows.count * width()));
         read_rows(expert, rows.first, rows.count, values.data());
         if (pieces.gate_up()) read_rows(expert, rows.second, rows.count, values.data() + rows.count * width());
-        char* own = memory + i / each * bytes;
         pieces.pack(i % each, {kernels::Number::kF32, values.data(), 0, rows.count}, to,
                     layout == Layout::kForward ? own : nullptr, layout == Layout::kBackward ? own : nullptr);
       }
