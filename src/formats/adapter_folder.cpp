@@ -194,7 +194,14 @@ Adapter read_adapter(const fs::path& folder) {
 }
 
 void write_adapter(const fs::path& folder, const Adapter& adapter, base::FileSystem& files) {
-  DSMOE_CHECK(!adapter.modules.empty(), "an adapter has modules");
+  std::vector<AdapterMatrices> matrices;
+  for (const AdapterModule& m : adapter.modules) matrices.emplace_back(m.a, m.b);
+  write_adapter(folder, adapter, matrices, files);
+}
+
+void write_adapter(const fs::path& folder, const Adapter& adapter, std::span<const AdapterMatrices> matrices,
+                   base::FileSystem& files) {
+  DSMOE_CHECK(!adapter.modules.empty() && matrices.size() == adapter.modules.size(), "an adapter has modules");
   std::vector<TensorDeclaration> tensors;
   for (const AdapterModule& m : adapter.modules) {
     const std::string name = std::string(kPrefix) + m.module;
@@ -204,9 +211,9 @@ void write_adapter(const fs::path& folder, const Adapter& adapter, base::FileSys
   SafetensorsOptions options;
   if (!adapter.base_hash.empty()) options.metadata[kBaseHash] = adapter.base_hash;
   SafetensorsWriter writer(folder / kAdapterTensors, std::move(tensors), options, files);
-  for (const AdapterModule& m : adapter.modules) {
-    writer.append(std::as_bytes(std::span(m.a)));
-    writer.append(std::as_bytes(std::span(m.b)));
+  for (const auto& [a, b] : matrices) {
+    writer.append(std::as_bytes(a));
+    writer.append(std::as_bytes(b));
   }
   writer.finish();
   base::write_file(folder / kAdapterConfig, base::dump_json(config_of(adapter), 2) + "\n", files);

@@ -6,7 +6,9 @@
 // biases, modules saved whole, transposed ones) is refused by name.
 #pragma once
 
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/file.h"
@@ -45,6 +47,10 @@ bool is_adapter(const base::fs::path& folder);
 Adapter read_adapter(const base::fs::path& folder);
 /// Into a folder that is there; scales are written as alpha, ranks and alphas that differ as patterns.
 void write_adapter(const base::fs::path& folder, const Adapter& adapter, base::FileSystem& files = base::real_files());
+/// The same with the matrices of each module, a and b, where they lie; those of `adapter` are empty.
+using AdapterMatrices = std::pair<std::span<const float>, std::span<const float>>;
+void write_adapter(const base::fs::path& folder, const Adapter& adapter, std::span<const AdapterMatrices> matrices,
+                   base::FileSystem& files = base::real_files());
 
 /// Throws Error(kInvalid), naming the module, where an adapter does not fit a model: a module that the model does not
 /// have or that takes none, sizes that are not its matrix's.

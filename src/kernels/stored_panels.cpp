@@ -17,6 +17,13 @@ void check(const RowsOfMatrix& r) {
   DSMOE_CHECK(r.row + (r.count - 1) * r.step < r.matrix.rows, "rows of the matrix");
 }
 
+void check(const RowsOfMatrix& r, const ColumnRange& columns) {
+  check(r);
+  DSMOE_CHECK(columns.begin >= 0 && columns.begin <= columns.end && columns.end <= r.matrix.cols, "columns of it");
+  DSMOE_CHECK(columns.begin % kSuperValues == 0, "columns begin with a block");
+  DSMOE_CHECK(columns.end % kSuperValues == 0 || columns.end == r.matrix.cols, "columns end with a block");
+}
+
 /// Element (k, n) of packed memory, n within a panel.
 int64_t place(Number type, int64_t k, int64_t n) {
   return type == Number::kF32 ? k * kPanel + n : k / 2 * 2 * kPanel + 2 * n + k % 2;
@@ -49,18 +56,19 @@ void pack_stored_columns_ref(const RowsOfMatrix& rows, Number to, void* panel, i
   }
 }
 
-void pack_stored_depth_ref(const RowsOfMatrix& rows, Number to, void* layout, int64_t depth, int64_t at) {
-  check(rows);
-  const int64_t cols = rows.matrix.cols, whole = (cols + kPanel - 1) / kPanel * kPanel;
-  std::vector<float> values(static_cast<size_t>(whole));
+void pack_stored_depth_ref(const RowsOfMatrix& rows, const ColumnRange& columns, Number to, void* layout, int64_t depth,
+                           int64_t at) {
+  check(rows, columns);
+  const int64_t whole = (columns.end - columns.begin + kPanel - 1) / kPanel * kPanel;
+  std::vector<float> values(static_cast<size_t>(std::max(rows.matrix.cols, columns.begin + whole)));
   for (int64_t i = 0; i < (rows.count + 1) / 2 * 2; ++i) {
     std::ranges::fill(values, 0.0f);
     if (i < rows.count) {
-      weight_row(rows.matrix, rows.row + i * rows.step, std::span(values).first(static_cast<size_t>(cols)));
+      weight_row(rows.matrix, rows.row + i * rows.step, std::span(values).first(static_cast<size_t>(rows.matrix.cols)));
     }
     for (int64_t n = 0; n < whole; ++n) {
       set(to, layout, packed_numbers(depth, n / kPanel * kPanel) + place(to, at + i, n % kPanel),
-          values[static_cast<size_t>(n)]);
+          values[static_cast<size_t>(columns.begin + n)]);
     }
   }
 }
@@ -73,11 +81,14 @@ void pack_stored_columns(const RowsOfMatrix& rows, Number to, void* panel, int64
   kernels().pack_stored_columns[static_cast<size_t>(block_type(rows.matrix.type))][static_cast<size_t>(to)](stored);
 }
 
-void pack_stored_depth(const RowsOfMatrix& rows, Number to, void* layout, int64_t depth, int64_t at) {
+void pack_stored_depth(const RowsOfMatrix& rows, const ColumnRange& columns, Number to, void* layout, int64_t depth,
+                       int64_t at) {
   DSMOE_CHECK(at % 2 == 0, "rows begin with a pair");
-  if (!is_quantised(rows.matrix.type)) return pack_stored_depth_ref(rows, to, layout, depth, at);
-  check(rows);
+  if (!is_quantised(rows.matrix.type)) return pack_stored_depth_ref(rows, columns, to, layout, depth, at);
+  check(rows, columns);
   StoredRows stored = stored_rows(rows);
+  stored.first += row_bytes(rows.matrix.type, columns.begin);
+  stored.cols = columns.end - columns.begin;
   stored.out = layout, stored.at = at, stored.panel = packed_numbers(depth, kPanel);
   kernels().pack_stored_depth[static_cast<size_t>(block_type(rows.matrix.type))][static_cast<size_t>(to)](stored);
 }

@@ -14,14 +14,20 @@ struct RowsOfMatrix {
   Matrix matrix;
   int64_t row = 0, step = 1, count = 0;
 };
+/// The columns begin .. end of a matrix, both multiples of 256; end may be the matrix's own.
+struct ColumnRange {
+  int64_t begin = 0, end = 0;
+};
 
 /// As columns at .. at + 16 (`at` 0 or 16) of a panel of Along::kOutput, those from `count` on zeros.
 void pack_stored_columns(const RowsOfMatrix& rows, Number to, void* panel, int64_t at);
 void pack_stored_columns_ref(const RowsOfMatrix& rows, Number to, void* panel, int64_t at);
 
-/// As depth at .. at + count of a whole layout of Along::kDepth whose depth is `depth`; `at` is even. An odd count is
-/// followed by a row of zeros.
-void pack_stored_depth(const RowsOfMatrix& rows, Number to, void* layout, int64_t depth, int64_t at);
-void pack_stored_depth_ref(const RowsOfMatrix& rows, Number to, void* layout, int64_t depth, int64_t at);
+/// Some columns as depth at .. at + count of a layout of Along::kDepth that has these columns and whose depth is
+/// `depth`; `at` is even. An odd count is followed by a row of zeros.
+void pack_stored_depth(const RowsOfMatrix& rows, const ColumnRange& columns, Number to, void* layout, int64_t depth,
+                       int64_t at);
+void pack_stored_depth_ref(const RowsOfMatrix& rows, const ColumnRange& columns, Number to, void* layout, int64_t depth,
+                           int64_t at);
 
 }  // namespace dsmoe::kernels

@@ -84,8 +84,12 @@ TEST_P(StoredPanels, DepthIsThatOfPackRight) {
           for (const int64_t step : {int64_t{1}, int64_t{2}}) {
             auto got = rubbish(to, packed_numbers(rows, cols)), want = rubbish(to, packed_numbers(rows, cols));
             for (int64_t at = 0; at < rows; at += 16) {
-              pack_stored_depth({stored.matrix, at * step, step, std::min<int64_t>(16, rows - at)}, to, got.data(),
-                                rows, at);
+              const RowsOfMatrix some{stored.matrix, at * step, step, std::min<int64_t>(16, rows - at)};
+              // The columns of 256 have their panels one after another.
+              for (int64_t column = 0; column < cols; column += 256) {
+                uint8_t* part = got.data() + packed_numbers(rows, column) * number_bytes(to);
+                pack_stored_depth(some, {column, column + 256}, to, part, rows, at);
+              }
             }
             const auto values = stored.rows_from(0, step, rows);
             pack_right_ref(Number::kF32, {values.data(), cols}, Along::kDepth, rows, cols, to, want.data());
@@ -110,7 +114,7 @@ TEST(StoredPanelsRef, PacksOddWidths) {
     pack_right_ref(Number::kF32, {twice.data(), 7}, Along::kOutput, 7, 32, to, want.data());
     EXPECT_EQ(got, want);
     auto deep = rubbish(to, packed_numbers(15, 7)), wanted = deep;
-    pack_stored_depth_ref({stored.matrix, 0, 1, 15}, to, deep.data(), 15, 0);
+    pack_stored_depth_ref({stored.matrix, 0, 1, 15}, {0, 7}, to, deep.data(), 15, 0);
     pack_right_ref(Number::kF32, {values.data(), 7}, Along::kDepth, 15, 7, to, wanted.data());
     EXPECT_EQ(deep, wanted);
   }

@@ -49,19 +49,22 @@ void finish_rows(const HeadLoss& h, const int32_t* tokens, int64_t begin, int64_
 /// Gradients of a chunk from what its logits have become.
 void add_gradients(const base::ParallelFor& parallel_for, const HeadLoss& h, const int32_t* tokens, int64_t rows,
                    bool first) {
-  PanelProduct to_x;
-  to_x.m = rows, to_x.n = h.width, to_x.k = h.vocabulary;
-  to_x.left = {h.logits, h.vocabulary, nullptr};
-  to_x.right = h.head_backward();
-  to_x.out = h.grad_x, to_x.out_stride = h.width, to_x.out_index = tokens, to_x.out_type = h.type;
-  PanelProduct to_head;
-  to_head.m = h.vocabulary, to_head.n = h.width, to_head.k = rows;
-  to_head.left = {h.logits, h.vocabulary, nullptr}, to_head.left_along = Along::kDepth;
-  to_head.right_rows = {h.x, h.width, tokens};
-  to_head.epilogue = first ? Epilogue::kStore : Epilogue::kAdd;
-  to_head.out = h.grad_head, to_head.out_stride = h.width;
-  const PanelProduct both[] = {to_x, to_head};
-  panel_products(parallel_for, h.type, {both, h.grad_head ? size_t{2} : size_t{1}});
+  h.head_backward([&](const HeadPart& part) {
+    PanelProduct to_x;
+    to_x.m = rows, to_x.n = part.count, to_x.k = h.vocabulary;
+    to_x.left = {h.logits, h.vocabulary, nullptr};
+    to_x.right = part.packed;
+    to_x.out = at(h.grad_x, h.type, part.first), to_x.out_stride = h.width, to_x.out_index = tokens;
+    to_x.out_type = h.type;
+    PanelProduct to_head;  // once
+    to_head.m = h.vocabulary, to_head.n = h.width, to_head.k = rows;
+    to_head.left = {h.logits, h.vocabulary, nullptr}, to_head.left_along = Along::kDepth;
+    to_head.right_rows = {h.x, h.width, tokens};
+    to_head.epilogue = first ? Epilogue::kStore : Epilogue::kAdd;
+    to_head.out = h.grad_head, to_head.out_stride = h.width;
+    const PanelProduct both[] = {to_x, to_head};
+    panel_products(parallel_for, h.type, {both, h.grad_head && part.first == 0 ? size_t{2} : size_t{1}});
+  });
 }
 
 }  // namespace
@@ -85,12 +88,14 @@ void head_loss(const base::ParallelFor& parallel_for, const HeadLoss& h) {
   for (int64_t begin = 0; begin < count; begin += kChunk) {
     const int32_t* tokens = active.data() + begin;
     const int64_t rows = std::min(kChunk, count - begin);
-    PanelProduct product;
-    product.m = rows, product.n = h.vocabulary, product.k = h.width;
-    product.left = {h.x, h.width, tokens};
-    product.right = h.head_forward();
-    product.out = h.logits, product.out_stride = h.vocabulary, product.out_type = h.type;
-    panel_products(parallel_for, h.type, {&product, 1});
+    h.head_forward([&](const HeadPart& part) {
+      PanelProduct product;
+      product.m = rows, product.n = part.count, product.k = h.width;
+      product.left = {h.x, h.width, tokens};
+      product.right = part.packed;
+      product.out = at(h.logits, h.type, part.first), product.out_stride = h.vocabulary, product.out_type = h.type;
+      panel_products(parallel_for, h.type, {&product, 1});
+    });
     parallel_for(rows, kRowsPerItem, [&](int64_t first, int64_t last) { finish_rows(h, tokens, first, last); });
     if (h.grad_x) add_gradients(parallel_for, h, tokens, rows, begin == 0);
   }
@@ -99,7 +104,12 @@ void head_loss(const base::ParallelFor& parallel_for, const HeadLoss& h) {
 void head_loss_ref(const base::ParallelFor& parallel_for, const HeadLoss& h) {
   const auto number = [&](const void* data, int64_t i) { return double{number_at(h.type, data, i)}; };
   const int64_t D = h.width, V = h.vocabulary, even = (D + 1) / 2 * 2;
-  const void* packed = h.head_forward();
+  std::vector<std::byte> head_values(static_cast<size_t>(packed_numbers(D, V) * number_bytes(h.type)));
+  h.head_forward([&](const HeadPart& part) {
+    std::memcpy(at(head_values.data(), h.type, packed_numbers(D, part.first)), part.packed,
+                static_cast<size_t>(packed_numbers(D, part.count) * number_bytes(h.type)));
+  });
+  const void* packed = head_values.data();
   const auto head = [&](int64_t v, int64_t d) {  // the layout of panels.h
     const int64_t panel = v / kPanel * kPanel * even, column = v % kPanel;
     return number(

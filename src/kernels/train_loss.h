@@ -12,6 +12,13 @@
 
 namespace dsmoe::kernels {
 
+/// Columns first .. first + count of a packed right operand.
+struct HeadPart {
+  int64_t first, count;
+  const void* packed;
+};
+using HeadParts = std::function<void(const std::function<void(const HeadPart&)>& work)>;
+
 /// loss[t] = log(sum over v of e^logit[t][v]) - logit[t][target[t]], logits = x head' rounded to `type`.
 /// Gradients are those of scale * sum over t of loss[t].
 struct HeadLoss {
@@ -19,9 +26,10 @@ struct HeadLoss {
   int64_t tokens = 0, width = 0, vocabulary = 0;
   const void* x = nullptr;           ///< [T, D]
   const int64_t* targets = nullptr;  ///< [T]; below zero: no loss, no gradient, no work
-  /// The head [V, D] packed Along::kOutput (k = D, n = V), and Along::kDepth (k = V, n = D). Each is asked for once a
-  /// chunk, in turns; what one gives need not be there any more when the other has been asked.
-  std::function<const void*()> head_forward = {}, head_backward = {};
+  /// The head [V, D] packed Along::kOutput (k = D, n = V), and Along::kDepth (k = V, n = D): each is asked for once a
+  /// chunk, in turns, and calls what it is given with all columns n in ascending parts. A part need not be there any
+  /// more when the next one is.
+  HeadParts head_forward = {}, head_backward = {};
   float scale = 1;
   float* losses = nullptr;     ///< [T]
   void* grad_x = nullptr;      ///< [T, D]; null: no gradients, and head_backward is not read

@@ -36,13 +36,22 @@ struct Trial {
             s.vocabulary,
             x.data(),
             targets.data(),
-            [this] { return forward.data(); },
-            [this] { return backward.data(); },
+            in_parts(forward, s.width, s.vocabulary),
+            in_parts(backward, s.vocabulary, s.width),
             0.3f,
             losses.data(),
             grad_x.data(),
             grad_head.data(),
             logits.data()};
+  }
+  /// Three panels at a time.
+  HeadParts in_parts(const std::vector<uint8_t>& packed, int64_t k, int64_t n) const {
+    return [this, &packed, k, n](const std::function<void(const HeadPart&)>& work) {
+      constexpr int64_t kTogether = 3 * kPanel;
+      for (int64_t first = 0; first < n; first += kTogether) {
+        work({first, std::min(kTogether, n - first), packed.data() + packed_numbers(k, first) * number_bytes(type)});
+      }
+    };
   }
   Trial& run(const base::ParallelFor& parallel_for) {
     head_loss(parallel_for, loss);

@@ -20,8 +20,8 @@ std::string stack_name(const std::string& module, int64_t expert) {
 }  // namespace
 
 AdapterStore::AdapterStore(const AdapterOptions& options, const spec::ModelConfig& config,
-                           const std::map<std::string, MatrixPlace>& places)
-    : options_(options) {
+                           const std::map<std::string, MatrixPlace>& places, std::shared_ptr<moe::PackedMemory> memory)
+    : options_(options), memory_(std::move(memory)) {
   if (options.rank == 0) return;
   for (const spec::TensorSpec& tensor : spec::adapted_tensors(config, options.targets)) {
     const MatrixPlace& place = places.at(tensor.name);
@@ -60,7 +60,7 @@ void AdapterStore::add(Group& group) {
 Tensor AdapterStore::add_parameter(const std::string& name, const std::vector<int64_t>& sizes, const Tensor& like) {
   Tensor value = torch::zeros(sizes, torch::dtype(like.scalar_type()));  // in memory where the master may not be
   value.requires_grad_();
-  parameters_.push_back({name, value, spec::TensorRole::kFfn, moe::trainable_weight(value)});
+  parameters_.push_back({name, value, spec::TensorRole::kFfn, moe::trainable_weight(value, memory_)});
   return value;
 }
 

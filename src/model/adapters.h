@@ -22,9 +22,9 @@ class AdapterStore {
  public:
   AdapterStore() = default;
   /// `places` by tensor name. A and B have the type of their master and start at zero; `rank` 0: none at all. Throws
-  /// Error(kInvalid) where a target names no matrix.
+  /// Error(kInvalid) where a target names no matrix. With `memory` they are packed there for each product.
   AdapterStore(const AdapterOptions& options, const spec::ModelConfig& config,
-               const std::map<std::string, MatrixPlace>& places);
+               const std::map<std::string, MatrixPlace>& places, std::shared_ptr<moe::PackedMemory> memory = nullptr);
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<AdaptedModule>& modules() const { return modules_; }
@@ -45,6 +45,7 @@ class AdapterStore {
   Tensor add_parameter(const std::string& name, const std::vector<int64_t>& sizes, const Tensor& like);
 
   AdapterOptions options_;
+  std::shared_ptr<moe::PackedMemory> memory_;
   std::vector<Group> groups_;
   std::vector<Parameter> parameters_;
   std::vector<AdaptedModule> modules_;

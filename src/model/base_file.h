@@ -19,6 +19,8 @@ class BaseFile {
   /// The weight that a master without memory stands for, made of the tensors whose places in it are known by their
   /// names. Throws Error(kInvalid) where one lies at an address that kernels cannot read.
   moe::WeightPtr weight(const Tensor& master, const std::map<std::string, MatrixPlace>& places) const;
+  /// Where its weights take turns to be packed.
+  const std::shared_ptr<moe::PackedMemory>& memory() const { return memory_; }
   /// Norms, routers, router biases and hash tables: into the tensor's memory.
   void read(const NamedTensor& tensor) const;
 

@@ -34,20 +34,21 @@ struct Walk {
 Walk walk(const Tensor& x_TD, const moe::Weight& head, const Tensor& targets, double scale, Gradients gradients) {
   const Tensor targets_T = targets.contiguous();
   const auto wide_options = x_TD.options().dtype(torch::kFloat32);
-  const auto packed = [&](moe::Layout layout) {
-    const void* values = nullptr;
-    constexpr int64_t kHead[] = {0};
-    head.each_packed(x_TD.scalar_type(), moe::WeightRows::kOutputs, layout, kHead,
-                     [&](const moe::PackedPlaces& all) { values = all.of(0); });
-    return values;
+  const auto packed = [&head, type = x_TD.scalar_type()](moe::Layout layout) {
+    return [&head, type, layout](const std::function<void(const kernels::HeadPart&)>& work) {
+      constexpr int64_t kHead[] = {0};
+      head.each_packed(type, moe::WeightRows::kOutputs, layout, kHead, [&](const moe::PackedPlaces& part) {
+        work({part.first_column(), part.columns(), part.of(0)});
+      });
+    };
   };
   kernels::HeadLoss h;
   h.type = moe::number_of(x_TD.scalar_type());
   h.tokens = x_TD.size(0), h.width = x_TD.size(1), h.vocabulary = head.sizes()[0];
   h.x = x_TD.data_ptr(), h.targets = targets_T.data_ptr<int64_t>();
   const Tensor logits = torch::empty({kernels::head_loss_rows(h.tokens), h.vocabulary}, x_TD.options());
-  h.head_forward = [&] { return packed(moe::Layout::kForward); };
-  h.head_backward = [&] { return packed(moe::Layout::kBackward); };
+  h.head_forward = packed(moe::Layout::kForward);
+  h.head_backward = packed(moe::Layout::kBackward);
   h.logits = logits.data_ptr();
   h.scale = static_cast<float>(scale);
   Walk result{torch::empty({h.tokens}, wide_options), {}, {}};

@@ -46,6 +46,7 @@ bool ParameterStore::in_file(TensorRole role) const {
 
 void ParameterStore::read_base() {
   const BaseFile file(options_.base, config_, options_.master);
+  packed_memory_ = file.memory();
   for (Parameter& master : parameters_) {
     if (in_file(master.role)) master.weight = file.weight(master.value, places_);
   }
@@ -55,7 +56,7 @@ void ParameterStore::read_base() {
 }
 
 void ParameterStore::stand_beside_masters() {
-  adapters_ = AdapterStore(options_.adapters, config_, places_);
+  adapters_ = AdapterStore(options_.adapters, config_, places_, packed_memory_);
   for (Parameter& master : parameters_) {
     std::vector<moe::AdapterPart> parts = adapters_.parts_of(master.value);
     if (!parts.empty()) master.weight = moe::adapted_weight(master.weight, std::move(parts));

@@ -70,6 +70,7 @@ class ParameterStore {
   std::vector<Parameter> parameters_;  // of all masters
   std::vector<Parameter> experts_;     // that train while all else is frozen
   std::map<std::string, MatrixPlace> places_;
+  std::shared_ptr<moe::PackedMemory> packed_memory_;  // where weights stay in a file
   AdapterStore adapters_;
   std::vector<NamedTensor> tensors_;
   std::map<std::string, Tensor> views_;  // undefined: on another rank

@@ -38,6 +38,10 @@ void* row_of(const Tensor& rows, int64_t row) {
   return static_cast<char*>(rows.data_ptr()) + row * rows.size(1) * rows.element_size();
 }
 
+void* number_at(const Tensor& rows, int64_t row, int64_t column) {
+  return static_cast<char*>(row_of(rows, row)) + column * rows.element_size();
+}
+
 /// `graph` is the weight's place in autograd's graph; its values come packed from `work`.
 struct Linear : torch::autograd::Function<Linear> {
   static Tensor forward(AutogradContext* context, const Tensor& x_TK, const OptionalTensor& graph,
@@ -50,15 +54,16 @@ struct Linear : torch::autograd::Function<Linear> {
       std::vector<PanelProduct> products;
       for (const RowGroup& group : work->groups) {
         if (!packed.of(group.place)) continue;
+        const int64_t column = packed.first_column();
         products.push_back({.m = group.count,
-                            .n = n,
+                            .n = packed.columns(),
                             .k = k,
                             .left = {row_of(x_TK, group.begin), k},
                             .right = packed.of(group.place),
-                            .out = row_of(y_TN, group.begin),
+                            .out = number_at(y_TN, group.begin, column),
                             .out_stride = n,
                             .out_type = number_of(type),
-                            .add = add_TN ? row_of(*add_TN, group.begin) : nullptr});
+                            .add = add_TN ? number_at(*add_TN, group.begin, column) : nullptr});
       }
       kernels::panel_products(torch_parallel_for(), number_of(type), products);
     });
@@ -82,11 +87,11 @@ struct Linear : torch::autograd::Function<Linear> {
       for (const RowGroup& group : work->groups) {
         if (!packed.of(group.place)) continue;
         products.push_back({.m = group.count,
-                            .n = k,
+                            .n = packed.columns(),
                             .k = n,
                             .left = {row_of(grad_TN, group.begin), n},
                             .right = packed.of(group.place),
-                            .out = row_of(grad_x_TK, group.begin),
+                            .out = number_at(grad_x_TK, group.begin, packed.first_column()),
                             .out_stride = k,
                             .out_type = number_of(type)});
         if (!gradient.wanted()) continue;
@@ -119,7 +124,10 @@ std::vector<int64_t> places_met(const std::vector<RowGroup>& groups) {
 WeightGradient::WeightGradient(const Weight& weight, bool wanted) : wanted_(wanted) {
   if (!wanted) return;
   sink_ = weight.gradient_sink();
-  if (!sink_.defined()) own_ = torch::empty(weight.sizes(), torch::dtype(torch::kFloat));
+  if (sink_.defined()) return;
+  const auto options = torch::dtype(torch::kFloat);
+  // Matrices of a stack that no row meets are not among those that are packed in turns, so nothing is stored for them.
+  own_ = weight.keeps_packed() ? torch::empty(weight.sizes(), options) : torch::zeros(weight.sizes(), options);
 }
 
 float* WeightGradient::of(int64_t e) const {

@@ -102,6 +102,76 @@ void WeightPieces::pack(int64_t piece, const PieceRows& from, kernels::Number to
   }
 }
 
+void* PackedMemory::of(int64_t bytes) {
+  if (!memory_.defined() || memory_.numel() < bytes) {
+    memory_ = Tensor();  // never both
+    memory_ = torch::empty({bytes}, torch::kByte);
+  }
+  return memory_.data_ptr();
+}
+
+namespace {
+constexpr int64_t kColumnsTogether = 256;  // whole blocks of every type
+}  // namespace
+
+int64_t PackedInTurns::bytes_of(const PackedPart& part) const {
+  constexpr int64_t kAlignment = 64;
+  int64_t numbers = packed_numbers(pieces.rows(), part.columns);
+  if (layout == Layout::kForward) {
+    numbers = part.pieces == pieces.count_of_one()
+                  ? pieces.forward_numbers()
+                  : packed_numbers(part.columns, part.pieces * pieces.rows_per_piece());
+  }
+  return (numbers * kernels::number_bytes(number_of(type)) + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+std::vector<PackedPart> PackedInTurns::parts() const {
+  const PackedPart whole{0, pieces.count_of_one(), 0, pieces.columns()};
+  if (!divides || pieces.gate_up() || bytes_of(whole) <= 2 * memory.together()) return {whole};
+  std::vector<PackedPart> parts;
+  const bool forward = layout == Layout::kForward;
+  const int64_t all = forward ? whole.pieces : (whole.columns + kColumnsTogether - 1) / kColumnsTogether;
+  const int64_t each = std::max<int64_t>(1, all * memory.together() / bytes_of(whole));
+  for (int64_t i = 0; i < all; i += each) {
+    const int64_t count = std::min(each, all - i), column = i * kColumnsTogether;
+    parts.push_back(
+        forward ? PackedPart{i, count, 0, whole.columns}
+                : PackedPart{0, whole.pieces, column, std::min(count * kColumnsTogether, whole.columns - column)});
+  }
+  return parts;
+}
+
+void PackedInTurns::run(std::span<const int64_t> places, const std::function<void(const PackedPlaces&)>& work) const {
+  for (const PackedPart& part : parts()) run(places, part, work);
+}
+
+void PackedInTurns::run(std::span<const int64_t> places, const PackedPart& part,
+                        const std::function<void(const PackedPlaces&)>& work) const {
+  constexpr int64_t kPiecesPerChunk = 4;
+  const int64_t bytes = bytes_of(part);
+  const auto together = static_cast<size_t>(std::max<int64_t>(1, memory.together() / bytes));
+  const bool all_rows = part.pieces == pieces.count_of_one();
+  const int64_t row = part.first_piece * pieces.rows_per_piece();
+  const int64_t rows = all_rows ? pieces.rows() : std::min(part.pieces * pieces.rows_per_piece(), pieces.rows() - row);
+  const bool forward = layout == Layout::kForward;
+  for (size_t begin = 0; begin < places.size(); begin += together) {
+    const auto some = places.subspan(begin, std::min(together, places.size() - begin));
+    auto* first = static_cast<char*>(memory.of(bytes * std::ssize(some)));
+    PackedPlaces packed(experts, forward ? row : part.first_column, forward ? rows : part.columns);
+    for (size_t i = 0; i < some.size(); ++i) packed.set(some[i], first + static_cast<int64_t>(i) * bytes);
+    {
+      const base::Part clock("packing weights");
+      torch_parallel_for()(part.pieces * std::ssize(some), kPiecesPerChunk, [&](int64_t from, int64_t to) {
+        for (int64_t i = from; i < to; ++i) {
+          pack_piece(some[static_cast<size_t>(i / part.pieces)], part.first_piece + i % part.pieces, part,
+                     first + i / part.pieces * bytes);
+        }
+      });
+    }
+    work(packed);
+  }
+}
+
 void pack_weight(const Tensor& values, torch::ScalarType type, WeightRows rows, PackedWeight& packed) {
   const base::Part part("packing weights");
   const torch::NoGradGuard no_grad;

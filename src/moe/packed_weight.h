@@ -7,6 +7,8 @@
 #include <torch/types.h>
 
 #include <array>
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "kernels/panels.h"
@@ -41,16 +43,21 @@ struct PieceRows {
 /// A weight's two products: y = x W^T, and dx = dy W.
 enum class Layout { kForward, kBackward };
 
-/// Some of a stack's matrices, packed in one layout, that are in memory together.
+/// Some of a stack's matrices, or a part of one, packed in one layout, that are in memory together.
 class PackedPlaces {
  public:
-  explicit PackedPlaces(int64_t experts) : places_(static_cast<size_t>(experts), nullptr) {}
+  /// `columns` of the product that they are the right side of, from `first_column` on.
+  PackedPlaces(int64_t experts, int64_t first_column, int64_t columns)
+      : places_(static_cast<size_t>(experts), nullptr), first_column_(first_column), columns_(columns) {}
+  int64_t first_column() const { return first_column_; }
+  int64_t columns() const { return columns_; }
   void set(int64_t e, const void* values) { places_[static_cast<size_t>(e)] = values; }
   /// Of expert e; null where it is not among them.
   const void* of(int64_t e) const { return places_[static_cast<size_t>(e)]; }
 
  private:
   std::vector<const void*> places_;
+  int64_t first_column_, columns_;
 };
 
 class WeightPieces {
@@ -60,6 +67,9 @@ class WeightPieces {
 
   int64_t count() const { return experts_ * pieces_; }
   int64_t count_of_one() const { return pieces_; }  ///< of one matrix
+  int64_t rows() const { return n_; }
+  int64_t columns() const { return k_; }
+  int64_t rows_per_piece() const { return rows_per_piece_; }
   /// Numbers that one matrix takes in either layout.
   int64_t forward_numbers() const;
   int64_t backward_numbers() const;
@@ -86,6 +96,47 @@ class WeightPieces {
   WeightRows rows_;
   int64_t experts_, n_, k_;
   int64_t rows_per_piece_, pieces_;
+};
+
+/// Memory for packed values that weights of a model take turns in, as large as the largest that was asked for at once.
+class PackedMemory {
+ public:
+  /// `together`: bytes that are packed before they are multiplied, few enough to be in a shared cache then.
+  explicit PackedMemory(int64_t together = int64_t{32} << 20) : together_(together) {}
+  int64_t together() const { return together_; }
+  /// At least `bytes`, aligned for kernels; what was there is gone.
+  void* of(int64_t bytes);
+
+ private:
+  int64_t together_;
+  Tensor memory_;
+};
+
+/// What is packed in turns: some pieces of a matrix, and of their rows some columns.
+struct PackedPart {
+  int64_t first_piece, pieces;
+  int64_t first_column, columns;
+};
+
+/// Weight::each_packed for those that keep nothing. With `divides` a matrix of outputs that is large alone goes in
+/// parts: in the forward layout some of its pieces, in the other some of its columns. pack_piece writes a piece of a
+/// matrix into the layout of the part that begins at `memory`, from several threads at once.
+struct PackedInTurns {
+  const WeightPieces& pieces;
+  int64_t experts;
+  torch::ScalarType type;
+  Layout layout;
+  bool divides;
+  PackedMemory& memory;
+  std::function<void(int64_t expert, int64_t piece, const PackedPart& part, void* memory)> pack_piece;
+
+  void run(std::span<const int64_t> places, const std::function<void(const PackedPlaces&)>& work) const;
+
+ private:
+  std::vector<PackedPart> parts() const;
+  int64_t bytes_of(const PackedPart& part) const;
+  void run(std::span<const int64_t> places, const PackedPart& part,
+           const std::function<void(const PackedPlaces&)>& work) const;
 };
 
 /// Packs all of a weight [N, K] or [E, N, K].

@@ -4,7 +4,6 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/part_clock.h"
 #include "kernels/product.h"
 #include "kernels/stored_panels.h"
 #include "moe/parallel.h"
@@ -12,10 +11,6 @@
 namespace dsmoe::moe {
 namespace {
 
-// What is packed together when a stack is walked: small enough to be in a shared cache when it is multiplied.
-constexpr int64_t kBytesTogether = int64_t{32} << 20;
-constexpr int64_t kAlignment = 64;
-constexpr int64_t kPiecesPerChunk = 4;
 constexpr int64_t kRowsPerChunk = 16;
 
 class StoredWeight final : public Weight {
@@ -64,17 +59,17 @@ class StoredWeight final : public Weight {
   void each_packed(torch::ScalarType type, WeightRows rows, Layout layout, std::span<const int64_t> places,
                    const std::function<void(const PackedPlaces&)>& work) const override {
     const WeightPieces pieces(sizes_, rows);
-    const int64_t numbers = layout == Layout::kForward ? pieces.forward_numbers() : pieces.backward_numbers();
-    const int64_t bytes = (numbers * kernels::number_bytes(number_of(type)) + kAlignment - 1) / kAlignment * kAlignment;
-    const auto together = static_cast<size_t>(std::max<int64_t>(1, kBytesTogether / bytes));
-    for (size_t begin = 0; begin < places.size(); begin += together) {
-      const auto some = places.subspan(begin, std::min(together, places.size() - begin));
-      auto* memory = static_cast<char*>(memory_->of(bytes * std::ssize(some)));
-      PackedPlaces packed(std::ssize(experts_));
-      for (size_t i = 0; i < some.size(); ++i) packed.set(some[i], memory + static_cast<int64_t>(i) * bytes);
-      pack(some, pieces, number_of(type), layout, memory, bytes);
-      work(packed);
-    }
+    const kernels::Number to = number_of(type);
+    PackedInTurns{pieces,
+                  std::ssize(experts_),
+                  type,
+                  layout,
+                  divides(),
+                  *memory_,
+                  [&](int64_t expert, int64_t piece, const PackedPart& part, void* memory) {
+                    pack_piece(expert, pieces, piece, part, to, layout, static_cast<char*>(memory));
+                  }}
+        .run(places, work);
   }
 
  private:
@@ -113,8 +108,8 @@ class StoredWeight final : public Weight {
   }
 
   /// A piece into its place without a row between, where kernels can; false: they cannot.
-  bool pack_as_stored(int64_t expert, const WeightPieces& pieces, const WeightPieces::Rows& rows, kernels::Number to,
-                      Layout layout, char* memory) const {
+  bool pack_as_stored(int64_t expert, const WeightPieces& pieces, const WeightPieces::Rows& rows,
+                      const PackedPart& part, kernels::Number to, Layout layout, char* memory) const {
     if (!kernels::is_quantised(experts_[static_cast<size_t>(expert)][0].values.type)) return false;
     constexpr int64_t kLanes = 16;
     struct Group {
@@ -134,37 +129,39 @@ class StoredWeight final : public Weight {
       if (!add(rows.first, std::min(kLanes, rows.count))) return false;
       if (rows.count > kLanes && !add(rows.first + kLanes, rows.count - kLanes)) return false;
     }
-    const int64_t panel = pieces.gate_up() ? 2 * rows.first : rows.first;  // the column that its panel begins with
+    const int64_t row = rows.first - part.first_piece * pieces.rows_per_piece();  // within the part
+    const int64_t panel = pieces.gate_up() ? 2 * row : row;  // the column that its panel begins with
     for (size_t i = 0; i < count; ++i) {
       if (layout == Layout::kForward) {
         char* out = memory + kernels::packed_numbers(width(), panel) * kernels::number_bytes(to);
         kernels::pack_stored_columns(groups[i].rows, to, out, static_cast<int64_t>(i) * kLanes);
       } else {
-        kernels::pack_stored_depth(groups[i].rows, to, memory, outputs(), groups[i].first);
+        kernels::pack_stored_depth(groups[i].rows, {part.first_column, part.first_column + part.columns}, to, memory,
+                                   outputs(), groups[i].first);
       }
     }
     return count == 2 || layout == Layout::kBackward;
   }
 
-  /// Every piece of the matrices `places`, each matrix into `bytes` of memory.
-  void pack(std::span<const int64_t> places, const WeightPieces& pieces, kernels::Number to, Layout layout,
-            char* memory, int64_t bytes) const {
-    const base::Part part("expanding stored weights");
-    const int64_t each = pieces.count_of_one();
-    torch_parallel_for()(each * std::ssize(places), kPiecesPerChunk, [&](int64_t begin, int64_t end) {
-      std::vector<float> values;
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t expert = places[static_cast<size_t>(i / each)];
-        const WeightPieces::Rows rows = pieces.rows_of(i % each);
-        char* own = memory + i / each * bytes;
-        if (pack_as_stored(expert, pieces, rows, to, layout, own)) continue;
-        values.resize(static_cast<size_t>((pieces.gate_up() ? 2 : 1) * rows.count * width()));
-        read_rows(expert, rows.first, rows.count, values.data());
-        if (pieces.gate_up()) read_rows(expert, rows.second, rows.count, values.data() + rows.count * width());
-        pieces.pack(i % each, {kernels::Number::kF32, values.data(), 0, rows.count}, to,
-                    layout == Layout::kForward ? own : nullptr, layout == Layout::kBackward ? own : nullptr);
-      }
-    });
+  /// Whether every piece packs as stored, so that it may go in parts: one quantised matrix whose last piece has both
+  /// halves of its panel.
+  bool divides() const {
+    const StoredMatrix& m = experts_[0][0];
+    const int64_t rest = outputs() % kernels::kPanel;
+    return experts_.size() == 1 && experts_[0].size() == 1 && m.order.empty() && is_quantised(m.values.type) &&
+           (rest == 0 || rest > kernels::kPanel / 2);
+  }
+
+  void pack_piece(int64_t expert, const WeightPieces& pieces, int64_t piece, const PackedPart& part, kernels::Number to,
+                  Layout layout, char* memory) const {
+    const WeightPieces::Rows rows = pieces.rows_of(piece);
+    if (pack_as_stored(expert, pieces, rows, part, to, layout, memory)) return;
+    thread_local std::vector<float> values;
+    values.resize(static_cast<size_t>((pieces.gate_up() ? 2 : 1) * rows.count * width()));
+    read_rows(expert, rows.first, rows.count, values.data());
+    if (pieces.gate_up()) read_rows(expert, rows.second, rows.count, values.data() + rows.count * width());
+    pieces.pack(piece, {kernels::Number::kF32, values.data(), 0, rows.count}, to,
+                layout == Layout::kForward ? memory : nullptr, layout == Layout::kBackward ? memory : nullptr);
   }
 
   std::vector<int64_t> sizes_;
@@ -174,14 +171,6 @@ class StoredWeight final : public Weight {
 };
 
 }  // namespace
-
-void* PackedMemory::of(int64_t bytes) {
-  if (!memory_.defined() || memory_.numel() < bytes) {
-    memory_ = Tensor();  // never both
-    memory_ = torch::empty({bytes}, torch::kByte);
-  }
-  return memory_.data_ptr();
-}
 
 WeightPtr stored_weight(std::vector<int64_t> sizes, std::vector<std::vector<StoredMatrix>> experts,
                         torch::ScalarType type, std::shared_ptr<PackedMemory> memory) {

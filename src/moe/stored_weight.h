@@ -20,16 +20,6 @@ struct StoredMatrix {
   std::vector<int32_t> order = {};
 };
 
-/// Memory for packed values, as large as the largest that was asked for at once.
-class PackedMemory {
- public:
-  /// At least `bytes`, aligned for kernels; what was there is gone.
-  void* of(int64_t bytes);
-
- private:
-  Tensor memory_;
-};
-
 /// A weight [N, K], or a stack [E, N, K]: for each expert (or the one matrix) the matrices that stand above each other
 /// in it. `type` is what get() has the values in: float32 or float64.
 WeightPtr stored_weight(std::vector<int64_t> sizes, std::vector<std::vector<StoredMatrix>> experts,

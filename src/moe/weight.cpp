@@ -24,7 +24,7 @@ struct CachedCast : torch::autograd::Function<CachedCast> {
   }
 };
 
-class TrainableWeight final : public Weight {
+class TrainableWeight : public Weight {
  public:
   explicit TrainableWeight(const Tensor& master) : master_(master) {
     DSMOE_CHECK(master.is_leaf() && master.requires_grad(), "a trainable weight is a leaf");
@@ -78,6 +78,40 @@ class TrainableWeight final : public Weight {
   mutable std::optional<WeightPieces> pieces_;
 };
 
+/// Keeps nothing packed.
+class RepackedWeight final : public TrainableWeight {
+ public:
+  RepackedWeight(const Tensor& master, std::shared_ptr<PackedMemory> memory)
+      : TrainableWeight(master), memory_(std::move(memory)) {}
+  bool keeps_packed() const override { return false; }
+  PackedWeight packed(torch::ScalarType, WeightRows) const override { DSMOE_CHECK(false, "nothing packed is kept"); }
+
+  void each_packed(torch::ScalarType type, WeightRows rows, Layout layout, std::span<const int64_t> places,
+                   const std::function<void(const PackedPlaces&)>& work) const override {
+    const Tensor values = trainable().detach();
+    const std::vector<int64_t> shape = sizes();
+    const WeightPieces pieces(shape, rows);
+    const int64_t matrix_numbers = shape[shape.size() - 2] * shape.back();
+    PackedInTurns{pieces,
+                  shape.size() > 2 ? shape[0] : 1,
+                  type,
+                  layout,
+                  false,
+                  *memory_,
+                  [&](int64_t expert, int64_t piece, const PackedPart&, void* matrix) {
+                    const WeightPieces::Rows r = pieces.rows_of(piece);
+                    const float* from = values.data_ptr<float>() + expert * matrix_numbers;
+                    pieces.pack(piece, {kernels::Number::kF32, from, r.first, r.second}, number_of(type),
+                                layout == Layout::kForward ? matrix : nullptr,
+                                layout == Layout::kBackward ? matrix : nullptr);
+                  }}
+        .run(places, work);
+  }
+
+ private:
+  std::shared_ptr<PackedMemory> memory_;
+};
+
 class FrozenWeight final : public Weight {
  public:
   explicit FrozenWeight(const Tensor& values) : values_(values.detach()) {}
@@ -107,14 +141,18 @@ Tensor Weight::rows_at(const Tensor& index_T, torch::ScalarType type) const {
 void Weight::each_packed(torch::ScalarType type, WeightRows rows, Layout layout, std::span<const int64_t> /*places*/,
                          const std::function<void(const PackedPlaces&)>& work) const {
   const PackedWeight all = packed(type, rows);
-  PackedPlaces places(all.forward.size(0));
+  const std::vector<int64_t> shape = sizes();
+  PackedPlaces places(all.forward.size(0), 0, layout == Layout::kForward ? shape[shape.size() - 2] : shape.back());
   for (int64_t e = 0; e < all.forward.size(0); ++e) {
     places.set(e, layout == Layout::kForward ? all.forward_of(e) : all.backward_of(e));
   }
   work(places);
 }
 
-WeightPtr trainable_weight(const Tensor& master) { return std::make_shared<TrainableWeight>(master); }
+WeightPtr trainable_weight(const Tensor& master, std::shared_ptr<PackedMemory> memory) {
+  if (memory) return std::make_shared<RepackedWeight>(master, std::move(memory));
+  return std::make_shared<TrainableWeight>(master);
+}
 WeightPtr frozen_weight(const Tensor& values) { return std::make_shared<FrozenWeight>(values); }
 
 }  // namespace dsmoe::moe

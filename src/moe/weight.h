@@ -42,8 +42,7 @@ class Weight {
   /// the master changes.
   virtual PackedWeight packed(torch::ScalarType type, WeightRows rows) const = 0;
   /// Hands work() the packed matrices in one layout, of a weight that does not keep them those of `places` (ascending
-  /// experts, 0 for one matrix) a few at a time. They are valid until the master changes, or until a weight that keeps
-  /// none is asked again.
+  /// experts, 0 for one matrix) a few at a time, or a large one in parts. They are valid while work() runs.
   virtual void each_packed(torch::ScalarType type, WeightRows rows, Layout layout, std::span<const int64_t> places,
                            const std::function<void(const PackedPlaces&)>& work) const;
   /// Float32 memory of the leaf's gradient that an operation adds into, instead of handing a tensor to autograd that
@@ -59,8 +58,9 @@ class Weight {
 };
 using WeightPtr = std::shared_ptr<const Weight>;
 
-/// `master` must be a leaf; it is float32, or float64 in gradient tests.
-WeightPtr trainable_weight(const Tensor& master);
+/// `master` must be a leaf; it is float32, or float64 in gradient tests. With `memory` nothing packed is kept, and it
+/// is packed there for each product: for matrices so narrow that packed they take several times their own memory.
+WeightPtr trainable_weight(const Tensor& master, std::shared_ptr<PackedMemory> memory = nullptr);
 WeightPtr frozen_weight(const Tensor& values);
 
 }  // namespace dsmoe::moe

@@ -174,10 +174,12 @@ double adapter_bytes(const ModelConfig& c, const TrainConfig& t, bool mixture) {
   return static_cast<double>(bytes_of(t.precision) * kept);
 }
 
-/// The numbers of the largest matrix that is packed at once: the head, or gates and ups of a dense FFN.
-int64_t largest_product(const ModelConfig& c) {
-  return c.hidden_size * std::max({c.vocab_size, 2 * c.intermediate_size, 2 * c.shared_intermediate_size(),
-                                   c.hidden_size + 2 * kv_width(c)});
+/// Bytes that are packed at once of weights in a file: some experts, or gates and ups of a dense FFN in one piece. What
+/// is larger goes in parts (moe/packed_weight.h).
+int64_t packed_at_once(const ModelConfig& c, Precision precision) {
+  constexpr int64_t kTogether = int64_t{64} << 20;
+  return std::max(
+      kTogether, bytes_of(precision) * c.hidden_size * 2 * std::max(c.intermediate_size, c.shared_intermediate_size()));
 }
 
 }  // namespace
@@ -208,7 +210,7 @@ TrainingBytes training_bytes(const ModelConfig& config, const TrainConfig& train
   out.compute_weights = 2 * bytes_of(train.precision) * (packed + adapters) + 2 * 4 * count.router;
   if (base == BaseWeights::kInFile) {
     out.master_weights = 4 * (count.norms + count.router + adapters);
-    out.compute_weights = bytes_of(train.precision) * (2 * adapters + largest_product(config)) + 2 * 4 * count.router;
+    out.compute_weights = packed_at_once(config, train.precision) + 2 * 4 * count.router;
   }
   out.activations = whole_bytes(tokens * (inputs + insides + passing));
   const double chunk = std::min(tokens, static_cast<double>(kHeadRows));

@@ -62,18 +62,15 @@ void write_model(const fs::path& folder, const CheckpointSource& source, uint64_
   weights.finish();
 }
 
-std::vector<float> values_of(const torch::Tensor& tensor) {
-  const std::span<const float> values = floats_of(tensor.contiguous());
-  return {values.begin(), values.end()};
-}
-
 void write_adapters(const fs::path& folder, const CheckpointSource& source, uint64_t moments, base::FileSystem& files) {
   base::require_free_space(folder, moments / 2 + moments + kOtherFiles, "train");
   formats::Adapter adapter{source.beside.path.string(), source.beside.hash, {}};
+  std::vector<formats::AdapterMatrices> matrices;
   for (const model::AdaptedModule& m : source.model.adapters()) {
-    adapter.modules.push_back({m.name, m.a.size(0), m.a.size(1), m.b.size(0), m.scale, values_of(m.a), values_of(m.b)});
+    adapter.modules.push_back({m.name, m.a.size(0), m.a.size(1), m.b.size(0), m.scale, {}, {}});
+    matrices.emplace_back(floats_of(m.a), floats_of(m.b));
   }
-  formats::write_adapter(folder, adapter, files);
+  formats::write_adapter(folder, adapter, matrices, files);
 }
 
 void read_adapters(const fs::path& folder, const model::Transformer& model, const BaseModel& beside) {
