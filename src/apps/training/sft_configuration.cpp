@@ -58,8 +58,8 @@ spec::ResolvedConfig sft_configuration(const base::fs::path& base, const SftReci
   spec::RunConfig run;
   run.model = formats::config_of_model(base);
   spec::TrainConfig& train = run.train = train_config_of(base, run.model);
-  // Adapters begin at zero and are few: they take the whole rate where weights take a part of it.
-  const double part = recipe.lora_rank > 0 ? 1 : -recipe.rate;
+  // Adapters begin at zero, and chosen experts are few: they take the whole rate where all weights take a part of it.
+  const double part = recipe.lora_rank > 0 || recipe.experts_alone ? 1 : -recipe.rate;
   train.learning_rate = recipe.rate < 0 ? part * train.learning_rate : recipe.rate;
   train.schedule = recipe.schedule;
   train.warmup_steps = 0;
