@@ -157,16 +157,15 @@ RunEnd run_training(spec::ResolvedConfig config, RunData data, const RunOptions&
     base::fail_invalid("train", "train.lora_rank above 0 needs a model that adapters stand beside", "none is named",
                        "dsmoe sft BASE DATA... --lora, or dsmoe train --init BASE");
   }
-  const bool in_file = base_file(options.init_path) != nullptr;
-  if (in_file && config.config.train.lora_rank == 0) {
+  const auto file = base_file(options.init_path);
+  if (file && config.config.train.lora_rank == 0) {
     base::fail_invalid("train", "the weights of a GGUF file stay as they are", options.init_path.string(),
                        "dsmoe sft BASE DATA... --lora trains adapters beside them; a model folder can be trained");
   }
   const comm::Group& group = options.group;
   mesh_of(config.config.parallel, group);
   require_agreement(group, config.config, data.hash, options.build);
-  require_memory(config.config, options.memory, group.size(),
-                 in_file ? spec::BaseWeights::kInFile : spec::BaseWeights::kInMemory);
+  require_memory(config.config, options.memory, group.size(), file.get());
   if (!group.first()) {
     RunPlan plan = follow_plan(std::move(config), std::move(data), group);
     plan.beside = base_of_adapters(plan.config.config, options);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "spec/counts.h"
 
 namespace dsmoe::train {
 namespace {
@@ -27,12 +28,16 @@ int64_t bytes_of_ranks(const spec::RunConfig& config, int ranks, spec::BaseWeigh
 
 }  // namespace
 
-void require_memory(const spec::RunConfig& config, uint64_t available, int ranks, spec::BaseWeights base) {
-  const auto needed = static_cast<uint64_t>(bytes_of_ranks(config, ranks, base));
+void require_memory(const spec::RunConfig& config, uint64_t available, int ranks, const formats::GgufModel* file) {
+  const auto in = file != nullptr ? spec::BaseWeights::kInFile : spec::BaseWeights::kInMemory;
+  const uint64_t mapped = file != nullptr ? file->file().size() : 0;
+  const uint64_t needed = static_cast<uint64_t>(bytes_of_ranks(config, ranks, in)) + mapped;
   if (available == 0) available = base::available_memory();
   if (needed <= available) return;
   base::fail_invalid("train", "a run must fit into memory",
-                     "needs " + gigabytes(needed) + ", available are " + gigabytes(available),
+                     "needs " + gigabytes(needed) +
+                         (mapped > 0 ? ", " + gigabytes(mapped) + " of it the base's file" : "") + ", available are " +
+                         gigabytes(available),
                      "lower train.micro_batch or set train.recompute=true (dsmoe plan says what a run takes); "
                      "--no-memory-check begins anyway");
 }

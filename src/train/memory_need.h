@@ -2,15 +2,16 @@
 // or hours, and others on the machine with it.
 #pragma once
 
-#include "spec/counts.h"
+#include "formats/gguf_model.h"
 #include "spec/run_config.h"
 
 namespace dsmoe::train {
 
-/// Throws Error(kInvalid) with both figures unless spec::training_bytes is at most `available`; 0: what this process
-/// may still take (base::available_memory), UINT64_MAX: no check. `ranks` processes share it, each with a model of its
-/// own but for the experts that parallel.expert of them have between them, and with a share of the moments.
+/// Throws Error(kInvalid) with both figures unless spec::training_bytes, and with a base in a file that file too, is at
+/// most `available`; 0: what this process may still take (base::available_memory), UINT64_MAX: no check. `ranks`
+/// processes share it, each with a model of its own but for the experts that parallel.expert of them have between them,
+/// and with a share of the moments; the file is mapped once for all. `file` null: the weights are in memory.
 void require_memory(const spec::RunConfig& config, uint64_t available = 0, int ranks = 1,
-                    spec::BaseWeights base = spec::BaseWeights::kInMemory);
+                    const formats::GgufModel* file = nullptr);
 
 }  // namespace dsmoe::train

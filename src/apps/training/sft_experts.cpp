@@ -70,8 +70,7 @@ train::ExpertScores scores_of(const SftArguments& arguments, const corpus::Examp
   spec::RunConfig least = config;
   if (!file) least.train.lora_rank = 0;
   least.train.lora_targets = "mlp.experts.0";  // one of each layer
-  train::require_memory(least, options.memory, options.group.size(),
-                        file ? spec::BaseWeights::kInFile : spec::BaseWeights::kInMemory);
+  train::require_memory(least, options.memory, options.group.size(), file.get());
   model::TransformerOptions as_trained;
   as_trained.compute = t.precision == spec::Precision::kBf16 ? torch::kBFloat16 : torch::kFloat32;
   as_trained.base = file;
