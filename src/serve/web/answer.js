@@ -90,5 +90,5 @@ export function markParting(left, right) {
     side.tokens[at]?.element.classList.add('parting');
     return side.tokens[at] ? JSON.stringify(side.tokens[at].entry.token) : 'the end';
   });
-  return `They part at token ${at + 1}: ${said[0]} on the left, ${said[1]} on the right.`;
+  return `They part at token ${at + 1}: ${said[0]} in the first, ${said[1]} in the second.`;
 }

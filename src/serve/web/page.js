@@ -20,7 +20,7 @@ let model = null;
 let load = null;
 /** @type {Answer[]} */
 let answers = [];
-/** What the left one of two answers side by side is made with. @type {Change} */
+/** What the first one of two answers side by side is made with. @type {Change} */
 let leftChange = {};
 
 /** @type {import('./answer.js').View} */
@@ -155,7 +155,7 @@ function answer() {
   return answerInto([addTurn('assistant', '')], [request(change())]);
 }
 
-/** The last question answered twice from the same seed: with the left side's switches and with the present ones. */
+/** The last question answered twice from the same seed: with the first switches and with the present ones. */
 function answerSideBySide() {
   const right = change();
   if (JSON.stringify(right) === JSON.stringify(leftChange)) {
@@ -257,7 +257,7 @@ at('restore').addEventListener('click', () => {
 });
 at('pin').addEventListener('click', () => {
   leftChange = change();
-  at('sides').textContent = `Left: ${wordsOf(leftChange)}. Right: the switches as they are then.`;
+  at('sides').textContent = `First: ${wordsOf(leftChange)}. Second: the switches as they are then.`;
 });
 at('compare').addEventListener('click', answerSideBySide);
 
