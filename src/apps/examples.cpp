@@ -45,7 +45,7 @@ const std::vector<Example>& examples() {
       {"dsmoe chat", "-m MODEL --system 'Be brief.'", "a conversation"},
       {"dsmoe chat", "-m MODEL -q q4_k_m", "a folder's weights in a quarter of the memory"},
       {"dsmoe chat", "-m MODEL --adapter runs/answers", "with what dsmoe sft --lora trained beside it"},
-      {"dsmoe merge", "-m MODEL --adapter runs/answers -o DIR", "both as one folder"},
+      {"dsmoe merge", "-m MODEL --adapter runs/answers -o OUT", "both as one folder, or one GGUF file"},
       {"dsmoe serve", "-m MODEL --port 8080", "for OpenAI's clients, on this machine alone"},
       {"dsmoe serve", "-m model.gguf -np 8 -c 4096 --api-key-file keys", "eight at a time, with keys"},
       {"dsmoe bench", "-m model.gguf", "pp512 and tg128, five runs each"},

@@ -61,12 +61,12 @@ void require_outputs(const Options& options) {
 // The adapter alone, as llama.cpp's --lora takes it beside the model's own file.
 void export_adapter(const Options& options) {
   base::require_output_file(options.output.path, options.output.force, formats::model_files(options.model));
-  const formats::ModelFolder folder = formats::ModelFolder::open(options.model);
+  const spec::ModelConfig config = formats::config_of_model(options.model);
   base::ThreadPool pool(options.threads);
   const loading::AdapterChoice choice = loading::adapter_choice(options.adapter);
   const std::vector<formats::Adapter> adapters = loading::read_adapters({choice}, options.model, pool.parallel_for());
   const formats::AdapterGgufReport report =
-      formats::write_adapter_gguf(options.output.path, {adapters.data(), choice.scale}, folder.config());
+      formats::write_adapter_gguf(options.output.path, {adapters.data(), choice.scale}, config);
   if (options.json) {
     std::cout << base::dump_json({{"path", options.output.path},
                                   {"arch", report.arch},

@@ -88,6 +88,17 @@ uint64_t GgufDeclaration::bytes() const {
   return values / static_cast<uint64_t>(info.block_values) * static_cast<uint64_t>(info.block_bytes);
 }
 
+void GgufMetadata::add(const GgufHeader::Entry& entry) {
+  const GgufValue& value = entry.value;
+  begin(entry.key, value.type);
+  if (value.type == GgufValueType::kString) return put_text(bytes_, value.bytes);
+  if (value.type == GgufValueType::kArray) {
+    put(bytes_, static_cast<uint32_t>(value.element));
+    put<uint64_t>(bytes_, value.count);
+  }
+  bytes_.append(value.bytes);
+}
+
 GgufWriter::GgufWriter(const base::fs::path& path, const GgufMetadata& metadata, std::vector<GgufDeclaration> tensors,
                        base::FileSystem& files)
     : path_(path), tensors_(std::move(tensors)) {

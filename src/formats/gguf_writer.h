@@ -30,6 +30,7 @@ class GgufMetadata {
   void add_text(std::string_view key, std::string_view text);
   void add_texts(std::string_view key, std::span<const std::string> texts);
   void add_i32s(std::string_view key, std::span<const int32_t> values);
+  void add(const GgufHeader::Entry& entry);  ///< of another file, as it is there
 
   uint64_t count() const { return keys_.size(); }
   const std::string& bytes() const { return bytes_; }

@@ -115,9 +115,14 @@ class Sft(unittest.TestCase):
         self.sft(self.data, "beside-file", *quick, "train.steps=300", "train.learning_rate=0.005", base=file)
         with open(file, "rb") as content:
             self.assertEqual(content.read(), before)
-        said = self.run_program("chat", "-m", file, "--adapter", self.path("beside-file"), "--temp", "0", "-n", "40",
-                                input=QUESTION + "\n", check=True)  # fmt: skip
-        self.assertEqual(said.stdout.strip(), ANSWER)
+        beside, merged = ("-m", file, "--adapter", self.path("beside-file")), self.path("merged.gguf")
+        self.run_program("merge", *beside, "-o", merged, check=True)
+        self.run_program("export", *beside, "-o", self.path("adapter.gguf"), check=True)
+        for model in (beside, ("-m", merged)):
+            said = self.run_program("chat", *model, "--temp", "0", "-n", "40", input=QUESTION + "\n", check=True)
+            self.assertEqual(said.stdout.strip(), ANSWER)
+        self.assertEqual(self.run_program("merge", *beside, "-o", merged).returncode, 4, "it is there")
+        self.assertEqual(self.run_program("merge", *beside, "-o", self.path("no.gguf"), "--dtype", "f32").returncode, 2)
         self.sft(self.data, "file-cut", *quick, "train.steps=2", base=file)
         self.sft(self.data, "file-cut", *quick, "train.steps=3", "--resume", "auto", base=file)
         self.sft(self.data, "file-whole", *quick, "train.steps=3", base=file)
