@@ -87,6 +87,12 @@ TEST_F(AdapterCommands, UnmergedMergedAndBesideAFileAreOneModel) {
   ASSERT_EQ(exported.exit_code, 0) << exported.err;
   EXPECT_LE(apart(unmerged, logits({"-m", path("model.gguf"), "--adapter", path("adapter")})), bound())
       << "rows of q and k lie in another order there";
+
+  const Outcome in_file =
+      run({"merge", "-m", path("model.gguf"), "--adapter", path("adapter"), "-o", path("both.gguf"), "--json"});
+  EXPECT_EQ(in_file.exit_code, 0) << in_file.err;
+  EXPECT_THAT(in_file.out, HasSubstr("\"adapted_matrices\":"));
+  EXPECT_LE(apart(unmerged, logits({"-m", path("both.gguf")})), bound());
 }
 
 TEST_F(AdapterCommands, PartsAddUp) {
@@ -115,9 +121,10 @@ TEST_F(AdapterCommands, RefuseWhatDoesNotBelong) {
   EXPECT_THAT(message(path("adapter") + "=much", 2), HasSubstr("DIR=SCALE"));
   const Outcome exported = run({"export", "-m", path("model"), "--no-tokenizer", "-o", path("model.gguf")});
   ASSERT_EQ(exported.exit_code, 0) << exported.err;
-  const Outcome file = run({"merge", "-m", path("model.gguf"), "--adapter", path("adapter"), "-o", path("no")});
+  const Outcome file =
+      run({"merge", "-m", path("model.gguf"), "--adapter", path("adapter"), "-o", path("no"), "--dtype", "f32"});
   EXPECT_EQ(file.exit_code, 2);
-  EXPECT_THAT(file.err, HasSubstr("must be a folder"));
+  EXPECT_THAT(file.err, HasSubstr("--dtype is for model folders"));
   EXPECT_THAT(run({"logits", "-m", path("adapter"), "--tokens", "1", "-o", path("no")}).err, HasSubstr("--adapter"));
 }
 
