@@ -24,8 +24,8 @@ struct SftRecipe {
 /// "default" suits small models and data; "paper" is DeepSeekMoE's (section 6.1).
 const SftRecipe& sft_recipe(const std::string& name);
 
-/// The configuration of a run from the model `base`, a folder or GGUF file: its run.toml where it has one, the recipe, then
-/// `settings` (section.key=value). Steps and what is counted in them are fitted by fit_steps.
+/// The configuration of a run from the model `base`, a folder or GGUF file: its run.toml where it has one, the recipe,
+/// then `settings` (section.key=value). Steps and what is counted in them are fitted by fit_steps.
 spec::ResolvedConfig sft_configuration(const base::fs::path& base, const SftRecipe& recipe,
                                        const std::vector<std::string>& settings);
 
