@@ -7,25 +7,14 @@
 #include <cstring>
 
 #include "base/hash.h"
-#include "formats/test_models.h"
 #include "kernels/blocks.h"
+#include "quantize/testing.h"
 
 namespace dsmoe::quantize {
 namespace {
 
 using formats::GgufType;
 using std::string;
-
-// Widths that every block format takes.
-spec::ModelConfig wide_mixture() {
-  spec::ModelConfig c = formats::small_mixture();
-  c.hidden_size = 256;
-  c.num_attention_heads = 4;
-  c.num_key_value_heads = 2;
-  c.intermediate_size = 288;
-  c.moe_intermediate_size = 32;
-  return c;
-}
 
 ExportOptions options_of(const char* type) {
   ExportOptions options;

@@ -7,22 +7,11 @@
 
 #include "base/rng.h"
 #include "formats/merge_adapters.h"
-#include "formats/test_models.h"
 #include "quantize/export.h"
+#include "quantize/testing.h"
 
 namespace dsmoe::quantize {
 namespace {
-
-/// Widths that every block format takes; grouped key/value heads, so that q and k have their rows reordered.
-spec::ModelConfig wide_mixture() {
-  spec::ModelConfig c = formats::small_mixture();
-  c.hidden_size = 256;
-  c.num_attention_heads = 4;
-  c.num_key_value_heads = 2;
-  c.intermediate_size = 288;
-  c.moe_intermediate_size = 32;
-  return c;
-}
 
 formats::AdapterModule module_of(const std::string& name, int64_t outputs, int64_t inputs, uint64_t seed) {
   base::Rng rng(seed);
