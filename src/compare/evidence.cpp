@@ -11,9 +11,10 @@ size_t index_of(const Plan& plan, const std::string& arm) {
   return static_cast<size_t>(&arm_named(plan, arm) - plan.arms.data());
 }
 
-// Columns of the fit: every arm's `figure`, then every arm's `other` where that is another one.
+// Columns of the fit: every arm's `figure`, then every arm's `other` where that is another one. Both are of one text.
 std::vector<Observation> observations_of(const Plan& plan, const Figure& figure, const Figure& other,
                                          const std::vector<Finished>& runs) {
+  const Text text = figure.is_loss() && other.is_loss() ? Text::kValidationSplit : Text::kStudy;
   std::vector<Observation> all;
   for (const Finished& run : runs) {
     const size_t arm = index_of(plan, run.result->arm);
@@ -21,16 +22,16 @@ std::vector<Observation> observations_of(const Plan& plan, const Figure& figure,
     const auto add = [&](size_t column, const std::optional<double>& value) {
       if (value) all.push_back({column, static_cast<size_t>(seed), *value});
     };
-    add(arm, value_of(figure, run));
-    if (!(other == figure)) add(plan.arms.size() + arm, value_of(other, run));
+    add(arm, value_of(figure, run, text));
+    if (!(other == figure)) add(plan.arms.size() + arm, value_of(other, run, text));
   }
   return all;
 }
 
 }  // namespace
 
-std::optional<double> value_of(const Figure& figure, const Finished& run) {
-  if (figure.is_loss()) return run.result->score.nats_per_token;
+std::optional<double> value_of(const Figure& figure, const Finished& run, Text text) {
+  if (figure.is_loss() && text == Text::kValidationSplit) return run.result->score.nats_per_token;
   if (run.studies == nullptr) return std::nullopt;
   for (const study::Ablation& ablation : run.studies->ablations) {
     for (const study::AblationPoint& point : ablation.points) {

@@ -24,10 +24,16 @@ struct Evidence {
   int columns = 0;      ///< what the fit compared: arms, times two where the sides are different figures
 };
 
-/// Nothing where the run was not studied so.
-std::optional<double> value_of(const Figure& figure, const Finished& run);
+/// What a loss was taken on. A study reads a part of the validation split (`study_tokens`), so that losses of the two
+/// are not to be subtracted.
+enum class Text { kValidationSplit, kStudy };
 
-/// The residual variance is pooled over all arms that have the claim's figures, not over its two sides alone.
+/// Of the split there is the untouched model's loss alone. Nothing where the run was not studied so.
+std::optional<double> value_of(const Figure& figure, const Finished& run, Text text);
+
+/// Both sides are of one text: the validation split where both are plain losses, else the studies' own, on which the
+/// untouched model was scored too. The residual variance is pooled over all arms that have the claim's figures, not
+/// over its two sides alone.
 Evidence evidence_of(const Plan& plan, const Claim& claim, const std::vector<Finished>& runs);
 /// Of two arms' losses: what the page says of the scatter of all.
 Evidence evidence_of_losses(const Plan& plan, const std::vector<Finished>& runs);

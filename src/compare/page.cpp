@@ -25,6 +25,8 @@ std::string markdown_page(const Summary& summary) {
     out += "## Claims\n\n" + markdown_row({"claim", "verdict"}) + "| --- | --- |\n";
     for (const ClaimResult& tested : summary.claims) out += markdown_row({tested.claim.text, sentence(tested)});
     out += "\n" + spread_sentence(summary) + "\n\n";
+  } else if (const std::string seeds = seeds_sentence(summary); !seeds.empty()) {
+    out += seeds + "\n\n";
   }
   const Cells names = arms_head(summary);
   out += "## Arms\n\n" + markdown_row(names) + "|" + std::string();

@@ -31,8 +31,10 @@ std::string outcome(const Summary& summary) {
   }
   if (measured.empty()) return "no run is finished yet";
   std::stable_sort(measured.begin(), measured.end(), [](const auto* a, const auto* b) { return *a->nats < *b->nats; });
-  std::string out = "the lowest loss is that of " + loss_of(*measured.front()) + " nats per token";
-  if (measured.size() > 1) out += ", the highest that of " + loss_of(*measured.back());
+  const bool one = measured.size() == 1;
+  std::string out = (one ? "the mean loss is that of " : "the lowest loss is that of ") + loss_of(*measured.front()) +
+                    " nats per token";
+  if (!one) out += ", the highest that of " + loss_of(*measured.back());
   if (summary.claims.empty()) return out;
   std::map<std::string, int> verdicts;
   for (const ClaimResult& tested : summary.claims) {
@@ -162,6 +164,8 @@ std::string html_page(const Summary& summary) {
   charts::Page page(plan.title, provenance_of(summary));
   page.add("<p class=\"result\">" + escape_html(result(summary)) + "</p>\n");
   if (!plan.question.empty()) page.add("<p>" + escape_html(plan.question) + "</p>\n");
+  const std::string seeds = summary.claims.empty() ? seeds_sentence(summary) : "";
+  if (!seeds.empty()) page.add("<p>" + escape_html(seeds) + "</p>\n");
   add_claims(summary, page);
   add_arms(summary, page);
   add_curves(summary, page);

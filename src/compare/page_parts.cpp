@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "compare/statistics.h"
+
 namespace dsmoe::compare {
 namespace {
 
@@ -82,6 +84,20 @@ std::string spread_sentence(const Summary& summary) {
          " degrees of freedom). Intervals are of 95 %, corrected by Holm's procedure over the claims of this page. The "
          "smallest effect of interest was set to " +
          fixed(summary.plan->smallest_effect, 4) + " nats before anything ran.";
+}
+
+std::string seeds_sentence(const Summary& summary) {
+  std::string out;
+  for (const ArmRow& row : summary.rows) {
+    std::vector<double> losses;
+    for (const RunResult* run : row.runs) losses.push_back(run->score.nats_per_token);
+    const std::optional<Spread> spread = spread_of(losses, 0.05);
+    if (!spread) continue;
+    out += (out.empty() ? "From seed to seed a run's loss has a standard deviation of " : "; ") +
+           fixed(spread->deviation, 4) + " nats in " + std::to_string(losses.size()) + " runs of " + row.arm->label +
+           " (95 % interval " + fixed(spread->low, 4) + " to " + fixed(spread->high, 4) + ")";
+  }
+  return out.empty() ? out : out + ".";
 }
 
 std::set<std::string> domains_of(const Summary& summary) {

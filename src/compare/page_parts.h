@@ -22,6 +22,8 @@ std::string arms_note(const Summary& summary);
 
 /// How far runs scatter, and what the intervals of the claims are.
 std::string spread_sentence(const Summary& summary);
+/// How far the seeds of each arm's finished runs lie apart, for a page without claims; empty with one seed.
+std::string seeds_sentence(const Summary& summary);
 /// Every domain that any run was scored on.
 std::set<std::string> domains_of(const Summary& summary);
 /// Bits per byte, mean over the arm's finished runs; NaN where none was scored on the domain.

@@ -1,6 +1,7 @@
 #include "compare/statistics.h"
 
 #include <algorithm>
+#include <boost/math/distributions/chi_squared.hpp>
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <numeric>
@@ -120,6 +121,18 @@ double two_sided_p(double t, int freedom) {
 double critical_t(double alpha, int freedom) {
   const boost::math::students_t distribution(freedom);
   return boost::math::quantile(boost::math::complement(distribution, alpha / 2));
+}
+
+std::optional<Spread> spread_of(std::span<const double> figures, double alpha) {
+  if (figures.size() < 2) return std::nullopt;
+  const double mean = std::accumulate(figures.begin(), figures.end(), 0.0) / static_cast<double>(figures.size());
+  double squares = 0;
+  for (const double figure : figures) squares += (figure - mean) * (figure - mean);
+  const auto freedom = static_cast<double>(figures.size() - 1);
+  const boost::math::chi_squared distribution(freedom);
+  const double most = boost::math::quantile(boost::math::complement(distribution, alpha / 2));
+  const double least = boost::math::quantile(distribution, alpha / 2);
+  return Spread{std::sqrt(squares / freedom), std::sqrt(squares / most), std::sqrt(squares / least)};
 }
 
 std::vector<double> holm_levels(std::span<const double> p_values, double alpha) {

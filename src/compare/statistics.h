@@ -48,6 +48,15 @@ class AdditiveFit {
 double two_sided_p(double t, int freedom);
 double critical_t(double alpha, int freedom);
 
+/// How far repeated figures lie apart.
+struct Spread {
+  double deviation = 0;      ///< standard deviation (of a sample), in the figures' unit
+  double low = 0, high = 0;  ///< its interval, in which the true one lies with probability 1 - alpha for normal figures
+};
+
+/// Empty for fewer than two figures. The interval is of the chi-squared distribution.
+std::optional<Spread> spread_of(std::span<const double> figures, double alpha);
+
 /// Holm's procedure: for each p-value the share of `alpha` that its own interval may use (alpha / (m - k) for the k-th
 /// smallest, k from 0), in the order given. Intervals at these levels err for any claim of the page with probability at
 /// most alpha when claims are tested from the smallest p-value on.

@@ -35,6 +35,17 @@ TEST(AdditiveFit, ResidualAndStandardErrorByHand) {
   EXPECT_NEAR(*fit.standard_error(0, 1), fit.residual() * std::sqrt(2.0 / 3), 1e-12);
 }
 
+// Four figures 1, 2, 3, 4: squares of 5 in all over 3 degrees of freedom, whose chi-squared quantiles at 2.5 % and 97.5
+// % are 0.2158 and 9.3484 in every table.
+TEST(SpreadOf, DeviationAndIntervalByHand) {
+  const std::vector<double> figures = {1, 2, 3, 4};
+  const Spread spread = spread_of(figures, 0.05).value();
+  EXPECT_NEAR(spread.deviation, std::sqrt(5.0 / 3), 1e-12);
+  EXPECT_NEAR(spread.low, std::sqrt(5 / 9.3484), 1e-4);
+  EXPECT_NEAR(spread.high, std::sqrt(5 / 0.2158), 1e-3);
+  EXPECT_FALSE(spread_of(std::vector<double>{1}, 0.05)) << "one figure has no spread";
+}
+
 TEST(AdditiveFit, AMissingRunDoesNotShiftTheOthers) {
   std::vector<Observation> all = observations({});
   all.erase(all.begin() + 1);  // arm 0, seed 1

@@ -41,31 +41,22 @@ std::map<std::string, kernels::LowRank*> places_of(std::vector<LayerWeights>& la
   return places;
 }
 
-/// A and B of one matrix, those of several adapters side by side, B with the scales in it.
+/// A and B of one matrix, those of several adapters one below the other, B with the scales in it.
 struct Joined {
   int64_t rank = 0, inputs = 0, outputs = 0;
-  std::vector<float> a;                   // [rank, inputs]
-  std::vector<std::vector<float>> parts;  // of B, each [outputs, its rank]
-  std::vector<float> b() const {
-    std::vector<float> rows;
-    for (int64_t n = 0; n < outputs; ++n) {
-      for (const std::vector<float>& part : parts) {
-        const int64_t width = std::ssize(part) / outputs;
-        rows.insert(rows.end(), part.begin() + n * width, part.begin() + (n + 1) * width);
-      }
-    }
-    return rows;
-  }
+  std::vector<float> a;  // [rank, inputs]
+  std::vector<float> b;  // [rank, outputs], transposed
 };
 
-/// Rows of heads as GGUF files have them (formats/gguf_model.h).
-std::vector<float> with_neighbours(const std::vector<float>& rows, int64_t head_dim, int64_t width) {
-  std::vector<float> out;
-  out.reserve(rows.size());
-  const int64_t count = std::ssize(rows) / width;
-  for (int64_t n = 0; n < count; ++n) {
-    const int64_t from = formats::folder_row(n, head_dim);
-    out.insert(out.end(), rows.begin() + from * width, rows.begin() + (from + 1) * width);
+/// B of one adapter as rows of outputs, [rank, outputs], from [outputs, rank]; `scale` times it, and output n from row
+/// `from(n)`.
+template <class Row>
+std::vector<float> transposed(const formats::AdapterModule& m, double scale, const Row& from) {
+  std::vector<float> out(m.b.size());
+  for (int64_t n = 0; n < m.outputs; ++n) {
+    const float* const row = m.b.data() + from(n) * m.rank;
+    for (int64_t r = 0; r < m.rank; ++r)
+      out[static_cast<size_t>(r * m.outputs + n)] = static_cast<float>(row[r] * scale);
   }
   return out;
 }
@@ -82,17 +73,19 @@ void Weights::add_adapters(std::span<const formats::ScaledAdapter> adapters) {
       Joined& joined = modules[m.module];
       joined.inputs = m.inputs, joined.outputs = m.outputs, joined.rank += m.rank;
       joined.a.insert(joined.a.end(), m.a.begin(), m.a.end());
-      std::vector<float>& b = joined.parts.emplace_back(m.b);
-      for (float& value : b) value = static_cast<float>(value * m.scale * each.scale);
+      // Rows of heads as GGUF files have them (formats/gguf_model.h).
+      const bool turned = pairs_neighbours() && turns(m.module);
+      const std::vector<float> b = transposed(
+          m, m.scale * each.scale, [&](int64_t n) { return turned ? formats::folder_row(n, config_.head_dim()) : n; });
+      joined.b.insert(joined.b.end(), b.begin(), b.end());
     }
   }
   const auto places = places_of(layers_);
   for (auto& [name, joined] : modules) {
     kernels::LowRank& place = *places.at(name);
     DSMOE_CHECK(!place.adds(), "adapters are added once");
-    std::vector<float> b = joined.b();
-    if (pairs_neighbours() && turns(name)) b = with_neighbours(b, config_.head_dim(), joined.rank);
-    place = {own(std::move(joined.a), joined.rank, joined.inputs), own(std::move(b), joined.outputs, joined.rank)};
+    place = {own(std::move(joined.a), joined.rank, joined.inputs),
+             own(std::move(joined.b), joined.rank, joined.outputs)};
   }
 }
 

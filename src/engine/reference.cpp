@@ -30,7 +30,13 @@ void add(Vector& x, const Vector& y, double scale = 1) {
 
 Vector times(const kernels::Matrix& weights, const kernels::LowRank& adapter, const Vector& x) {
   Vector y = times(weights, x);
-  if (adapter.adds()) add(y, times(adapter.b, times(adapter.a, x)));
+  if (!adapter.adds()) return y;
+  const Vector narrow = times(adapter.a, x);
+  std::vector<float> row(y.size());
+  for (int64_t r = 0; r < adapter.b.rows; ++r) {
+    kernels::weight_row(adapter.b, r, row);
+    add(y, {row.begin(), row.end()}, narrow[static_cast<size_t>(r)]);
+  }
   return y;
 }
 

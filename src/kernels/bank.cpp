@@ -263,10 +263,10 @@ void add_adapter(const LowRank& adapter, const std::vector<float>& x, size_t row
   if (!adapter.adds()) return;
   const auto narrow_rR = products(adapter.a, {x.begin(), x.end()}, rows);
   std::vector<float> b(at(adapter.b.cols));
-  for (size_t n = 0; n < at(adapter.b.rows); ++n) {
-    weight_row(adapter.b, static_cast<int64_t>(n), b);
-    for (size_t row = 0; row < rows; ++row) {
-      for (size_t r = 0; r < b.size(); ++r) out[n * rows + row] += b[r] * narrow_rR[r * rows + row];
+  for (size_t r = 0; r < at(adapter.b.rows); ++r) {
+    weight_row(adapter.b, static_cast<int64_t>(r), b);
+    for (size_t n = 0; n < b.size(); ++n) {
+      for (size_t row = 0; row < rows; ++row) out[n * rows + row] += b[n] * narrow_rR[r * rows + row];
     }
   }
 }

@@ -1,7 +1,7 @@
 // Low-rank additions to products of stored weights: y += B (A x), an adapter beside a matrix (LoRA).
 //
-// Both are matrices of floats; x are the float32 rows, also where the matrix beside is quantised and meets them as
-// int8. An output's bits depend on its own row alone, as those of products do.
+// Both are matrices of float32 or bf16; x are the float32 rows, also where the matrix beside is quantised and meets
+// them as int8. An output's bits depend on its own row alone, as those of products do.
 #pragma once
 
 #include <span>
@@ -14,7 +14,8 @@ namespace dsmoe::kernels {
 
 struct LowRank {
   Matrix a;  ///< [r, K]; no rows: nothing is added
-  Matrix b;  ///< [N, r]
+  Matrix b;  ///< [r, N], transposed: r is a handful, and sums over it run along outputs, so that no dot product is that
+             ///< short
   bool adds() const { return a.rows > 0; }
 };
 
@@ -23,7 +24,7 @@ struct LowRank {
 Product narrow_product(const LowRank& adapter, const float* x, int64_t x_stride, const int32_t* x_rows, int64_t tokens,
                        float* narrow);
 
-/// out_of(t)[n] += (B narrow[t])[n] for rows begin .. end of B, on the calling thread.
+/// out_of(t)[n] += (B narrow[t])[n] for outputs begin .. end, on the calling thread.
 void add_low_rank(const LowRank& adapter, int64_t begin, int64_t end, const float* narrow, int64_t tokens, float* out,
                   int64_t out_stride);
 

@@ -1,5 +1,7 @@
 #include "loading/model.h"
 
+#include <malloc.h>
+
 #include <charconv>
 #include <cmath>
 
@@ -75,11 +77,15 @@ namespace {
 engine::Weights weights_of(const base::fs::path& path, const ModelOptions& options) {
   engine::Weights weights = options.convert ? converted(path, options) : engine::Weights::load(path);
   if (options.adapters.empty()) return weights;
-  base::ThreadPool pool(options.engine.threads);
-  const std::vector<formats::Adapter> adapters = read_adapters(options.adapters, path, pool.parallel_for());
-  std::vector<formats::ScaledAdapter> scaled;
-  for (size_t i = 0; i < adapters.size(); ++i) scaled.push_back({&adapters[i], options.adapters[i].scale});
-  weights.add_adapters(scaled);
+  {
+    base::ThreadPool pool(options.engine.threads);
+    const std::vector<formats::Adapter> adapters = read_adapters(options.adapters, path, pool.parallel_for());
+    std::vector<formats::ScaledAdapter> scaled;
+    for (size_t i = 0; i < adapters.size(); ++i) scaled.push_back({&adapters[i], options.adapters[i].scale});
+    weights.add_adapters(scaled);
+  }
+  // Thousands of small matrices were read and copied; the heap keeps what they took unless it is told.
+  ::malloc_trim(0);
   return weights;
 }
 

@@ -88,6 +88,10 @@ class Stream {
       done_ = true;
       return;
     }
+    if (says_text_alone(data)) {
+      served_.texts.push_back(now_);
+      return;
+    }
     const base::Json event = base::parse_json(data, "event");
     if (event.contains("error")) served_.fault = base::dump_json(event["error"]);
     if (const auto usage = event.find("usage"); usage != event.end() && usage->is_object()) {
@@ -195,6 +199,15 @@ class Drive {
 };
 
 }  // namespace
+
+bool says_text_alone(std::string_view data) {
+  const size_t text = data.find("\"text\":\"");
+  if (text == std::string_view::npos || data.find("\"error\":") != std::string_view::npos) return false;
+  constexpr size_t kNameLength = 8;
+  if (data.size() <= text + kNameLength || data[text + kNameLength] == '"') return false;
+  const size_t usage = data.find("\"usage\":");
+  return usage == std::string_view::npos || data.substr(usage).starts_with("\"usage\":null");
+}
 
 std::vector<Served> drive(const Server& server, const std::string& path, const LoadPlan& plan,
                           const std::function<std::string()>& next_body) {

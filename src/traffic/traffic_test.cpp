@@ -6,6 +6,7 @@
 #include "base/test_files.h"
 #include "traffic/answer_reader.h"
 #include "traffic/figures.h"
+#include "traffic/load.h"
 
 namespace dsmoe::traffic {
 namespace {
@@ -93,6 +94,16 @@ TEST(Server, IsAnAddressOverHttp) {
   EXPECT_THAT(asked, HasSubstr("\r\nHost: 127.0.0.1:8080\r\n"));
   EXPECT_THAT(asked, HasSubstr("\r\nAuthorization: Bearer secret\r\n"));
   EXPECT_THAT(base::message_of([] { Server("http://127.0.0.1:1", "").ask("GET", "/", ""); }), HasSubstr("refused"));
+}
+
+TEST(SaysTextAlone, OnlyWhereNothingElseMustBeRead) {
+  EXPECT_TRUE(says_text_alone(R"({"choices":[{"index":0,"text":" a","finish_reason":null}]})"));
+  EXPECT_TRUE(says_text_alone(R"({"choices":[{"index":0,"text":"\"error\":\"usage\":1"}],"usage":null})"));
+  EXPECT_FALSE(says_text_alone(R"({"choices":[{"index":0,"text":""}]})")) << "no text";
+  EXPECT_FALSE(says_text_alone(R"({"choices":[{"index":0,"text":"a"}],"usage":{"completion_tokens":3}})"));
+  EXPECT_FALSE(says_text_alone(R"({"error":{"message":"x"},"choices":[{"text":"a"}]})"));
+  EXPECT_FALSE(says_text_alone(R"({"choices":[{"delta":{"content":"a"}}]})")) << "a chat's event is parsed";
+  EXPECT_FALSE(says_text_alone(R"({"choices":[],"note":"\"text\":\"a"})")) << "a name within a text is none";
 }
 
 }  // namespace
