@@ -1,6 +1,6 @@
 // The shape of a subcommand: a function that hangs itself on the program, options, help and action in one file.
 //
-// Output manners, the same everywhere: results and --json go to standard output, everything said to a person goes to
+// Output conventions of all commands: results and --json go to standard output, everything said to a person goes to
 // standard error. Actions throw; `run_program` turns what they throw into one line and an exit code.
 #pragma once
 

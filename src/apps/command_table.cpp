@@ -2,7 +2,9 @@
 
 #include <sstream>
 
+#include "quantize/recipe.h"
 #include "spec/presets.h"
+#include "tokenizer/chat_format.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -26,6 +28,31 @@ std::vector<std::string> preset_names() {
   return names;
 }
 
+std::vector<std::string> quantised_types() {
+  std::vector<std::string> names;
+  for (const quantize::Recipe& recipe : quantize::recipes()) names.emplace_back(recipe.name);
+  return names;
+}
+
+std::vector<std::string> chat_formats() {
+  std::vector<std::string> names;
+  std::istringstream list(tokenizer::chat_format_names());
+  for (std::string name; list >> name;) {
+    if (name.ends_with(',')) name.pop_back();
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
+// What may be given where the command itself checks it, with a better message than a list.
+std::vector<std::string> choices_of(const std::string& name) {
+  if (name == kConfiguration || name == "--preset") return preset_names();
+  if (name == "--type" || name == "--quantize") return quantised_types();
+  if (name == "--chat-format") return chat_formats();
+  if (name == "--split") return {"train", "valid"};
+  return {};
+}
+
 TableOption row_of(const CLI::Option& option) {
   TableOption row;
   if (option.get_positional()) {
@@ -40,7 +67,7 @@ TableOption row_of(const CLI::Option& option) {
     row.choices = choices_in(type);
     row.default_value = option.get_default_str();
   }
-  if (row.names.back() == kConfiguration || row.names.back() == "--preset") row.choices = preset_names();
+  if (row.choices.empty()) row.choices = choices_of(row.names.back());
   row.help = option.get_description();
   row.required = option.get_required();
   row.repeats = option.get_items_expected_max() > 1;

@@ -128,6 +128,11 @@ TEST_F(Help, CompletionCompletes) {
   EXPECT_EQ(completed("dsmoe generate --cache-type f"), "f32 f16\n");
   EXPECT_EQ(completed("dsmoe train demo-g"), "demo-gshard\n");
   EXPECT_EQ(completed("dsmoe completion fi"), "fish\n");
+  EXPECT_EQ(completed("dsmoe quantize --type q8"), "q8_0\n");
+  EXPECT_EQ(completed("dsmoe chat -q q6"), "q6_k\n");
+  EXPECT_EQ(completed("dsmoe export --type b"), "bf16\n");
+  EXPECT_EQ(completed("dsmoe chat --chat-format chatml-"), "chatml-bos\n");
+  EXPECT_EQ(completed("dsmoe eval perplexity --split v"), "valid\n");
   EXPECT_EQ(completed("dsmoe generate -m fi"), "\n") << "files are the shell's to complete";
 }
 

@@ -108,7 +108,7 @@ TEST(Init, EveryPresetIsPlannedAsSpecCountsItAndSurvivesConfigJson) {
       EXPECT_EQ(formats::config_from_json(formats::config_to_json(config, dtype), "again"), config) << preset.name;
     }
   }
-  // as released: paper.md section 7.2
+  // as in the released folder
   const formats::ModelFolderWriter released("nowhere", spec::resolve("deepseekmoe-16b").config.model);
   EXPECT_EQ(released.total_size(), 32'751'456'256u);
   EXPECT_EQ(released.shard_count(), 7u);

@@ -24,8 +24,8 @@ void add_run_arguments(CLI::App& command, RunArguments& arguments) {
   command.add_flag("--json", arguments.json, "print one object at the end: how it ended, step, checkpoint");
   command.footer(
       "Exit codes: 0 done, 3 bad configuration or data, 4 input/output (a full disk), 5 no usable checkpoint, 6 loss "
-      "or "
-      "gradient not finite, 75 stopped by SIGINT, SIGTERM, SIGHUP or SIGUSR1 after saving (a second one leaves).");
+      "or gradient not finite, 7 another rank failed, 75 stopped by SIGINT, SIGTERM, SIGHUP or SIGUSR1 after saving (a "
+      "second one leaves).");
 }
 
 void TrainArguments::add_to(CLI::App& command) {

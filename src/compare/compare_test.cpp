@@ -291,6 +291,7 @@ TEST(Studies, ClaimsSpeakOfWhatModelsLoseAndOfAModelBesideItself) {
     EXPECT_THAT(*page, HasSubstr("4 of 63 masked"));
     EXPECT_THAT(*page, HasSubstr("0 shared + 8 routed"));
     EXPECT_THAT(*page, HasSubstr("at chance (0.250)"));
+    EXPECT_THAT(*page, HasSubstr("0.0220")) << "three seeds over the same items have the error of one";
   }
   EXPECT_FALSE(summarise(plan, runs, results).claims.at(0).advantage) << "not studied, not tested";
 }

@@ -68,14 +68,14 @@ std::vector<std::vector<std::string>> task_table(const Summary& summary) {
       for (const TaskFigure& task : studies->tasks) by_task[task.task].push_back(&task);
     }
     for (const auto& [name, figures] : by_task) {
-      double mean = 0, variance = 0;
+      // Every seed's model answers the same items, so that more seeds do not make the items more: the error of the mean
+      // over seeds is at most the mean of their errors.
+      double mean = 0, error = 0;
       for (const TaskFigure* figure : figures) {
-        mean += figure->mean;
-        variance += figure->standard_error * figure->standard_error;
+        mean += figure->mean / static_cast<double>(figures.size());
+        error += figure->standard_error / static_cast<double>(figures.size());
       }
-      const auto count = static_cast<double>(figures.size());
-      mean /= count;
-      const double error = std::sqrt(variance) / count, chance = figures.front()->chance;
+      const double chance = figures.front()->chance;
       std::string beside = "-";
       if (chance > 0) {
         // 1.96 standard errors on both sides: a figure whose interval includes chance says nothing of the arm.

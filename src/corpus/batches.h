@@ -10,8 +10,7 @@
 //      before n is a count of lattice points, O(log M).
 //   2. Its window. The k-th draw of a domain with W windows takes window p(k mod W) in the domain's epoch k / W, where
 //      p is a shuffle keyed by seed, domain and epoch.
-//   3. Its tokens. An epoch of a domain is all of its documents, whole, one after another, shuffled anew for each
-//   epoch;
+//   3. Its tokens. An epoch of a domain is all of its documents, whole, one after another, in an order of its own;
 //      window w is ids [w S, w S + S] of that stream, so W = (tokens - 1) / S, rounded down.
 //
 // What is seen: in an epoch of a domain every token but the first is a target exactly once, except for a tail of fewer

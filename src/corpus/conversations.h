@@ -1,10 +1,11 @@
 // Conversations to learn answers from, a JSON object a line. Three shapes are read, told apart by their keys:
 //
-//   {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}   "train": false in an
-//                     assistant's turn leaves it out of the loss
-//   {"instruction": "...", "input": "...", "output": "..."}      Alpaca's; input may be missing or empty; a "system"
-//   too
-//   {"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}       ShareGPT's
+//   {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}
+//   {"instruction": "...", "input": "...", "output": "..."}                                      Alpaca's
+//   {"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}      ShareGPT's
+//
+// In the first, "train": false in an assistant's turn leaves it out of the loss. In the second, input may be missing or
+// empty, and "system" may be there.
 //
 // A system message may come first; then a user's turn and an assistant's take turns, and the last is an assistant's.
 // Other keys are ignored.

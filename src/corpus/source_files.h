@@ -1,9 +1,8 @@
 // From what a person names to files: paths, folders and patterns.
 //
 //   a path      what exists under the very name is meant, whatever signs are in it: a[1].txt, {x}.txt
-//   a folder    its text files at any depth: those named .txt, .text, .md, .markdown, .rst, .jsonl or .ndjson, also
-//   with
-//               .gz or .zst after it, upper or lower case; what else lies there is left out, with a note
+//   a folder    its text files at any depth: those named .txt, .text, .md, .markdown, .rst, .jsonl or .ndjson, with
+//               .gz or .zst after it or not, upper or lower case; what else lies there is left out, with a note
 //   a pattern   * (any characters but /), ? (one), [a-z], [!a-z] within a name; {a,b} anywhere; ** as a name of its own
 //               for folders of any depth, none too; ~ in front for a home folder; a backslash takes the next sign as it
 //               is. Each choice of its braces may be a path or a folder, and of each the longest front that exists is

@@ -275,7 +275,7 @@ void Forward::dense(const LayerWeights& weights) {
   kernels::ffn_bank(parallel_for_, {&job, 1}, {h_TD_.data(), h_rows_.view()}, y_TD_.data(), bank_);
 }
 
-// The sum of a row is routed experts in ascending order, then the shared bank (paper section 7.3), whose rows come
+// The sum of a row is routed experts in ascending order, then the shared bank, whose rows come
 // first in the bank's output.
 void Forward::mixture(int64_t layer, std::span<const SequenceSlice> slices) {
   const LayerWeights& weights = weights_.layers()[at(layer)];

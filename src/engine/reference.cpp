@@ -202,7 +202,7 @@ Reference::Choice hash_choice(const spec::ModelConfig& config, const LayerWeight
   return choice;
 }
 
-// Neighbours of each head apart: the even elements, then the odd ones (data/gguf_model.h).
+// Neighbours of each head apart: the even elements, then the odd ones (formats/gguf_model.h).
 Vector apart(const Vector& heads, size_t head_dim) {
   Vector out(heads.size());
   for (size_t i = 0; i < heads.size(); ++i) {

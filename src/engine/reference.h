@@ -30,7 +30,7 @@ struct Reference {
 Reference reference_forward(const Weights& weights, std::span<const int32_t> tokens,
                             const Intervention& intervention = {});
 
-/// One token's gate from its router logits (paper sections 1.1, 5.2, 5.3, 6.2); `margin` receives what decided it.
+/// One token's gate from its router logits (docs/papers.md, Equations); `margin` receives what decided it.
 Reference::Choice reference_choice(const spec::ModelConfig& config, std::span<const double> logits_E,
                                    std::span<const float> bias_E, int64_t layer, const Intervention& intervention,
                                    double& margin);

@@ -65,7 +65,7 @@ class Weights {
   const std::vector<float>& final_norm() const { return final_norm_; }
   const kernels::Matrix& head() const { return head_; }  ///< [V, D]
   /// True where the rows of q and k pair neighbours for the rotary embedding, as GGUF files have them
-  /// (data/gguf_model.h): outputs of such a product go through kernels::rope_pairs.
+  /// (formats/gguf_model.h): outputs of such a product go through kernels::rope_pairs.
   bool pairs_neighbours() const { return pairs_neighbours_; }
   /// visit(matrix, share) for all matrices: `share` is the part of it that a token reads in the mean, K / E of a routed
   /// expert's, a row of the embedding, else 1.

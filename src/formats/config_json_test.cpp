@@ -12,7 +12,7 @@ namespace {
 using base::Json;
 using std::string;
 
-// deepseek-moe-16b's own file (paper.md section 7.1).
+// The config.json that deepseek-ai/deepseek-moe-16b-base was released with.
 Json released() {
   return base::parse_json(R"({
     "architectures": ["DeepseekForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,

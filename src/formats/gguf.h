@@ -8,7 +8,7 @@
 // Strings are a u64 length and bytes, arrays a u32 element type, a u64 count and elements; all is little-endian.
 // Every size is checked once, here, against what is left of the file, before anything is allocated for it; a refused
 // file costs eight bytes for each key and tensor that it really has. Values stay in the mapping and are read when asked
-// for. What a model's keys mean is in data/gguf_model.h, the writer in data/gguf_writer.h.
+// for. What a model's keys mean is in gguf_model.h, the writer in gguf_writer.h.
 #pragma once
 
 #include <array>

@@ -19,8 +19,8 @@ namespace dsmoe::formats {
 void initial_values(const spec::TensorSpec& tensor, const spec::ModelConfig& config, uint64_t seed, int64_t first,
                     std::span<float> out);
 
-/// A hash router's table, [vocab_size, num_experts_per_tok], the same for every layer (paper.md section 6.4): each
-/// token's experts drawn at random (router_type hash), or handed out so that all carry equal load (hash_balanced):
+/// A hash router's table, [vocab_size, num_experts_per_tok], the same for every layer (Hash Layers, arXiv 2106.04426):
+/// each token's experts drawn at random (router_type hash), or handed out so that all carry equal load (hash_balanced):
 /// tokens by falling frequency, ties in a seeded order, each to the experts with the least load so far. Without
 /// frequencies (one per token of the vocabulary) all tokens weigh the same.
 std::vector<int32_t> initial_hash_table(const spec::ModelConfig& config, uint64_t seed,

@@ -1,7 +1,7 @@
-// A safetensors file opened for reading: mapped, checked (data/safetensors_header.h), never copied.
+// A safetensors file opened for reading: mapped, checked (safetensors_header.h), never copied.
 //
 // Bytes are read when a tensor is touched; nothing is loaded before. A file that another program shortens while it is
-// open makes the next touch fatal (SIGBUS), as with every mapped file. The writer is in data/safetensors_writer.h.
+// open makes the next touch fatal (SIGBUS), as with every mapped file. The writer is in safetensors_writer.h.
 #pragma once
 
 #include "base/file.h"

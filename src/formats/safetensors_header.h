@@ -1,8 +1,8 @@
 // The header of a safetensors file: checked here, once, so that everything after it may trust offsets and sizes.
 //
 //   8 bytes   n, little-endian: length of the header
-//   n bytes   {"__metadata__": {"key": "text"}, "NAME": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]},
-//   ...} the rest  data; offsets count from its first byte
+//   n bytes   {"__metadata__": {"key": "text"}, "NAME": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}}
+//   the rest  data; offsets count from its first byte
 //
 // The rules, each with its own sentence when broken: the file has 8 bytes; n is at most 100,000,000 and inside the
 // file; the header is UTF-8 and JSON of that form, white space around it allowed, NUL bytes not; no name twice; no

@@ -1,10 +1,9 @@
 // Damage is noticed when a folder is opened, and a large folder pays for it once.
 //
-// A folder with a manifest.json is compared with it. A file that was found whole is remembered by its promised
-// checksum, size, inode and times, in a small file for each folder in the user's cache ($XDG_CACHE_HOME/dsmoe/verified
-// or
-// ~/.cache/dsmoe/verified), never in the folder itself; as long as none of these changes it is not read again. Where
-// nothing can be remembered everything is read every time.
+// A folder with a manifest.json is compared with it. A file that was found whole is remembered by its expected
+// checksum, size, inode and times, in a small file for each folder in the user's cache, never in the folder itself; as
+// long as none of these changes it is not read again. The cache is $XDG_CACHE_HOME/dsmoe/verified or else
+// ~/.cache/dsmoe/verified. Where nothing can be remembered everything is read every time.
 #pragma once
 
 #include <chrono>

@@ -10,7 +10,7 @@
 
 namespace dsmoe::kernels {
 
-/// out = x / sqrt(mean(x^2) + eps) * weight, row by row (paper section 1.6). Rows have weight.size() columns.
+/// out = x / sqrt(mean(x^2) + eps) * weight, row by row. Rows have weight.size() columns.
 void rms_norm(std::span<const float> x_TD, std::span<const float> weight_D, double eps, std::span<float> out_TD);
 void rms_norm_ref(std::span<const float> x_TD, std::span<const float> weight_D, double eps, std::span<float> out_TD);
 

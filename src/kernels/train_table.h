@@ -1,5 +1,5 @@
 // The nouns of the training step's kernels along rows and tiles, and their row of functions. Contracts of what callers
-// see: train_attention.h, train_rows.h. Seen by the units built for an instruction set: no more than they may include.
+// see: train_attention.h, train_norm.h. Seen by the units built for an instruction set: no more than they may include.
 #pragma once
 
 #include <cstdint>

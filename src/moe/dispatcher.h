@@ -14,9 +14,9 @@
 
 namespace dsmoe::moe {
 
-/// What a bank of experts has to do: out[r] = sum over r's kept slots of weight * expert(rows[r]).
 class Trip;
 
+/// What a bank of experts has to do: out[r] = sum over r's kept slots of weight * expert(rows[r]).
 struct ExpertWork {
   Tensor rows_RD;
   Tensor weights_RK;  ///< wide type, differentiable

@@ -1,7 +1,7 @@
 // Hash layers (arXiv 2106.04426): the expert is a fixed function of the token id. No router, no gate multiplier,
 // nothing for a balance loss to push.
 //
-// The table is a tensor of the model, made by data/initial_values.h at random or balanced by token frequency.
+// The table is a tensor of the model, made by formats/initial_values.h at random or balanced by token frequency.
 #pragma once
 
 #include "moe/gate.h"

@@ -1,4 +1,4 @@
-// Routing: the common coin of the mixture layer. Which experts each token visits and with what weight.
+// Routing: the data that the parts of an MoE layer share, namely which experts each token visits and with what weight.
 //
 // Gates make it, capacity edits it, balance terms read it, dispatchers obey it, probes record it. It is a value for one
 // layer and one micro-batch; nothing is global and nothing needs clearing.

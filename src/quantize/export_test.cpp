@@ -71,7 +71,8 @@ TEST(Export, FloatsComeThroughUnchangedAndRowsInPairs) {
       const std::vector<float> in_file = floats(view), in_folder = model.read_f32(tensor.name);
       const int64_t cols = tensor.shape[1], head = config.head_dim();
       for (int64_t row = 0; row < tensor.shape[0]; ++row) {
-        // paper section 7.6: rows of a permuted head come from rows 0, A/2, 1, A/2 + 1, ...
+        // llama.cpp pairs neighbours where Hugging Face pairs halves: rows of a permuted head come from rows 0, A/2, 1,
+        // A/2 + 1, ...
         const int64_t within = row % head, from = row - within + within / 2 + within % 2 * head / 2;
         EXPECT_EQ(std::memcmp(&in_file[static_cast<size_t>(row * cols)], &in_folder[static_cast<size_t>(from * cols)],
                               static_cast<size_t>(cols) * sizeof(float)),

@@ -28,6 +28,7 @@ class Admission : public std::enable_shared_from_this<Admission> {
     Ticket& operator=(const Ticket&) = delete;
     /// Takes room for a prompt's tokens; throws ApiError 429. Alone in the house a request of any length has room.
     void add_tokens(int64_t tokens);
+    std::chrono::steady_clock::time_point since() const { return since_; }  ///< when the request came
 
    private:
     friend class Admission;

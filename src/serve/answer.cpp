@@ -46,7 +46,8 @@ Answer::Answer(AnswerParts parts, GenerationRequest request, std::vector<Backend
       request_(std::move(request)),
       prompts_(std::move(prompts)),
       head_{new_id(request_.chat), parts_.backend->name(), std::time(nullptr), request_.chat, request_.stream},
-      token_text_(parts_.backend->tokenizer(), request_.tokens_as_ids) {
+      token_text_(parts_.backend->tokenizer(), request_.tokens_as_ids),
+      came_(parts_.ticket ? parts_.ticket->since() : Clock::now()) {
   for (size_t i = 0; i < prompts_.size() * static_cast<size_t>(request_.n); ++i) {
     choices_.emplace_back(token_text_);
     choices_.back().may_begin_with_space = request_.chat && parts_.backend->answers_begin_with_space();

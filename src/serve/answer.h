@@ -64,7 +64,7 @@ class Answer : public Listener {
   std::vector<Choice> choices_;
   bool begun_ = false, ended_ = false;
   int64_t cached_ = 0;
-  Clock::time_point came_ = Clock::now();
+  Clock::time_point came_;
   std::optional<Clock::time_point> started_, first_token_;
 };
 

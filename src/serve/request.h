@@ -54,6 +54,11 @@ struct GenerationRequest {
   engine::Intervention intervention;
   std::shared_ptr<const schema::Grammar> form;  ///< what an answer's text must be; null: anything
   bool tokens_as_ids = false;                   ///< tokens in log-probabilities are written token_id:N
+  /// How often each prompt is read: once, or anew for each choice where what it leaves in the cache is not shared.
+  int64_t readings() const {
+    const bool alone = (echo && scores) || routed_experts || intervention != engine::Intervention{};
+    return alone ? n : 1;
+  }
 };
 
 /// Each throws ApiError 400 naming the member (404 for another model's name).

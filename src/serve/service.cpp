@@ -252,7 +252,7 @@ void Service::generate(GenerationRequest request, const std::shared_ptr<Backend>
   std::vector<int64_t> lengths;
   for (const Backend::Prompt& prompt : prompts) lengths.push_back(std::ssize(prompt.ids));
   require_share(request, lengths, context_of(*backend));
-  ticket->add_tokens(std::accumulate(lengths.begin(), lengths.end(), int64_t{0}));
+  ticket->add_tokens(request.readings() * std::accumulate(lengths.begin(), lengths.end(), int64_t{0}));
   const std::vector<int32_t> ends = backend->ends(request.chat);
   request.generate.ends.insert(request.generate.ends.end(), ends.begin(), ends.end());
   if (request.form) request.generate.rule = backend->rule_of(request.form);

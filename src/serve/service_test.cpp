@@ -350,6 +350,27 @@ TEST_F(Served, AFullHouseRefusesAtOnce) {
   EXPECT_EQ(first->wait().status, 200);
 }
 
+// Four answers that keep their routing read a prompt four times, and four others once.
+TEST_F(Served, APromptThatIsReadAgainCountsAgain) {
+  ServiceOptions options;
+  options.admission = {.requests = 3, .tokens = 40, .slots = 1};
+  make(std::move(options));
+  const auto first = std::make_shared<Letters>();
+  service_->handle({"POST",
+                    "/v1/completions",
+                    {{"host", "localhost"}},
+                    R"({"prompt": "aaaaaaaaaaaaaaaaaaaaaaaa", "max_tokens": 250, "ignore_eos": true})"},
+                   first);
+  const auto status = [&](const std::string& more) {
+    return ask("POST", "/v1/completions", R"({"prompt": "aaaaa", "max_tokens": 1, "n": 4)" + more + "}").status;
+  };
+  EXPECT_EQ(status(R"(, "routed_experts": true)"), 429);
+  EXPECT_EQ(status(R"(, "echo": true, "logprobs": 1)"), 429);
+  EXPECT_EQ(status(R"(, "intervention": {"shared": false})"), 429);
+  EXPECT_EQ(status(""), 200);
+  EXPECT_EQ(first->wait().status, 200);
+}
+
 // Every token that is read goes to as many experts of each mixture layer as the model has it.
 TEST_F(Served, ExpertsAreCountedWhereThatIsAskedFor) {
   EXPECT_THAT(ask("GET", "/metrics").body, ::testing::Not(::testing::HasSubstr("dsmoe_expert_tokens_total")));

@@ -77,7 +77,7 @@ struct ModelConfig {
   }
   double gate_epsilon() const { return router_type == RouterType::kGshard ? 1e-9 : 1e-20; }
   /// DeepSeek-V2's code multiplies by routed_scaling_factor only where it does not normalise; DeepSeek-V3's (sigmoid
-  /// affinities, bias-corrected selection) normalises and then multiplies (paper sections 5.2 and 5.3).
+  /// affinities, bias-corrected selection) normalises and then multiplies (docs/papers.md).
   bool scales_gates() const {
     const bool as_v3 = scoring_func == ScoringFunc::kSigmoid || topk_method == TopkMethod::kNoauxTc;
     return router_type == RouterType::kTopk && (as_v3 || !normalizes_gates());

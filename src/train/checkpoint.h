@@ -61,7 +61,7 @@ struct CheckpointInfo {
   TrainerState state;
   spec::RunConfig config;
 };
-/// Reads, without judging checksums (formats::verify_manifest does). Throws Error when it is no checkpoint.
+/// Reads, without validating checksums (formats::verify_manifest does). Throws Error when it is no checkpoint.
 CheckpointInfo open_checkpoint(const base::fs::path& path);
 
 /// "train.seed: 1 and 2" for the first key that decides what a step computes and differs; empty: none does.

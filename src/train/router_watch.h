@@ -1,6 +1,6 @@
 // Alarms about routing: an expert that gets no tokens for long, a layer whose tokens all go the same way.
 //
-// Judges each step's loads. An alarm is raised once when its condition has held for kPatience steps, and again only
+// Checks each step's loads. An alarm is raised once when its condition has held for kPatience steps, and again only
 // after it has passed in between. Its memory travels in checkpoints, so a cut run raises the alarms of an uncut one.
 #pragma once
 

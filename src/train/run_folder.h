@@ -9,7 +9,7 @@
 //   OUT/.lock               held by the process that trains here; names it
 //   OUT/aside-step-...      a checkpoint that a resumed run went back behind; never looked at again
 //
-// A checkpoint is judged by its manifest alone here: every file present, of its size and checksum.
+// A checkpoint is validated by its manifest alone here: every file present, of its size and checksum.
 #pragma once
 
 #include <optional>
@@ -54,11 +54,11 @@ class RunFolder {
   /// Throws Error(kInvalid) naming a folder "step-..." that holds a checkpoint under a name that a run does not give:
   /// resuming would not find it, and begin without it.
   void require_checkpoint_names() const;
-  /// Ascending, unjudged.
+  /// Ascending, not validated.
   std::vector<CheckpointPlace> checkpoints() const;
   /// True when a run has left records or checkpoints here.
   bool in_use() const;
-  /// Scans backwards and judges until one is whole. Throws Error(kNoCheckpoint) when there are some and all are
+  /// Scans backwards and validates until one is whole. Throws Error(kNoCheckpoint) when there are some and all are
   /// damaged.
   CheckpointSearch find_newest(const base::ParallelFor& parallel = base::serial_for) const;
 
