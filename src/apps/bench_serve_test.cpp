@@ -1,11 +1,8 @@
 // dsmoe bench serve against a server in this process, through real sockets.
 #include <gmock/gmock.h>
 
-#include "apps/testing.h"
+#include "apps/served_model.h"
 #include "base/json.h"
-#include "base/test_files.h"
-#include "serve/http.h"
-#include "serve/service.h"
 
 namespace dsmoe::apps {
 namespace {
@@ -14,30 +11,14 @@ using ::testing::HasSubstr;
 
 class BenchServe : public ::testing::Test {
  protected:
-  void serve(serve::ServiceOptions options) {
-    write_byte_model(folder_ / "model", 300);
-    loading::ModelOptions opening;
-    opening.engine.threads = 1;
-    serve::BackendOptions backend{"bytes", "", {}};
-    backend.scheduler.slots = 2;
-    backend.scheduler.context = 300;
-    service_ = std::make_unique<serve::Service>(std::move(options));
-    service_->open(std::make_shared<serve::Backend>(loading::open_model(folder_ / "model", opening), backend));
-    serve::HttpOptions http;
-    http.port = 0;
-    http_ = std::make_unique<serve::HttpServer>(
-        http, [this](const serve::HttpRequest& request, auto writer) { service_->handle(request, std::move(writer)); });
-  }
+  void serve(serve::ServiceOptions options) { served_ = std::make_unique<ServedModel>(std::move(options), 300); }
   Outcome bench(std::vector<std::string> more, const std::string& tokens = "5") {
-    std::vector<std::string> words = {"bench", "serve", "http://127.0.0.1:" + std::to_string(http_->port()), "-p", "40",
-                                      "-n",    tokens};
+    std::vector<std::string> words = {"bench", "serve", served_->url(), "-p", "40", "-n", tokens};
     words.insert(words.end(), more.begin(), more.end());
     return run(words);
   }
 
-  base::TestFolder folder_;
-  std::unique_ptr<serve::Service> service_;
-  std::unique_ptr<serve::HttpServer> http_;
+  std::unique_ptr<ServedModel> served_;
 };
 
 TEST_F(BenchServe, CountsWhatAServerAnswers) {
