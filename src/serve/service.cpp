@@ -112,6 +112,34 @@ void Service::drain(std::chrono::milliseconds longest) {
   if (backend) backend->worker().drain(longest);
 }
 
+namespace {
+
+// Routes of OpenAI's that clients try and that are left out here, with what to do instead.
+struct Absent {
+  std::string_view path, what;
+};
+constexpr Absent kAbsent[] = {
+    {"/v1/responses", "no responses API; /v1/chat/completions answers conversations"},
+    {"/v1/embeddings", "no embeddings"},
+    {"/v1/images", "no images"},
+    {"/v1/audio", "no audio"},
+    {"/v1/moderations", "no moderations"},
+    {"/v1/fine_tuning", "no fine-tuning; `dsmoe sft` does it"},
+    {"/v1/files", "no files"},
+    {"/v1/batches", "no batches"},
+};
+
+[[noreturn]] void refuse_path(const std::string& path) {
+  for (const Absent& absent : kAbsent) {
+    const bool is_below =
+        path.starts_with(absent.path) && (path.size() == absent.path.size() || path[absent.path.size()] == '/');
+    if (is_below) throw ApiError(404, "this server has " + std::string(absent.what)).code("unsupported_path");
+  }
+  throw ApiError(404, "there is nothing at this path").code("unknown_path");
+}
+
+}  // namespace
+
 const Service::Route& Service::route_of(const HttpRequest& request) const {
   const Route* with_other_method = nullptr;
   for (const Route& route : routes()) {
@@ -122,7 +150,7 @@ const Service::Route& Service::route_of(const HttpRequest& request) const {
     with_other_method = &route;
   }
   if (with_other_method) throw ApiError(405, request.path + " takes " + with_other_method->method);
-  throw ApiError(404, "there is nothing at this path").code("unknown_path");
+  refuse_path(request.path);
 }
 
 void Service::handle(const HttpRequest& request, std::shared_ptr<ResponseWriter> network) {

@@ -313,6 +313,20 @@ TEST_F(Served, WhoMayAsk) {
   EXPECT_EQ(ask("GET", "/health", "", {{"origin", "http://localhost:8080"}}).status, 200);
 }
 
+TEST_F(Served, WhatIsLeftOutIsRefusedByName) {
+  for (const auto& [path, word] : {std::pair("/v1/embeddings", "no embeddings"),
+                                   {"/v1/responses", "/v1/chat/completions"},
+                                   {"/v1/images/generations", "no images"},
+                                   {"/v1/fine_tuning/jobs", "dsmoe sft"}}) {
+    const HttpResponse refused = ask("POST", path, "{}");
+    EXPECT_EQ(refused.status, 404) << path;
+    EXPECT_EQ(json_of(refused)["error"]["code"], "unsupported_path");
+    EXPECT_THAT(json_of(refused)["error"]["message"].get<std::string>(), ::testing::HasSubstr(word));
+  }
+  EXPECT_EQ(json_of(ask("GET", "/v1/filesystem"))["error"]["code"], "unknown_path")
+      << "another word, not below /v1/files";
+}
+
 TEST_F(Served, BodiesMustSayThatTheyAreJson) {
   EXPECT_EQ(ask("POST", "/tokenize", "{}", {{"content-type", "text/plain"}}).status, 415);
   EXPECT_EQ(ask("POST", "/tokenize", "{}", {{"content-encoding", "gzip"}}).status, 415);
