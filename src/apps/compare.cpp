@@ -1,4 +1,5 @@
 // dsmoe compare: recipes side by side, on the same tokens from the same seeds, and what they show.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "apps/whole_number.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "compare/page.h"
 #include "compare/probe.h"
 #include "compare/runner.h"
@@ -31,7 +33,7 @@ using compare::Run;
 struct Options {
   std::string plan, output, data, report, pause, resume, probe;
   int jobs = 1, threads = 0;
-  bool dry_run = false, keep_models = false, json = false;
+  bool dry_run = false, keep_models = false;
 };
 
 fs::path trainer_program() {
@@ -41,6 +43,12 @@ fs::path trainer_program() {
                program.string() + " is missing", "install LibTorch (tools/setup train) and build again with TRAIN=ON");
   }
   return program;
+}
+
+// Runs side by side share the processors out where nobody says how.
+int threads_of_a_run(const Options& options) {
+  if (options.threads > 0) return options.threads;
+  return std::max(1, base::usable_processors() / options.jobs);
 }
 
 // Progress on one line, in FLOPs, with the names of the runs that train.
@@ -202,7 +210,7 @@ void carry_out(const Options& options, const Plan& plan, const std::string& text
   runner.build = {version_text(), std::string(kernels::isa_name(kernels::active_isa()))};
   runner.data_hash = train.hash();
   runner.jobs = options.jobs;
-  runner.threads = options.threads;
+  runner.threads = threads_of_a_run(options);
   runner.keep_models = options.keep_models;
   runner.score = [&](const fs::path& model, compare::RunResult& result) {
     score_model(model, valid, options.threads, stop_between(signals), result);
@@ -233,7 +241,7 @@ void act(const Options& options) {
   const Plan plan = compare::parse_plan(text, options.plan);
   const std::vector<Run> runs = compare::runs_of(plan);
   if (options.dry_run) {
-    return say_what_would_run(plan, runs, {options.output, trainer_program(), options.threads});
+    return say_what_would_run(plan, runs, {options.output, trainer_program(), threads_of_a_run(options)});
   }
   carry_out(options, plan, text, runs);
 }
@@ -247,7 +255,8 @@ void add_compare(CLI::App& program) {
   command->add_option("-o,--output", options->output, "the comparison's folder; the same command goes on with it");
   command->add_option("--data", options->data, "folder made by dsmoe data build, in place of the plan's");
   add_whole_number(*command, "-j,--jobs", options->jobs, "runs side by side", {1, 64});
-  add_threads(*command, options->threads, "-t,--threads", "threads of each run; 0: as many as there are cores");
+  add_threads(*command, options->threads, "-t,--threads",
+              "threads of each run; 0: the processors, shared out among --jobs");
   command->add_flag("--keep-models", options->keep_models, "keep each run's last checkpoint, for dsmoe study");
   command
       ->add_option("--probe", options->probe,
