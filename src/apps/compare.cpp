@@ -37,7 +37,7 @@ struct Options {
 };
 
 fs::path trainer_program() {
-  const fs::path program = base::program_beside("dsmoe-train");
+  fs::path program = base::program_beside("dsmoe-train");
   if (!fs::exists(program)) {
     base::fail(base::ErrorKind::kFailure, "compare", "the training half was not built",
                program.string() + " is missing", "install LibTorch (tools/setup train) and build again with TRAIN=ON");
