@@ -1,6 +1,7 @@
 // For this room's tests: a small model behind a server of this process, on a real socket.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,6 +30,11 @@ class ServedModel {
     http_ = std::make_unique<serve::HttpServer>(
         http, [this](const serve::HttpRequest& request, auto writer) { service_->handle(request, std::move(writer)); });
   }
+  /// The worker lets go of its last answer before the sockets go that it was written to, as `dsmoe serve` ends.
+  ~ServedModel() { service_->drain(std::chrono::seconds(10)); }
+  ServedModel(const ServedModel&) = delete;
+  ServedModel& operator=(const ServedModel&) = delete;
+
   std::string url() const { return "http://127.0.0.1:" + std::to_string(http_->port()); }
   std::string model() const { return (folder_ / "model").string(); }
 
