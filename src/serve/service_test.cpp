@@ -37,6 +37,16 @@ class Served : public ::testing::Test {
     options.engine.threads = 1;
     return loading::open_model(folder_->path() / "tiny", options);
   }
+  /// A prompt of 25 tokens whose answer takes a while; the caller waits for it.
+  std::shared_ptr<Letters> begin_long_answer() {
+    auto letters = std::make_shared<Letters>();
+    service_->handle({"POST",
+                      "/v1/completions",
+                      {{"host", "localhost"}},
+                      R"({"prompt": "aaaaaaaaaaaaaaaaaaaaaaaa", "max_tokens": 250, "ignore_eos": true})"},
+                     letters);
+    return letters;
+  }
   void SetUp() override { make({}); }
   void make(ServiceOptions options) {
     service_ = std::make_unique<Service>(std::move(options));
@@ -351,12 +361,7 @@ TEST_F(Served, AFullHouseRefusesAtOnce) {
   ServiceOptions options;
   options.admission = {.requests = 1, .tokens = 10, .slots = 1};
   make(std::move(options));
-  const auto first = std::make_shared<Letters>();
-  service_->handle({"POST",
-                    "/v1/completions",
-                    {{"host", "localhost"}},
-                    R"({"prompt": "aaaaaaaaaaaaaaaaaaaaaaaa", "max_tokens": 250, "ignore_eos": true})"},
-                   first);
+  const auto first = begin_long_answer();
   const HttpResponse refused = ask("POST", "/v1/completions", "not even JSON");
   EXPECT_EQ(refused.status, 429) << "before it is looked at";
   EXPECT_EQ(json_of(refused)["error"]["code"], "queue_full");
@@ -369,12 +374,7 @@ TEST_F(Served, APromptThatIsReadAgainCountsAgain) {
   ServiceOptions options;
   options.admission = {.requests = 3, .tokens = 40, .slots = 1};
   make(std::move(options));
-  const auto first = std::make_shared<Letters>();
-  service_->handle({"POST",
-                    "/v1/completions",
-                    {{"host", "localhost"}},
-                    R"({"prompt": "aaaaaaaaaaaaaaaaaaaaaaaa", "max_tokens": 250, "ignore_eos": true})"},
-                   first);
+  const auto first = begin_long_answer();
   const auto status = [&](const std::string& more) {
     return ask("POST", "/v1/completions", R"({"prompt": "aaaaa", "max_tokens": 1, "n": 4)" + more + "}").status;
   };
